@@ -1,0 +1,133 @@
+"""What can play: a trained policy, or the random one that every score is measured from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from agents.checkpoint import find_checkpoint, load_policy
+from agents.config import RunConfig
+from agents.errors import UserError
+from agents.run_folder import RunFolder
+from envs import PROTOCOLS, n_actions
+from policies import AtariPolicy, UnknownExtractorError, is_import_path, policy_kwargs
+
+
+class Agent(Protocol):
+    """Chooses actions for a batch of games, each with random numbers of its own."""
+
+    name: str
+    mode: str
+
+    def act(
+        self, observations: NDArray[np.uint8], generators: Sequence[np.random.Generator]
+    ) -> NDArray[np.int64]:
+        """Actions (N,) for images (N, 4, 84, 84), drawn from each game's generator."""
+        ...
+
+
+class RandomAgent:
+    """Plays every action with the same probability."""
+
+    name = "random"
+    mode = "random"
+
+    def __init__(self, actions: int) -> None:
+        self._actions = actions
+
+    def act(
+        self, observations: NDArray[np.uint8], generators: Sequence[np.random.Generator]
+    ) -> NDArray[np.int64]:
+        """Uniform actions (N,)."""
+        return np.array([rng.integers(self._actions) for rng in generators], dtype=np.int64)
+
+
+class PolicyAgent:
+    """Plays a network's actions: drawn from its distribution, or its most likely ones."""
+
+    def __init__(self, name: str, policy: AtariPolicy, deterministic: bool = False) -> None:
+        self.name = name
+        self.mode = "deterministic" if deterministic else "stochastic"
+        self._policy = policy
+        self._deterministic = deterministic
+
+    def act(
+        self, observations: NDArray[np.uint8], generators: Sequence[np.random.Generator]
+    ) -> NDArray[np.int64]:
+        """Actions (N,); a game's draws do not depend on which games are beside it."""
+        was_training = self._policy.training
+        self._policy.set_training_mode(False)
+        with torch.no_grad():
+            images = torch.as_tensor(observations, device=self._policy.device)
+            logits = self._policy.action_logits(images).double().cpu().numpy()
+        self._policy.set_training_mode(was_training)
+        if not self._deterministic:
+            # The highest of logits + Gumbel noise is a draw from their softmax.
+            logits += np.stack([rng.gumbel(size=logits.shape[1]) for rng in generators])
+        actions: NDArray[np.int64] = logits.argmax(axis=1)
+        return actions
+
+
+def load_agent(
+    path: Path,
+    *,
+    checkpoint: str = "newest",
+    extractor: str | None = None,
+    deterministic: bool = False,
+    device: str = "cpu",
+) -> tuple[PolicyAgent, RunConfig, int]:
+    """A trained agent, its run's configuration and the agent steps it was trained for.
+
+    Nothing is unpickled: the network is built from config.json and filled with plain tensors.
+
+    Args:
+        path: the run folder.
+        checkpoint: "newest", "best" or a step.
+        extractor: must repeat the run's own extractor when that is a user's class: naming a class
+            imports its module, and only the person at the keyboard may ask for that.
+        deterministic: play the most likely action in place of drawing one.
+        device: where the network runs.
+
+    Raises:
+        UserError: not a run folder, no such checkpoint, or a damaged file.
+    """
+    folder, config = RunFolder.open(path)
+    require_named_extractor(config, extractor, path)
+    chosen = find_checkpoint(folder, checkpoint)
+    policy = build_policy(config).to(device)
+    load_policy(chosen, policy)
+    policy.set_training_mode(False)
+    return PolicyAgent(config.extractor, policy, deterministic), config, int(chosen.name)
+
+
+def build_policy(config: RunConfig) -> AtariPolicy:
+    """The untrained network of a run, without its environments or optimiser state."""
+    protocol = PROTOCOLS[config.protocol]
+    shape = (protocol.stack, protocol.screen_size, protocol.screen_size)
+    try:
+        kwargs: dict[str, Any] = policy_kwargs(config.extractor)
+    except UnknownExtractorError as error:
+        raise UserError(str(error)) from error
+    return AtariPolicy(
+        spaces.Box(0, 255, shape, np.uint8),
+        spaces.Discrete(n_actions(config.game)),
+        lambda _: 0.0,
+        **kwargs,
+    )
+
+
+def require_named_extractor(config: RunConfig, named: str | None, path: Path) -> None:
+    """Raises UserError when a run names a class to import that the user has not named too."""
+    if named is not None and named != config.extractor:
+        raise UserError(f"{path} was trained with extractor {config.extractor!r}, not {named!r}")
+    if is_import_path(config.extractor) and named is None:
+        raise UserError(
+            f"{path} uses the class {config.extractor}, and loading it would run that code: if you "
+            f"trust it, name it with --extractor {config.extractor}"
+        )

@@ -1,0 +1,65 @@
+"""From a RunConfig to SB3's algorithm: the one place where a network and its optimiser are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.config import RunConfig
+from agents.errors import UserError
+from agents.rollout_buffer import ImageRolloutBuffer
+from policies import AtariPolicy, UnknownExtractorError, policy_kwargs
+
+Algorithm = PPO | A2C
+
+
+def build_model(config: RunConfig, env: VecEnv) -> Algorithm:
+    """The untrained algorithm of a run, seeded, on the run's device.
+
+    Raises:
+        UserError: the extractor cannot be imported or built, or the device is not there.
+    """
+    try:
+        network = policy_kwargs(config.extractor)
+    except UnknownExtractorError as error:
+        raise UserError(str(error)) from error
+    common: dict[str, Any] = {
+        "policy": AtariPolicy,
+        "env": env,
+        "n_steps": config.n_steps,
+        "learning_rate": _schedule(config.learning_rate, config.learning_rate_schedule),
+        "gamma": config.gamma,
+        "gae_lambda": config.gae_lambda,
+        "ent_coef": config.ent_coef,
+        "vf_coef": config.vf_coef,
+        "max_grad_norm": config.max_grad_norm,
+        "rollout_buffer_class": ImageRolloutBuffer,
+        "seed": config.seed,
+        "device": config.resolved_device(),
+    }
+    if config.algo == "a2c":
+        network |= {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
+        return A2C(**common, policy_kwargs=network)
+    # eps: SB3's own value for Adam, which it drops as soon as other arguments are given.
+    network |= {
+        "optimizer_class": torch.optim.Adam,
+        "optimizer_kwargs": {"eps": 1e-5, "fused": True},
+    }
+    return PPO(
+        **common,
+        n_epochs=config.n_epochs,
+        batch_size=config.batch_size,
+        clip_range=_schedule(config.clip_range, config.clip_range_schedule),
+        policy_kwargs=network,
+    )
+
+
+def _schedule(value: float | None, kind: str | None) -> LinearSchedule | ConstantSchedule:
+    """A value over the remaining progress (1 at the first step, 0 at the last)."""
+    assert value is not None
+    return LinearSchedule(value, 0.0, 1.0) if kind == "linear" else ConstantSchedule(value)

@@ -1,0 +1,83 @@
+"""Whole games, scored as they are: raw points, from seeds that training never used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.agent import Agent
+from envs import AtariVecEnv
+
+# Training seeds its emulators with even numbers and everything here with odd ones. Evaluations
+# during training play other games than final scores do, so that choosing a checkpoint by the
+# former does not flatter the latter.
+SCORING_SEEDS_FROM = 0
+TRAINING_EVALUATION_SEEDS_FROM = 500_000_000
+
+
+@dataclass(frozen=True)
+class Game:
+    """A whole game: the seed it can be repeated from, raw score, and length in agent steps."""
+
+    seed: int
+    score: float
+    length: int
+
+
+def evaluation_seeds(count: int, start: int = SCORING_SEEDS_FROM) -> list[int]:
+    """Seeds of `count` games, the same for every agent: arms are compared on the same games."""
+    return [2 * (start + index) + 1 for index in range(count)]
+
+
+def play_games(
+    agent: Agent,
+    game: str,
+    protocol: str,
+    seeds: Sequence[int],
+    *,
+    n_envs: int = 8,
+    threads: int = 0,
+    on_game: Callable[[Game], None] | None = None,
+) -> list[Game]:
+    """Play one whole game from each seed; the result is in the order of `seeds`.
+
+    Every environment plays a fixed share of the games. Taking the first games to finish would
+    favour short ones.
+
+    Args:
+        agent: what plays.
+        game: the game's name.
+        protocol: "v4" or "sticky".
+        seeds: one for each game.
+        n_envs: environments at once.
+        threads: emulator threads; 0 lets ale-py choose.
+        on_game: called after each finished game.
+    """
+    n_envs = min(n_envs, len(seeds))
+    shares = [list(range(index, len(seeds), n_envs)) for index in range(n_envs)]
+    results: dict[int, Game] = {}
+    env = AtariVecEnv(game, n_envs, protocol, training=False, threads=threads)
+    try:
+        current = [share.pop(0) for share in shares]
+        observations = env.reset_games([seeds[number] for number in current])
+        generators = [np.random.default_rng(seeds[number]) for number in current]
+        while len(results) < len(seeds):
+            observations, _, dones, infos = env.step(agent.act(observations, generators))
+            for index in np.flatnonzero(dones):
+                number = current[index]
+                if number in results:
+                    continue
+                record = infos[index]["episode"]
+                results[number] = Game(seeds[number], float(record["r"]), int(record["l"]))
+                if on_game is not None:
+                    on_game(results[number])
+                if shares[index]:
+                    current[index] = shares[index].pop(0)
+                    seed = seeds[current[index]]
+                    observations[index] = env.reset_game(index, seed)
+                    generators[index] = np.random.default_rng(seed)
+    finally:
+        env.close()
+    return [results[number] for number in range(len(seeds))]

@@ -1,0 +1,123 @@
+"""A run on disk: the folder that train.py fills and every other command reads.
+
+config.json             the RunConfig
+provenance.json         what made the run: commit, versions, hardware, command line, times
+checkpoints/<step>/     see agents/checkpoint.py
+episodes.csv            a row for each finished game of training
+events.out.tfevents.*   TensorBoard
+evaluation.csv          a row for each evaluated game
+videos/                 mp4
+DONE                    written last
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.config import RunConfig
+from agents.durable import as_json, read_json, write_durably
+from agents.errors import UserError
+from agents.provenance import now, provenance
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of a run and its small files."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The RunConfig as JSON."""
+        return self.path / "config.json"
+
+    @property
+    def provenance_file(self) -> Path:
+        """What made the run, as JSON."""
+        return self.path / "provenance.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder for each kept checkpoint, named by its step."""
+        return self.path / "checkpoints"
+
+    @property
+    def episodes_file(self) -> Path:
+        """Finished games of training."""
+        return self.path / "episodes.csv"
+
+    @property
+    def evaluation_file(self) -> Path:
+        """Evaluated games."""
+        return self.path / "evaluation.csv"
+
+    @property
+    def videos(self) -> Path:
+        """Recorded gameplay."""
+        return self.path / "videos"
+
+    @property
+    def done_file(self) -> Path:
+        """Exists when the run is complete."""
+        return self.path / "DONE"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether training reached its last step."""
+        return self.done_file.is_file()
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> RunFolder:
+        """A new run folder with its config and provenance.
+
+        Raises:
+            UserError: the folder exists and holds something, or cannot be written.
+        """
+        folder = cls(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                remedy = (
+                    f"continue it with --resume {path}, or choose another --out or --seed"
+                    if folder.config_file.exists()
+                    else "choose another with --out"
+                )
+                raise UserError(f"{path} is not empty, nothing was written: {remedy}")
+            write_durably(folder.config_file, config.to_json())
+            write_durably(folder.provenance_file, as_json(provenance(config)))
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> tuple[RunFolder, RunConfig]:
+        """An existing run folder and its configuration; reads JSON and nothing else.
+
+        Raises:
+            UserError: not a run folder, or its configuration is damaged.
+        """
+        folder = cls(path)
+        if not path.is_dir():
+            raise UserError(f"{path} is not a folder: name a run folder made by train.py")
+        if not folder.config_file.is_file():
+            raise UserError(f"{path} has no config.json: name a run folder made by train.py")
+        try:
+            return folder, RunConfig.from_mapping(read_json(folder.config_file))
+        except UserError as error:
+            message = str(error)
+            prefix = "" if str(folder.config_file) in message else f"{folder.config_file}: "
+            raise UserError(f"{prefix}{message}") from error
+
+    def finish(self) -> None:
+        """Mark the run complete: the time it ended, then DONE as the very last file."""
+        record = read_json(self.provenance_file)
+        record["ended"] = now()
+        write_durably(self.provenance_file, as_json(record))
+        write_durably(self.done_file, now() + "\n")
+
+
+def default_path(runs_dir: Path, config: RunConfig) -> Path:
+    """`runs/<algo>/<game>/<extractor>/seed-<n>`."""
+    extractor = config.extractor.replace(":", ".")
+    return runs_dir / config.algo / config.game / extractor / f"seed-{config.seed}"

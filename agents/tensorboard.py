@@ -1,0 +1,133 @@
+"""What TensorBoard shows of a run: scores, losses, the network's sense of place, and gameplay."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from agents.config import RunConfig
+from coordconv import coordconv_layers, translation_dependence
+from coordconv.inside import inputs_of_layers
+
+# SB3's names for what its train() records → ours.
+LOSSES = {
+    "train/policy_gradient_loss": "losses/policy",
+    "train/policy_loss": "losses/policy",
+    "train/value_loss": "losses/value",
+    "train/loss": "losses/total",
+    "train/entropy_loss": "policy/entropy",
+    "train/approx_kl": "policy/approximate_kl",
+    "train/clip_fraction": "policy/clip_fraction",
+    "train/clip_range": "policy/clip_range",
+    "train/explained_variance": "value/explained_variance",
+    "train/learning_rate": "train/learning_rate",
+}
+SCORE = "score/mean_of_last_100_games"
+NORMALISED = "score/human_normalised"
+EVALUATION = "evaluation/score"
+
+
+class RunWriter:
+    """Writes a run's TensorBoard events into its folder.
+
+    Args:
+        path: the run folder.
+        config: shown as text and in the HParams tab.
+        step: agent steps done; events of later ones belong to work that was lost and are hidden.
+    """
+
+    def __init__(self, path: Path, config: RunConfig, step: int) -> None:
+        self._writer = SummaryWriter(str(path), purge_step=step + 1, flush_secs=30)
+        if step == 0:
+            self._write_config(config)
+
+    def _write_config(self, config: RunConfig) -> None:
+        self._writer.add_text("config", f"```json\n{config.to_json()}```", 0)
+        values = {
+            name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+            for name, value in dataclasses.asdict(config).items()
+            if value is not None
+        }
+        metrics = {SCORE: 0.0, NORMALISED: 0.0}
+        for summary in hparams(values, metrics):
+            self._writer._get_file_writer().add_summary(summary)
+
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Numbers at an agent step; None is left out."""
+        for name, value in values.items():
+            if value is not None:
+                self._writer.add_scalar(name, value, step)
+
+    def losses(self, step: int, recorded: Mapping[str, Any]) -> None:
+        """What SB3's train() recorded, by the suite's names; entropy with its own sign."""
+        for theirs, ours in LOSSES.items():
+            if theirs in recorded:
+                sign = -1.0 if theirs == "train/entropy_loss" else 1.0
+                self._writer.add_scalar(ours, sign * float(recorded[theirs]), step)
+
+    def coordinates(self, step: int, policy: torch.nn.Module, images: Tensor) -> None:
+        """Translation dependence and where-maps of every CoordConv layer.
+
+        Args:
+            step: agent step.
+            policy: the network.
+            images: (N, C, H, W) uint8 on the policy's device, real observations of the run.
+        """
+        inputs = inputs_of_layers(policy, images)
+        for name, layer in coordconv_layers(policy):
+            if not inputs[name]:
+                continue
+            (received, *_) = inputs[name]
+            value = translation_dependence(layer, received)
+            self._writer.add_scalar(f"translation_dependence/{name}", value, step)
+            with torch.no_grad():
+                maps = layer.where_map(*received.shape[2:]).float().cpu().numpy()
+            self._writer.add_image(f"where_maps/{name}", tiled(maps), step, dataformats="HW")
+
+    def clip(self, step: int, frames: Sequence[NDArray[np.uint8]], fps: int) -> None:
+        """A short moving picture of gameplay; frames (H, W, 3)."""
+        if not frames:
+            return
+        pictures = [Image.fromarray(frame) for frame in frames]
+        buffer = io.BytesIO()
+        pictures[0].save(
+            buffer, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // fps, loop=0
+        )
+        height, width = frames[0].shape[:2]
+        image = Summary.Image(
+            height=height, width=width, colorspace=3, encoded_image_string=buffer.getvalue()
+        )
+        summary = Summary(value=[Summary.Value(tag="evaluation/gameplay", image=image)])
+        self._writer._get_file_writer().add_summary(summary, step)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
+
+
+def tiled(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Where-maps (n, H, W) side by side as one grey picture, each scaled to its own range."""
+    count, height, width = maps.shape
+    lowest = maps.min(axis=(1, 2), keepdims=True)
+    span = maps.max(axis=(1, 2), keepdims=True) - lowest
+    grey = np.where(span > 0, (maps - lowest) / np.where(span > 0, span, 1) * 255, 127)
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    picture = np.zeros((rows * (height + 1), columns * (width + 1)), dtype=np.uint8)
+    for index, tile in enumerate(grey.astype(np.uint8)):
+        top, left = index // columns * (height + 1), index % columns * (width + 1)
+        picture[top : top + height, left : left + width] = tile
+    return picture

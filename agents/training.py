@@ -1,0 +1,304 @@
+"""Training a run from its first step to its last, through any number of interruptions."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+
+from agents.agent import PolicyAgent
+from agents.build import Algorithm, build_model
+from agents.checkpoint import (
+    TrainingState,
+    find_checkpoint,
+    list_checkpoints,
+    load_optimizer,
+    load_policy,
+    load_state,
+    random_states,
+    restore_random_states,
+    save_checkpoint,
+)
+from agents.config import RunConfig
+from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after
+from agents.errors import UserError
+from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
+from agents.progress import ProgressReport
+from agents.run_folder import RunFolder
+from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
+from agents.watch import FRAMES_PER_SECOND, watch_game
+from envs import AtariVecEnv, human_normalised
+
+# Losses and speed are written about this often; A2C updates every 80 steps.
+STEPS_BETWEEN_LOGS = 2_048
+LOGS_BETWEEN_COORDINATES = 8
+SCORES_AVERAGED = 100
+CLIP_STEPS = 20 * FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended: agent steps done, whether that is all of them, speed, last score."""
+
+    step: int
+    finished: bool
+    steps_per_second: float
+    score: float | None
+
+
+def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outcome:
+    """Train a run to its last step, or until Ctrl-C or SIGTERM asks it to stop.
+
+    Asked to stop, it finishes the update at hand, writes a checkpoint and returns.
+
+    Args:
+        config: the run.
+        folder: its folder, newly created, or with `resume` holding a checkpoint.
+        resume: continue from the newest checkpoint. Weights, optimiser, counters, schedules,
+            random streams, TensorBoard and episodes.csv go on where it was; the games that were
+            being played cannot be restored and start afresh.
+
+    Raises:
+        UserError: the run cannot be built or continued.
+    """
+    with _StopRequest() as stop:
+        return _train(config, folder, resume, stop)
+
+
+def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopRequest) -> Outcome:
+    threads = config.threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    # A run that was killed before its first checkpoint begins again.
+    checkpoint = find_checkpoint(folder) if resume and list_checkpoints(folder) else None
+    state = None if checkpoint is None else load_state(checkpoint)
+    resumes = 0 if state is None else state.resumes + 1
+    env = AtariVecEnv(
+        config.game,
+        config.n_envs or 1,
+        config.protocol,
+        seed=_environment_seed(config.seed, resumes),
+        training=True,
+        threads=threads,
+    )
+    try:
+        model = build_model(config, env)
+        if checkpoint is not None and state is not None:
+            _restore(model, checkpoint, state)
+        with _Run(config, folder, model, state, resumes, stop) as run:
+            return run.to_the_end()
+    finally:
+        env.close()
+
+
+def _environment_seed(seed: int, resumes: int) -> int:
+    """A seed for the emulators: each part of a resumed run plays games of its own."""
+    return int(np.random.SeedSequence([seed, resumes]).generate_state(1)[0]) >> 1
+
+
+def _restore(model: Algorithm, checkpoint: Path, state: TrainingState) -> None:
+    load_policy(checkpoint, model.policy)
+    load_optimizer(checkpoint, model.policy.optimizer)
+    model.num_timesteps = state.step
+    model._n_updates = state.updates
+    restore_random_states(state.rng)
+
+
+class _Run(BaseCallback):
+    """A run in progress; as SB3's callback it sees every step."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        model: Algorithm,
+        state: TrainingState | None,
+        resumes: int,
+        stop: _StopRequest,
+    ) -> None:
+        super().__init__()
+        self.config, self.folder, self.algorithm, self.resumes = config, folder, model, resumes
+        step = 0 if state is None else state.step
+        self.seconds_before = 0.0 if state is None else state.seconds
+        self.games = 0 if state is None else state.games
+        self.first_step = self.last_checkpoint = self.last_log = step
+        keep = 0 if state is None else state.episodes_bytes
+        self.episodes = CsvLog(folder.episodes_file, EPISODE_COLUMNS, keep)
+        self.recent = _last_games(folder.episodes_file)
+        drop_rows_after(folder.evaluation_file, EVALUATION_COLUMNS, step)
+        self.writer = RunWriter(folder.path, config, step)
+        self.logs = 0
+        self.stop = stop
+        self.start = time.monotonic()
+
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.episodes.close()
+        self.writer.close()
+
+    @property
+    def step(self) -> int:
+        """Agent steps done."""
+        return int(self.algorithm.num_timesteps)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training over all parts of the run."""
+        return self.seconds_before + time.monotonic() - self.start
+
+    @property
+    def score(self) -> float | None:
+        """Mean raw score of the last 100 games."""
+        return float(np.mean([game[0] for game in self.recent])) if self.recent else None
+
+    def to_the_end(self) -> Outcome:
+        """The training loop: collect a rollout, learn from it, write down what happened."""
+        model, config = self.algorithm, self.config
+        total = config.total_steps
+        model.set_logger(Logger(None, []))
+        model._setup_learn(total - self.step, None, reset_num_timesteps=False)
+        model._update_current_progress_remaining(self.step, total)
+        self.init_callback(model)
+        title = f"{config.algo} {config.game} {config.extractor} seed {config.seed}"
+        with ProgressReport(title, total, self.step) as progress:
+            while self.step < total and not self.stop.requested:
+                assert model.env is not None
+                model.collect_rollouts(model.env, self, model.rollout_buffer, model.n_steps)
+                model._update_current_progress_remaining(self.step, total)
+                model.train()
+                self._write_down(progress)
+            if self.step > self.last_checkpoint or self.step == self.first_step == 0:
+                self._checkpoint()
+            speed = progress.per_second
+        finished = self.step >= total
+        if finished:
+            self.folder.finish()
+        return Outcome(self.step, finished, speed, self.score)
+
+    def _on_step(self) -> bool:
+        for index in np.flatnonzero(self.locals["dones"]):
+            record = self.locals["infos"][index].get("episode")
+            if record is not None:
+                self.games += 1
+                self.recent.append((float(record["r"]), int(record["l"])))
+                self.episodes.append(
+                    (self.step, f"{self.seconds:.2f}", f"{record['r']:g}", record["l"])
+                )
+        return True
+
+    def _write_down(self, progress: ProgressReport) -> None:
+        score = self.score
+        progress.update(self.step, "" if score is None else f"score {score:.1f}")
+        if self.step - self.last_log >= STEPS_BETWEEN_LOGS or self.step >= self.config.total_steps:
+            self._log(progress.per_second)
+        if self._passed(self.config.eval_every):
+            self._evaluate()
+        if self._passed(self.config.checkpoint_every):
+            self._checkpoint()
+
+    def _passed(self, every: int) -> bool:
+        """Whether the last rollout crossed a multiple of `every`."""
+        before = self.step - self.algorithm.n_steps * self.algorithm.n_envs
+        return every > 0 and self.step // every > before // every
+
+    def _log(self, speed: float) -> None:
+        model, step, score = self.algorithm, self.step, self.score
+        self.writer.scalars(
+            step,
+            {
+                SCORE: score,
+                NORMALISED: None if score is None else human_normalised(self.config.game, score),
+                "score/game_length": np.mean([g[1] for g in self.recent]) if self.recent else None,
+                "score/games": float(self.games),
+                "time/steps_per_second": speed,
+                "time/hours": self.seconds / 3600,
+            },
+        )
+        self.writer.losses(step, model.logger.name_to_value)
+        model.logger.dump(step)
+        if self.logs % LOGS_BETWEEN_COORDINATES == 0:
+            images = torch.as_tensor(model._last_obs, device=model.device)
+            random_state = torch.get_rng_state()
+            self.writer.coordinates(step, model.policy, images)
+            torch.set_rng_state(random_state)
+        self.logs += 1
+        self.last_log = step
+
+    def _evaluate(self) -> None:
+        """Play whole unclipped games; training's own games and random streams are untouched."""
+        config, step = self.config, self.step
+        agent = PolicyAgent(config.extractor, self.algorithm.policy)  # type: ignore[arg-type]
+        seeds = evaluation_seeds(config.eval_episodes, TRAINING_EVALUATION_SEEDS_FROM)
+        games = play_games(agent, config.game, config.protocol, seeds)
+        log = CsvLog(self.folder.evaluation_file, EVALUATION_COLUMNS)
+        log.append(*((step, g.seed, f"{g.score:g}", g.length, agent.mode) for g in games))
+        log.close()
+        mean = float(np.mean([game.score for game in games]))
+        self.writer.scalars(step, {EVALUATION: mean})
+        moments = islice(watch_game(agent, config.game, config.protocol, seeds[0]), CLIP_STEPS)
+        self.writer.clip(step, [moment.screen for moment in moments], FRAMES_PER_SECOND)
+
+    def _checkpoint(self) -> None:
+        state = TrainingState(
+            step=self.step,
+            updates=int(self.algorithm._n_updates),
+            seconds=round(self.seconds, 2),
+            games=self.games,
+            resumes=self.resumes,
+            score=self.score,
+            episodes_bytes=self.episodes.bytes_written,
+            rng=random_states(),
+        )
+        policy = self.algorithm.policy
+        save_checkpoint(self.folder, policy, policy.optimizer, state)
+        self.last_checkpoint = self.step
+
+
+class _StopRequest:
+    """Ctrl-C and SIGTERM as a request; a second Ctrl-C interrupts at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._previous[number] = signal.signal(number, self._request)
+            except ValueError:  # not in the main thread: whoever started us decides
+                break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+def _last_games(path: Path) -> deque[tuple[float, int]]:
+    """Score and length of the last 100 finished games."""
+    games: deque[tuple[float, int]] = deque(maxlen=SCORES_AVERAGED)
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            for row in csv.DictReader(file):
+                games.append((float(row["score"]), int(row["length"])))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged near game {len(games) + 1}: {error}") from error
+    return games

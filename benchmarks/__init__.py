@@ -1,0 +1,1 @@
+"""Speed, memory and learning against what a user would pick instead of this suite."""

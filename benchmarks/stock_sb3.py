@@ -1,0 +1,109 @@
+"""Stock Stable-Baselines3 on Atari: the opponent that this suite is measured against.
+
+Nothing of the suite is imported: `make_atari_env` with `AtariWrapper`, `VecFrameStack`,
+`CnnPolicy` and the presets of rl-baselines3-zoo (hyperparams/ppo.yml and a2c.yml), as its users
+run it. Whole-game raw scores come from the `Monitor` that `make_atari_env` puts under
+`AtariWrapper`, so neither life loss nor reward clipping touches them.
+
+    python -m benchmarks.stock_sb3 --game Breakout --algo ppo --steps 300000 --seed 1 --out DIR
+
+writes `DIR/episodes.csv` (agent step, wall seconds, raw score, length of each finished game).
+A finished run is skipped when started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import ale_py
+import gymnasium
+import torch
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_atari_env
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+
+gymnasium.register_envs(ale_py)
+
+
+class GameRecorder(BaseCallback):
+    """Writes a row for each whole game that ends: the columns of a run folder's episodes.csv."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.file = path.open("w", newline="", encoding="utf-8")
+        self.writer = csv.writer(self.file)
+        self.writer.writerow(["step", "seconds", "score", "length"])
+        self.start = time.monotonic()
+
+    def _on_step(self) -> bool:
+        for info in self.locals["infos"]:
+            if "episode" in info:
+                row = [self.num_timesteps, round(time.monotonic() - self.start, 2)]
+                self.writer.writerow([*row, info["episode"]["r"], info["episode"]["l"]])
+                self.file.flush()
+        return True
+
+
+def linear(initial: float) -> Any:
+    """The zoo's `lin_` schedule: initial × fraction of training that remains."""
+    return lambda remaining: initial * remaining
+
+
+def make_env(game: str, n_envs: int, seed: int) -> VecEnv:
+    """The zoo's environment: four stacked frames of `{game}NoFrameskip-v4` under AtariWrapper."""
+    return VecFrameStack(make_atari_env(f"{game}NoFrameskip-v4", n_envs, seed=seed), 4)
+
+
+def make_model(algo: str, game: str, seed: int, **kwargs: Any) -> BaseAlgorithm:
+    """PPO or A2C with the zoo's Atari preset; `kwargs` go to the algorithm."""
+    if algo == "ppo":
+        # rl-baselines3-zoo hyperparams/ppo.yml, `atari`
+        return PPO(
+            "CnnPolicy", make_env(game, 8, seed), n_steps=128, n_epochs=4, batch_size=256,
+            learning_rate=linear(2.5e-4), clip_range=linear(0.1), vf_coef=0.5, ent_coef=0.01,
+            seed=seed, **kwargs,
+        )  # fmt: skip
+    # rl-baselines3-zoo hyperparams/a2c.yml, `atari`
+    kwargs["policy_kwargs"] = {
+        "optimizer_class": RMSpropTFLike,
+        "optimizer_kwargs": {"eps": 1e-5},
+        **kwargs.get("policy_kwargs", {}),
+    }
+    return A2C(
+        "CnnPolicy", make_env(game, 16, seed), ent_coef=0.01, vf_coef=0.25, seed=seed, **kwargs
+    )
+
+
+def main() -> None:
+    """Train one stock agent and record its games."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--game", required=True)
+    parser.add_argument("--algo", choices=["ppo", "a2c"], required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    done = args.out / "DONE"
+    if done.exists():
+        print(f"{args.out}: done already")
+        return
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    model = make_model(args.algo, args.game, args.seed)
+    start = time.monotonic()
+    model.learn(args.steps, callback=GameRecorder(args.out / "episodes.csv"))
+    seconds = time.monotonic() - start
+    print(f"{args.out}: {model.num_timesteps / seconds:.0f} steps/s")
+    done.write_text(f"{model.num_timesteps} steps in {seconds:.0f} s\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

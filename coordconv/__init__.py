@@ -1,0 +1,50 @@
+"""Convolutions that know where they are (CoordConv, Liu et al. 2018, arXiv:1807.03247).
+
+A CoordConv layer sees, besides its data, each pixel's own coordinates. Use it where a convolution
+stands, or have those of a model you already trained converted:
+
+>>> import torch
+>>> from coordconv import CoordConv2d, fold_model, to_coordconv, translation_dependence
+>>> frames = torch.rand(8, 4, 84, 84)
+>>> layer = CoordConv2d(4, 32, kernel_size=8, stride=4)
+>>> layer(frames).shape, layer.where_map(84, 84).shape
+(torch.Size([8, 32, 20, 20]), torch.Size([32, 20, 20]))
+>>> model = torch.nn.Sequential(torch.nn.Conv2d(4, 32, 8, stride=4), torch.nn.ReLU())
+>>> before = model(frames)
+>>> model = to_coordconv(model)
+>>> torch.equal(model(frames), before), translation_dependence(model[0], frames)
+(True, 0.0)
+>>> torch.equal(fold_model(model, frames)(frames), before)
+True
+"""
+
+from coordconv.concatenating import (
+    ConcatCoordConv1d,
+    ConcatCoordConv2d,
+    ConcatCoordConv3d,
+    ConcatCoordConvTranspose2d,
+)
+from coordconv.convert import fold_model, to_coordconv
+from coordconv.diagnostics import translation_dependence, translation_dependences
+from coordconv.folded import FoldedCoordConv
+from coordconv.fused import coord_conv_relu
+from coordconv.inside import coordconv_layers
+from coordconv.layer import CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d
+
+__all__ = [
+    "ConcatCoordConv1d",
+    "ConcatCoordConv2d",
+    "ConcatCoordConv3d",
+    "ConcatCoordConvTranspose2d",
+    "CoordConv1d",
+    "CoordConv2d",
+    "CoordConv3d",
+    "CoordConvTranspose2d",
+    "FoldedCoordConv",
+    "coord_conv_relu",
+    "coordconv_layers",
+    "fold_model",
+    "to_coordconv",
+    "translation_dependence",
+    "translation_dependences",
+]

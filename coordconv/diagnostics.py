@@ -1,0 +1,63 @@
+"""How much a CoordConv layer makes of where it is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coordconv.base import CoordConvNd
+from coordconv.inside import coordconv_layers, inputs_of_layers
+
+
+@torch.no_grad()
+def translation_dependence(layer: CoordConvNd, x: Tensor) -> float:
+    """Energy of the where-map's spatial variation relative to that of the data response.
+
+    With the where-map m (C, P) over P output positions and the data response
+    y = conv(x, weight) (N, C, P), both per channel c:
+
+        mean over c, p of (m[c, p] - mean of m[c, :])²
+        ------------------------------------------------------
+        mean over n, c, p of (y[n, c, p] - mean of y[:, c, :])²
+
+    0: the coordinates add nothing, the layer is an ordinary, translation invariant convolution.
+    1: place moves the output as much as what is seen there does. The bias has no part in it.
+
+    Padding counts where it arises. The coordinates too are padded, so a where-map changes towards
+    a zero-padded border whatever its kernel; and the response of an image cut off by padding
+    varies there as it does in an ordinary convolution, which knows of place that way too.
+
+    Args:
+        layer: any CoordConv layer.
+        x: a batch of its inputs, or one; the larger, the steadier the number.
+
+    Returns:
+        At least 0; infinite if the data response does not vary at all and the where-map does.
+    """
+    response = layer.data_response(x).double()
+    where_map = layer.where_map(*x.shape[-layer.n_dims :]).double()
+    positions = tuple(range(-layer.n_dims, 0))
+    everything_but_channel = positions if response.dim() == where_map.dim() else (0, *positions)
+    where = where_map.var(dim=positions, correction=0).mean().item()
+    data = response.var(dim=everything_but_channel, correction=0).mean().item()
+    if where == 0:
+        return 0.0
+    return where / data if data > 0 else math.inf
+
+
+def translation_dependences(model: nn.Module, *inputs: Any) -> dict[str, float]:
+    """`translation_dependence` of every CoordConv layer that a model uses, by the layer's name.
+
+    Args:
+        model: called once, without gradients and in the mode it is in.
+        *inputs: what it is called with.
+    """
+    received = inputs_of_layers(model, *inputs)
+    return {
+        name: translation_dependence(layer, received[name][0])
+        for name, layer in coordconv_layers(model)
+        if received[name]
+    }

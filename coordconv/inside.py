@@ -1,0 +1,66 @@
+"""Looking into a model: its CoordConv layers and what reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coordconv.base import CoordConvNd
+
+
+def coordconv_layers(model: nn.Module) -> Iterator[tuple[str, CoordConvNd]]:
+    """The CoordConv layers of a model with their dotted names, each layer once.
+
+    >>> from coordconv import CoordConv2d
+    >>> [name for name, _ in coordconv_layers(nn.Sequential(CoordConv2d(1, 2, 3), nn.ReLU()))]
+    ['0']
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, CoordConvNd):
+            yield name, module
+
+
+@torch.no_grad()
+def inputs_of_layers(model: nn.Module, *example_inputs: Any) -> dict[str, list[Tensor]]:
+    """What each CoordConv layer receives, a tensor a call, when the model sees `example_inputs`.
+
+    Layers the model does not call have an empty list.
+
+    Raises:
+        ValueError: a transposed layer is called with an `output_size`, which its where-map would
+            have to follow.
+    """
+    received: dict[str, list[Tensor]] = {}
+    handles = []
+    for name, layer in coordconv_layers(model):
+        received[name] = []
+
+        def record(
+            _: nn.Module, args: tuple[Any, ...], options: dict[str, Any], name: str = name
+        ) -> None:
+            if len(args) != 1 or options:
+                raise ValueError(
+                    f"{name!r} is called with an output_size: it is not supported here"
+                )
+            received[name].append(args[0])
+
+        handles.append(layer.register_forward_pre_hook(record, with_kwargs=True))
+    try:
+        model(*example_inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return received
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether calling the module runs anything besides its `forward`."""
+    return bool(
+        module._forward_pre_hooks
+        or module._forward_hooks
+        or module._backward_pre_hooks
+        or module._backward_hooks
+    )

@@ -1,0 +1,296 @@
+"""CoordConv in place of torch's Conv1d, Conv2d, Conv3d and ConvTranspose2d.
+
+Liu et al. 2018, "An intriguing failing of convolutional neural networks and the CoordConv
+solution", arXiv:1807.03247. Each class takes what the ordinary layer takes, `in_channels` counting
+the data channels only, and `with_r=True` adds the distance from the centre to the coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coordconv.base import CoordConvNd
+from coordconv.broadcast import over_batch
+
+Size = int | Sequence[int]
+
+
+class _ForwardCoordConv(CoordConvNd):
+    """Convolutions that are not transposed."""
+
+    geometry_names = (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+    )
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        with_r: bool = False,
+    ) -> None:
+        super().__init__(
+            {
+                "in_channels": in_channels,
+                "out_channels": out_channels,
+                "kernel_size": kernel_size,
+                "stride": stride,
+                "padding": padding,
+                "dilation": dilation,
+                "groups": groups,
+                "padding_mode": padding_mode,
+            },
+            bias=bias,
+            with_r=with_r,
+            device=device,
+            dtype=dtype,
+        )
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x = F.pad(x, self._border(), mode=self.padding_mode)
+            padding = (0,) * self.n_dims
+        convolution = (F.conv1d, F.conv2d, F.conv3d)[self.n_dims - 1]
+        return convolution(x, weight, bias, self.stride, padding, self.dilation, groups)
+
+    def _border(self) -> list[int]:
+        """The padding as F.pad wants it: before and after, the last dimension first."""
+        border: list[int] = []
+        for axis in reversed(range(self.n_dims)):
+            if self.padding == "valid":
+                border += [0, 0]
+            elif self.padding == "same":
+                total = self.dilation[axis] * (self.kernel_size[axis] - 1)
+                border += [total // 2, total - total // 2]
+            else:
+                border += [int(self.padding[axis])] * 2
+        return border
+
+    def _coord_weight_shape(self) -> tuple[int, ...]:
+        return (self.out_channels, self.n_coords, *self.kernel_size)
+
+    def _joint_shape(self) -> tuple[int, ...]:
+        data_channels = self.in_channels // self.groups
+        return (self.out_channels, data_channels + self.n_coords, *self.kernel_size)
+
+    def _split(self, joint: Tensor) -> tuple[Tensor, Tensor]:
+        return joint.tensor_split([self.in_channels // self.groups], dim=1)  # type: ignore[return-value]
+
+
+class CoordConv1d(_ForwardCoordConv):
+    """A Conv1d that also sees where it is.
+
+    Takes nn.Conv1d's arguments and `with_r`. Input (N, in_channels, L) or (in_channels, L).
+    `weight` is (out, in / groups, K), `coord_weight` (out, 1 + with_r, K).
+
+    >>> CoordConv1d(1, 4, kernel_size=3)(torch.zeros(2, 1, 10)).shape
+    torch.Size([2, 4, 8])
+    """
+
+    n_dims = 1
+    ordinary = nn.Conv1d
+
+
+class CoordConv2d(_ForwardCoordConv):
+    """A Conv2d that also sees where it is.
+
+    Takes nn.Conv2d's arguments and `with_r`. Input (N, in_channels, H, W) or (in_channels, H, W).
+    `weight` is (out, in / groups, K, L), `coord_weight` (out, 2 + with_r, K, L) whatever `groups`
+    is: groups part the data, and every output sees the coordinates.
+
+    >>> layer = CoordConv2d(3, 8, kernel_size=1, with_r=True)
+    >>> layer
+    CoordConv2d(3, 8, kernel_size=(1, 1), stride=(1, 1), with_r=True)
+    >>> layer(torch.zeros(2, 3, 5, 7)).shape
+    torch.Size([2, 8, 5, 7])
+    >>> layer.coordinates((3, 2), device=torch.device("cpu"), dtype=torch.float32)[0]
+    tensor([[-1., -1.],
+            [ 0.,  0.],
+            [ 1.,  1.]])
+    """
+
+    n_dims = 2
+    ordinary = nn.Conv2d
+
+
+class CoordConv3d(_ForwardCoordConv):
+    """A Conv3d that also sees where it is.
+
+    Takes nn.Conv3d's arguments and `with_r`. Input (N, in_channels, D, H, W) or without N.
+    `weight` is (out, in / groups, K, L, M), `coord_weight` (out, 3 + with_r, K, L, M).
+
+    >>> CoordConv3d(1, 4, kernel_size=3, padding="same")(torch.zeros(2, 1, 4, 5, 6)).shape
+    torch.Size([2, 4, 4, 5, 6])
+    """
+
+    n_dims = 3
+    ordinary = nn.Conv3d
+
+
+class CoordConvTranspose2d(CoordConvNd):
+    """A ConvTranspose2d that also sees where it is.
+
+    Takes nn.ConvTranspose2d's arguments and `with_r`. Input (N, in_channels, H, W) or
+    (in_channels, H, W), whose coordinates are the ones added. `weight` is (in, out / groups, K, L),
+    `coord_weight` (2 + with_r, out, K, L).
+
+    >>> layer = CoordConvTranspose2d(4, 2, kernel_size=3, stride=2, padding=1)
+    >>> layer(torch.zeros(1, 4, 5, 5)).shape
+    torch.Size([1, 2, 9, 9])
+    >>> layer(torch.zeros(1, 4, 5, 5), output_size=(10, 10)).shape
+    torch.Size([1, 2, 10, 10])
+    """
+
+    n_dims = 2
+    ordinary = nn.ConvTranspose2d
+    geometry_names = (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "output_padding",
+        "groups",
+        "dilation",
+        "padding_mode",
+    )
+
+    padding: tuple[int, ...]
+    output_padding: tuple[int, ...]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        with_r: bool = False,
+    ) -> None:
+        super().__init__(
+            {
+                "in_channels": in_channels,
+                "out_channels": out_channels,
+                "kernel_size": kernel_size,
+                "stride": stride,
+                "padding": padding,
+                "output_padding": output_padding,
+                "groups": groups,
+                "dilation": dilation,
+                "padding_mode": padding_mode,
+            },
+            bias=bias,
+            with_r=with_r,
+            device=device,
+            dtype=dtype,
+        )
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """The transposed convolution of data and coordinates.
+
+        Args:
+            x: (N, in_channels, H, W) or (in_channels, H, W), floating point.
+            output_size: the output's spatial size, or its whole shape, where `stride` leaves a
+                choice; it then takes the place of `output_padding`.
+
+        Raises:
+            TypeError: `x` is not floating point.
+            ValueError: `x` has another number of dimensions or of data channels, or no
+                `output_padding` gives `output_size`.
+        """
+        response = self.data_response(x, output_size)
+        where_map = self.where_map(*x.shape[-2:], output_size=output_size)
+        return response + over_batch(where_map, response)
+
+    def data_response(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """The part of the output that depends on `x`: its convolution with `weight` alone."""
+        self._check_input(x)
+        return self._convolve(x, self.weight, None, self.groups, output_size)
+
+    def where_map(self, *spatial_size: int, output_size: Sequence[int] | None = None) -> Tensor:
+        """The part of the output that does not: coordinates convolved with `coord_weight`, + bias.
+
+        Args:
+            *spatial_size: (H, W) of the layer's input.
+            output_size: as in `forward`.
+
+        Returns:
+            (out_channels, *output spatial size), differentiable.
+        """
+        coordinates = self._coordinates_of(spatial_size)
+        return self._convolve(coordinates, self.coord_weight, self.bias, 1, output_size)
+
+    def _convolve(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        groups: int,
+        output_size: Sequence[int] | None = None,
+    ) -> Tensor:
+        extra = self.output_padding
+        if output_size is not None:
+            extra = self._output_padding_for(tuple(x.shape[-2:]), tuple(output_size))
+        return F.conv_transpose2d(
+            x, weight, bias, self.stride, self.padding, extra, groups, self.dilation
+        )
+
+    def _output_padding_for(
+        self, input_size: tuple[int, ...], output_size: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        least = tuple(
+            (n - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1
+            for n, stride, padding, dilation, kernel in zip(
+                input_size, self.stride, self.padding, self.dilation, self.kernel_size, strict=True
+            )
+        )
+        most = tuple(n + stride - 1 for n, stride in zip(least, self.stride, strict=True))
+        wanted = output_size[-2:]
+        if not all(a <= w <= b for a, w, b in zip(least, wanted, most, strict=True)):
+            raise ValueError(
+                f"no output of {output_size} comes from an input of {input_size}: "
+                f"output_size must be from {least} to {most}"
+            )
+        return tuple(w - a for a, w in zip(least, wanted, strict=True))
+
+    def _coord_weight_shape(self) -> tuple[int, ...]:
+        return (self.n_coords, self.out_channels, *self.kernel_size)
+
+    def _joint_shape(self) -> tuple[int, ...]:
+        joint_channels = self.in_channels + self.groups * self.n_coords
+        return (joint_channels, self.out_channels // self.groups, *self.kernel_size)
+
+    def _split(self, joint: Tensor) -> tuple[Tensor, Tensor]:
+        # The rows of one group after the other: its data channels, then all the coordinates.
+        by_group = joint.view(self.groups, -1, *joint.shape[1:])
+        weight, coord_weight = by_group.tensor_split([self.in_channels // self.groups], dim=1)
+        return weight.flatten(0, 1), coord_weight.transpose(0, 1).flatten(1, 2)

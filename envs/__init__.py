@@ -1,0 +1,28 @@
+"""What the screen is: the Atari protocols and the environments that follow them.
+
+`AtariVecEnv` steps many games at once for training and scoring. `make_reference_env` plays one
+through Gymnasium's own wrappers: it renders, and it is what the former is tested against.
+"""
+
+from envs.games import GAMES, UnknownGameError, action_meanings, n_actions, rom_id
+from envs.protocol import PROTOCOLS, Protocol, UnknownProtocolError, find_protocol
+from envs.reference import make_reference_env
+from envs.reference_scores import human_normalised
+from envs.seeds import emulator_seeds
+from envs.vec_env import AtariVecEnv
+
+__all__ = [
+    "GAMES",
+    "PROTOCOLS",
+    "AtariVecEnv",
+    "Protocol",
+    "UnknownGameError",
+    "UnknownProtocolError",
+    "action_meanings",
+    "emulator_seeds",
+    "find_protocol",
+    "human_normalised",
+    "make_reference_env",
+    "n_actions",
+    "rom_id",
+]

@@ -1,0 +1,76 @@
+"""Published scores: how random play, a human tester and other implementations do at each game.
+
+`atari_reference_scores.csv` has one row a game and nothing where nothing was reported.
+
+| columns | source | caveat |
+| --- | --- | --- |
+| `random`, `human` | DQN Zoo `atari_data.py`, 57 games | measured without sticky actions |
+| `paper_a2c`, `paper_ppo` | PPO paper (Schulman et al. 2017), 49-game table: 10M agent steps, \
+mean of the last 100 training episodes | 3 seeds |
+| `zoo_a2c`, `zoo_ppo` | rl-baselines3-zoo `benchmark.md`: mean±std over episodes of one run, \
+stochastic policy, no sticky actions | ± is not over seeds |
+| `baselines_ppo2`, `cleanrl_ppo` | CleanRL `docs/benchmark/ppo_atari_envpool_xla_jax.md`: \
+mean±std over 3 seeds | no trustworthy episode cap: distrust Atlantis, UpNDown, VideoPinball |
+| `slm_a2c_v5`, `slm_ppo_v5` | SLM-Lab `docs/BENCHMARKS.md`: sticky actions (ALE v5) | PPO is the \
+best of three λ; A2C's Tennis value is impossible |
+
+Implementations differ from each other by more than an architecture plausibly changes a score: these
+are bands to check one's own results against, not a baseline.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+
+from envs.games import rom_id
+
+
+def reference_scores(game: str) -> Mapping[str, float]:
+    """Published mean scores of a game, by column of the table; empty if there are none.
+
+    Args:
+        game: the game's name, such as "MsPacman".
+
+    Raises:
+        UnknownGameError: no game has exactly this name.
+    """
+    rom_id(game)
+    return _table().get(game, MappingProxyType({}))
+
+
+def human_normalised(game: str, score: float) -> float | None:
+    """The score on the scale where random play is 0 and the human tester 1.
+
+    None where either of the two was never measured.
+
+    Args:
+        game: the game's name, such as "MsPacman".
+        score: raw, of whole games.
+
+    Raises:
+        UnknownGameError: no game has exactly this name.
+    """
+    known = reference_scores(game)
+    if "random" not in known or "human" not in known:
+        return None
+    return (score - known["random"]) / (known["human"] - known["random"])
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, float]]:
+    path = resources.files("envs") / "atari_reference_scores.csv"
+    with path.open(encoding="utf-8") as file:
+        return {
+            row.pop("game"): MappingProxyType(
+                {
+                    column: float(value.partition("±")[0])  # mean±std: the mean
+                    for column, value in row.items()
+                    if value
+                }
+            )
+            for row in csv.DictReader(file)
+        }

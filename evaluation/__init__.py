@@ -1,0 +1,1 @@
+"""What is concluded: scores over whole games, and recorded gameplay."""

@@ -1,0 +1,133 @@
+"""Recorded gameplay of trained agents, alone or two on the same game next to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from agents.agent import Agent, load_agent
+from agents.config import RunConfig
+from agents.errors import UserError
+from agents.play import evaluation_seeds
+from agents.progress import ProgressReport
+from agents.run_folder import RunFolder
+from agents.watch import watch_game
+from envs import action_meanings
+from evaluation.video import Moment, captioned, mp4, side_by_side
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A video that was written, and the final score of each agent in it."""
+
+    path: Path
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Player:
+    path: Path
+    agent: Agent
+    config: RunConfig
+    step: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.config.algo} {self.config.extractor}"
+
+
+def record_runs(
+    paths: Sequence[Path],
+    episodes: int = 1,
+    *,
+    together: bool = False,
+    deterministic: bool = False,
+    checkpoint: str = "newest",
+    extractor: str | None = None,
+    first_seed: int = 0,
+    max_steps: int | None = None,
+) -> list[Recording]:
+    """Record whole games into each run's `videos/`.
+
+    Args:
+        paths: run folders.
+        episodes: games to record.
+        together: exactly two runs of one game and protocol, on the same seeds, in one video that
+            is kept with the first.
+        deterministic: most likely actions in place of drawn ones.
+        checkpoint: "newest", "best" or a step.
+        extractor: as in `load_agent`.
+        first_seed: which of the evaluation's games to begin with.
+        max_steps: end a video after so many agent steps; None for the whole game.
+
+    Raises:
+        UserError: not run folders, or two that cannot be shown together.
+    """
+    players = []
+    for path in paths:
+        agent, config, step = load_agent(
+            path, checkpoint=checkpoint, extractor=extractor, deterministic=deterministic
+        )
+        players.append(_Player(path, agent, config, step))
+    if together:
+        _require_comparable(players)
+    groups = [players] if together else [[player] for player in players]
+    seeds = evaluation_seeds(episodes, first_seed)
+    return [_record(group, seed, max_steps) for group in groups for seed in seeds]
+
+
+def _require_comparable(players: Sequence[_Player]) -> None:
+    if len(players) != 2:
+        raise UserError(f"--side-by-side takes two run folders, got {len(players)}")
+    for name in ("game", "protocol"):
+        first, second = (getattr(player.config, name) for player in players)
+        if first != second:
+            raise UserError(
+                f"--side-by-side needs two runs of the same {name}, got {first} and {second}"
+            )
+
+
+def _record(players: Sequence[_Player], seed: int, max_steps: int | None) -> Recording:
+    first = players[0]
+    names = "-vs-".join(f"{p.config.extractor.replace(':', '.')}-{p.step}" for p in players)
+    path = RunFolder(first.path).videos / f"{first.config.game}-{names}-seed-{seed}.mp4"
+    limit = max_steps if max_steps is not None else 10**9
+    size = captioned(_blank()).shape
+    last: list[Moment] = []
+    games = [_moments(player, seed) for player in players]
+    title = f"recording {first.config.game} seed {seed}"
+    with (
+        mp4(path, size[1] * len(players), size[0]) as write,
+        # The length of a game is not known beforehand; 27,000 steps is the longest there is.
+        ProgressReport(title, min(limit, 27_000)) as progress,
+    ):
+        for count, moments in enumerate(zip_longest(*games), start=1):
+            # A game that is over keeps its last picture until the other one ends too.
+            last = [
+                replace(last[index], over=True) if moment is None else moment
+                for index, moment in enumerate(moments)
+            ]
+            write(side_by_side(last))
+            progress.update(count)
+            if count >= limit:
+                break
+    return Recording(path, tuple(moment.score for moment in last))
+
+
+def _moments(player: _Player, seed: int) -> Iterator[Moment]:
+    """A whole game, step by step: the one that `evaluate.py score` plays from this seed."""
+    names = action_meanings(player.config.game)
+    score = 0.0
+    for step, moment in enumerate(
+        watch_game(player.agent, player.config.game, player.config.protocol, seed), start=1
+    ):
+        score += moment.reward
+        yield Moment(moment.screen, player.title, score, step, names[moment.action], moment.over)
+
+
+def _blank() -> Moment:
+    return Moment(np.zeros((210, 160, 3), np.uint8), "", 0.0, 0, "")

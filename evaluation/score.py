@@ -1,0 +1,168 @@
+"""Scores of trained agents over whole fresh games."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from agents.agent import Agent, RandomAgent, load_agent
+from agents.csv_log import EVALUATION_COLUMNS, CsvLog, read_csv
+from agents.errors import UserError
+from agents.play import Game, evaluation_seeds, play_games
+from agents.progress import ProgressReport
+from agents.run_folder import RunFolder
+from envs import human_normalised, n_actions
+
+
+@dataclass(frozen=True)
+class Score:
+    """The games of one agent, summed up.
+
+    Attributes:
+        agent: where it is from: a run folder, or "random play".
+        game: the game's name.
+        protocol: "v4" or "sticky".
+        mode: how actions were chosen.
+        step: agent steps of training; None for random play.
+        games: what was played.
+    """
+
+    agent: str
+    game: str
+    protocol: str
+    mode: str
+    step: int | None
+    games: tuple[Game, ...]
+
+    @property
+    def scores(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Raw score of each game."""
+        return np.array([game.score for game in self.games])
+
+    @property
+    def human_normalised(self) -> float | None:
+        """Mean score on the scale where random play is 0 and a human 1; None where unknown."""
+        return human_normalised(self.game, float(self.scores.mean()))
+
+
+def score_run(
+    path: Path,
+    episodes: int,
+    *,
+    deterministic: bool = False,
+    checkpoint: str = "newest",
+    extractor: str | None = None,
+    n_envs: int = 8,
+    threads: int = 0,
+    device: str = "cpu",
+) -> Score:
+    """Play `episodes` whole games with a run's agent and append them to its evaluation.csv.
+
+    Games that are in evaluation.csv already, of the same checkpoint, seed and mode, are not played
+    again: they would come out the same.
+
+    Raises:
+        UserError: not a run folder, no checkpoint, or a damaged file.
+    """
+    agent, config, step = load_agent(
+        path,
+        checkpoint=checkpoint,
+        extractor=extractor,
+        deterministic=deterministic,
+        device=device,
+    )
+    folder = RunFolder(path)
+    known = _scored_games(folder.evaluation_file, step, agent.mode)
+    seeds = evaluation_seeds(episodes)
+    missing = [seed for seed in seeds if seed not in known]
+    if missing:
+        log = CsvLog(folder.evaluation_file, EVALUATION_COLUMNS)
+        try:
+            played = _play(agent, config.game, config.protocol, missing, n_envs, threads, str(path))
+            log.append(*((step, g.seed, f"{g.score:g}", g.length, agent.mode) for g in played))
+        finally:
+            log.close()
+        known |= {game.seed: game for game in played}
+    games = tuple(known[seed] for seed in seeds)
+    return Score(str(path), config.game, config.protocol, agent.mode, step, games)
+
+
+def score_random(
+    game: str, protocol: str, episodes: int, *, n_envs: int = 8, threads: int = 0
+) -> Score:
+    """The same games played by the uniformly random policy."""
+    agent = RandomAgent(n_actions(game))
+    seeds = evaluation_seeds(episodes)
+    games = _play(agent, game, protocol, seeds, n_envs, threads, f"random {game}")
+    return Score("random play", game, protocol, agent.mode, None, tuple(games))
+
+
+def score_table(scores: Sequence[Score]) -> str:
+    """A text table: one agent a row."""
+    rows = [("agent", "game", "step", "mode", "games", "mean", "std", "median", "human-norm.")]
+    for score in scores:
+        values, normalised = score.scores, score.human_normalised
+        rows.append(
+            (
+                score.agent,
+                f"{score.game} ({score.protocol})",
+                "-" if score.step is None else f"{score.step:,}",
+                score.mode,
+                str(len(values)),
+                f"{values.mean():.1f}",
+                f"{values.std(ddof=1):.1f}" if len(values) > 1 else "-",
+                f"{np.median(values):.1f}",
+                "unknown" if normalised is None else f"{normalised:.3f}",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    left = {0, 1, 3}
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _play(
+    agent: Agent,
+    game: str,
+    protocol: str,
+    seeds: Sequence[int],
+    n_envs: int,
+    threads: int,
+    title: str,
+) -> list[Game]:
+    if threads:
+        torch.set_num_threads(threads)
+    with ProgressReport(f"scoring {title}", len(seeds), unit="games") as progress:
+        finished: list[Game] = []
+
+        def count(done: Game) -> None:
+            finished.append(done)
+            progress.update(len(finished), f"mean {np.mean([g.score for g in finished]):.1f}")
+
+        return play_games(
+            agent, game, protocol, seeds, n_envs=n_envs, threads=threads, on_game=count
+        )
+
+
+def _scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
+    """Games of evaluation.csv by seed, of one checkpoint and mode."""
+    if not path.exists():
+        return {}
+    games: dict[int, Game] = {}
+    for number, row in enumerate(read_csv(path, EVALUATION_COLUMNS), start=2):
+        try:
+            if int(row["step"]) == step and row["mode"] == mode:
+                seed = int(row["seed"])
+                games[seed] = Game(seed, float(row["score"]), int(row["length"]))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged at line {number}: {error}") from error
+    return games

@@ -1,0 +1,134 @@
+"""The actor-critic policy that every arm shares: SB3's, in the memory layout CPUs are fast in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticCnnPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class AtariPolicy(ActorCriticCnnPolicy):
+    """SB3's CnnPolicy for images and discrete actions, computed with less waste.
+
+    Same parameters, same initialisation, same distribution and same random draws as SB3's policy;
+    outputs agree to floating-point tolerance. The differences: images are scaled once, in place
+    and channels-last; the log-softmax takes the place of distribution objects; and the critic may
+    have a trunk that differs from the actor's.
+
+    Args:
+        observation_space: Box (C, H, W) of uint8.
+        action_space: Discrete.
+        lr_schedule: learning rate by remaining progress.
+        critic_extractor_kwargs: arguments of the critic's own trunk, of the same class as the
+            actor's; `None` shares one trunk. Needs `share_features_extractor=False`.
+        **kwargs: as SB3's ActorCriticCnnPolicy.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        *args: Any,
+        critic_extractor_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(action_space, spaces.Discrete):
+            raise ValueError(f"AtariPolicy acts in Discrete spaces, got {action_space}")
+        if not isinstance(observation_space, spaces.Box) or observation_space.dtype != "uint8":
+            raise ValueError(f"AtariPolicy looks at uint8 images, got {observation_space}")
+        if critic_extractor_kwargs is not None and kwargs.get("share_features_extractor", True):
+            raise ValueError("critic_extractor_kwargs needs share_features_extractor=False")
+        self.critic_extractor_kwargs = critic_extractor_kwargs
+        super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
+        # After construction: orthogonal initialisation fails on channels-last weights.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data: dict[str, Any] = super()._get_constructor_parameters()
+        data["share_features_extractor"] = self.share_features_extractor
+        data["critic_extractor_kwargs"] = self.critic_extractor_kwargs
+        return data
+
+    def make_features_extractor(self) -> BaseFeaturesExtractor:
+        """The actor's trunk at the first call, the critic's at the second, as SB3 asks for them."""
+        is_critic = "features_extractor" in self._modules
+        if is_critic and self.critic_extractor_kwargs is not None:
+            return self.features_extractor_class(
+                self.observation_space, **self.critic_extractor_kwargs
+            )
+        return super().make_features_extractor()
+
+    def scaled(self, observations: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) to channels-last float32 in [0, 1]."""
+        images = observations.to(torch.float32, memory_format=torch.channels_last)
+        # A float input is not converted, and must not be scaled in the caller's memory.
+        return images.mul_(1 / 255) if images is not observations else images / 255
+
+    def _latents(self, observations: PyTorchObs) -> tuple[Tensor, Tensor]:
+        """Features for the actor and for the critic."""
+        assert isinstance(observations, Tensor)
+        images = self.scaled(observations)
+        if self.share_features_extractor:
+            latent_pi, latent_vf = self.mlp_extractor(self.features_extractor(images))
+            return latent_pi, latent_vf
+        return (
+            self.mlp_extractor.forward_actor(self.pi_features_extractor(images)),
+            self.mlp_extractor.forward_critic(self.vf_features_extractor(images)),
+        )
+
+    def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions (N,), values (N, 1) and log-probabilities (N,) for uint8 images (N, C, H, W)."""
+        latent_pi, latent_vf = self._latents(obs)
+        log_probs = F.log_softmax(self.action_net(latent_pi), dim=1)
+        if deterministic:
+            actions = log_probs.argmax(dim=1, keepdim=True)
+        else:
+            # The draw that torch's Categorical makes, so that seeds mean the same as under SB3.
+            actions = torch.multinomial(log_probs.exp(), 1, replacement=True)
+        return (
+            actions.squeeze(1),
+            self.value_net(latent_vf),
+            log_probs.gather(1, actions).squeeze(1),
+        )
+
+    def evaluate_actions(
+        self, obs: PyTorchObs, actions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values (N, 1), log-probabilities (N,) of `actions` (N,) and entropies (N,)."""
+        latent_pi, latent_vf = self._latents(obs)
+        log_probs = F.log_softmax(self.action_net(latent_pi), dim=1)
+        chosen = log_probs.gather(1, actions.long().view(-1, 1)).squeeze(1)
+        entropy = -(log_probs.exp() * log_probs).sum(dim=1)
+        return self.value_net(latent_vf), chosen, entropy
+
+    def get_distribution(self, obs: PyTorchObs) -> Distribution:
+        """The action distribution, for SB3's `predict`."""
+        assert isinstance(obs, Tensor)
+        features = self.pi_features_extractor(self.scaled(obs))
+        return self._get_action_dist_from_latent(self.mlp_extractor.forward_actor(features))
+
+    def action_logits(self, obs: Tensor) -> Tensor:
+        """Unnormalised log-probabilities (N, n_actions) for uint8 images (N, C, H, W)."""
+        features = self.pi_features_extractor(self.scaled(obs))
+        logits: Tensor = self.action_net(self.mlp_extractor.forward_actor(features))
+        return logits
+
+    def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Values (N, 1) for uint8 images (N, C, H, W)."""
+        assert isinstance(obs, Tensor)
+        features = self.vf_features_extractor(self.scaled(obs))
+        values: Tensor = self.value_net(self.mlp_extractor.forward_critic(features))
+        return values
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Number of trainable numbers, shared ones counted once."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,87 @@
+"""A network on paper: every layer's output shape, parameters and multiply-adds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from coordconv import CoordConv2d
+from policies.actor_critic import AtariPolicy, parameter_count
+from policies.registry import policy_kwargs
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the description; `multiply_adds` are for one observation."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+def build_policy(extractor: str, observation_shape: tuple[int, ...], n_actions: int) -> AtariPolicy:
+    """The policy of an arm as training builds it, outside any training."""
+    return AtariPolicy(
+        spaces.Box(0, 255, observation_shape, "uint8"),
+        spaces.Discrete(n_actions),
+        lambda _: 0.0,
+        **policy_kwargs(extractor),
+    )
+
+
+def layers(policy: AtariPolicy) -> list[Layer]:
+    """The layers with parameters in the order in which one observation passes them.
+
+    A CoordConv's where-map does not depend on the observation: it is computed once a forward pass
+    for the whole batch and is not counted among an observation's multiply-adds, except for adding
+    it to the output, which like a bias counts as nothing.
+    """
+    rows: list[Layer] = []
+    names = {module: name for name, module in policy.named_modules() if name}
+    # Shared trunks are registered under three names; the actor's is what people know them by.
+    for name, module in policy.named_modules():
+        if name.startswith("features_extractor"):
+            names[module] = name
+
+    def record(module: nn.Module, _: Any, output: Tensor) -> None:
+        shape = tuple(output.shape[1:])
+        multiply_adds = 0
+        if isinstance(module, (nn.Conv2d, CoordConv2d)):
+            multiply_adds = math.prod(shape) * math.prod(module.weight.shape[1:])
+        elif isinstance(module, nn.Linear):
+            multiply_adds = module.in_features * module.out_features
+        count = parameter_count(module)
+        rows.append(Layer(names[module], type(module).__name__, shape, count, multiply_adds))
+
+    own = [m for m in policy.modules() if list(m.parameters(recurse=False))]
+    handles = [module.register_forward_hook(record) for module in own]
+    shape = policy.observation_space.shape
+    assert shape is not None
+    with torch.no_grad():
+        policy(torch.zeros((1, *shape), dtype=torch.uint8))
+    for handle in handles:
+        handle.remove()
+    return rows
+
+
+def description(extractor: str, observation_shape: tuple[int, ...], n_actions: int) -> str:
+    """The table that `train.py --describe` prints."""
+    policy = build_policy(extractor, observation_shape, n_actions)
+    rows = layers(policy)
+    lines = [f"{'layer':<36} {'kind':<12} {'output':<14} {'parameters':>11} {'multiply-adds':>14}"]
+    for row in rows:
+        shape = "×".join(map(str, row.output))
+        lines.append(
+            f"{row.name:<36} {row.kind:<12} {shape:<14} {row.parameters:>11,} "
+            f"{row.multiply_adds:>14,}"
+        )
+    total = sum(row.multiply_adds for row in rows)
+    lines.append(f"{'total':<36} {'':<12} {'':<14} {parameter_count(policy):>11,} {total:>14,}")
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""The IMPALA residual trunk (Espeholt et al. 2018, arXiv:1802.01561, figure 3, right)."""
+
+from __future__ import annotations
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from policies.nature import CHANNELS, Channels, image_shape, make_convolution
+
+IMPALA_CHANNELS = (16, 32, 32)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(relu(x)))), both convolutions 3×3 and size-preserving."""
+
+    def __init__(self, channels: int, extra: Channels, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.first = make_convolution(extra, channels, channels, 3, padding=1, input_size=size)
+        self.second = make_convolution(extra, channels, channels, 3, padding=1, input_size=size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        residual: Tensor = self.second(F.relu(self.first(F.relu(x)), inplace=True))
+        return x + residual
+
+
+class ImpalaExtractor(BaseFeaturesExtractor):
+    """Three stages of convolution, pooling and two residual blocks, then one hidden layer.
+
+    Input (N, C, H, W) float in [0, 1]; output (N, features_dim).
+
+    Args:
+        observation_space: Box of shape (C, H, W), at least 8×8.
+        channels: what is added to the input of every convolution, as in `NatureExtractor`.
+        features_dim: units of the fully connected layer; 256 in the paper.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[object],
+        *,
+        channels: Channels = "none",
+        features_dim: int = 256,
+    ) -> None:
+        if channels not in CHANNELS:
+            raise ValueError(f"channels must be one of {', '.join(CHANNELS)}, got {channels!r}")
+        in_channels, height, width = image_shape(observation_space, type(self).__name__)
+        if min(height, width) < 8:
+            raise ValueError(f"ImpalaExtractor halves images three times: {height}×{width} < 8×8")
+        super().__init__(observation_space, features_dim)
+        stages: list[nn.Module] = []
+        for out_channels in IMPALA_CHANNELS:
+            stages.append(
+                make_convolution(
+                    channels, in_channels, out_channels, 3, padding=1, input_size=(height, width)
+                )
+            )
+            stages.append(nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
+            height, width = (height + 1) // 2, (width + 1) // 2
+            stages += [ResidualBlock(out_channels, channels, (height, width)) for _ in range(2)]
+            in_channels = out_channels
+        self.stages = nn.Sequential(*stages)
+        self.linear = nn.Linear(in_channels * height * width, features_dim)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Features (N, features_dim) of images (N, C, H, W) in [0, 1]."""
+        x = F.relu(self.stages(observations))
+        return F.relu(self.linear(torch.flatten(x, 1)), inplace=True)

@@ -1,0 +1,141 @@
+"""The Nature-CNN trunk, with plain convolutions, CoordConv or the parameter-matched control."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coordconv import CoordConv2d, coord_conv_relu
+from policies.noise import NoiseConv2d
+
+Channels = Literal["none", "coordinates", "noise"]
+CHANNELS: tuple[Channels, ...] = ("none", "coordinates", "noise")
+
+# (out_channels, kernel_size, stride) of Mnih et al. 2015, "Human-level control through deep
+# reinforcement learning", Methods, "Model architecture".
+NATURE_LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+
+
+def make_convolution(
+    extra: Channels,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    with_r: bool = False,
+    input_size: tuple[int, int],
+) -> nn.Module:
+    """One convolution of a trunk, with the extra input channels it is asked for.
+
+    SB3 draws orthogonal weights with gain √2 for every plain convolution of an extractor after
+    its construction. The layers with extra channels are invisible to that pass, so they are drawn
+    here, and jointly: as the one kernel of the concatenating network would be.
+    """
+    if extra == "none":
+        return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
+    layer: CoordConv2d
+    if extra == "noise":
+        layer = NoiseConv2d(
+            in_channels, out_channels, kernel_size, stride, padding,
+            with_r=with_r, input_size=input_size,
+        )  # fmt: skip
+    else:
+        layer = CoordConv2d(in_channels, out_channels, kernel_size, stride, padding, with_r=with_r)
+    layer.init_orthogonal_(gain=math.sqrt(2))
+    return layer
+
+
+class ConvReLU(nn.Module):
+    """A convolution and its ReLU, in one pass over the output where the layer has coordinates."""
+
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H', W')."""
+        if isinstance(self.convolution, CoordConv2d):
+            return coord_conv_relu(self.convolution, x)
+        return F.relu(self.convolution(x), inplace=True)
+
+
+def image_shape(observation_space: spaces.Space[object], name: str) -> tuple[int, int, int]:
+    """(C, H, W) of an image observation space, or a ValueError that says what to do."""
+    if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 3:
+        raise ValueError(
+            f"{name} looks at images of shape (C, H, W), got {observation_space}: "
+            "use it with a policy for images and a Box observation space of three dimensions"
+        )
+    channels, height, width = observation_space.shape
+    return channels, height, width
+
+
+def output_size(size: tuple[int, int], kernel: int, stride: int) -> tuple[int, int]:
+    """Spatial size after an unpadded convolution."""
+    return (size[0] - kernel) // stride + 1, (size[1] - kernel) // stride + 1
+
+
+class NatureExtractor(BaseFeaturesExtractor):
+    """The three convolutions and the fully connected layer of Mnih et al. 2015.
+
+    Input (N, C, H, W) float in [0, 1], at least 36×36; output (N, features_dim).
+
+    Args:
+        observation_space: Box of shape (C, H, W).
+        channels: what is added to the input of the convolutions: `"none"` (the baseline),
+            `"coordinates"` (CoordConv, Liu et al. 2018) or `"noise"` (the control).
+        only_first: add them to the first convolution only.
+        with_r: add the radius channel too.
+        pool: average over all positions in place of flattening. Flattening tells the fully
+            connected layer where each feature was; pooling makes the trunk translation invariant.
+        features_dim: units of the fully connected layer.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[object],
+        *,
+        channels: Channels = "none",
+        only_first: bool = False,
+        with_r: bool = False,
+        pool: bool = False,
+        features_dim: int = 512,
+    ) -> None:
+        if channels not in CHANNELS:
+            raise ValueError(f"channels must be one of {', '.join(CHANNELS)}, got {channels!r}")
+        in_channels, height, width = image_shape(observation_space, type(self).__name__)
+        if min(height, width) < 36:
+            raise ValueError(
+                f"NatureExtractor's three convolutions need images of at least 36×36 pixels, got "
+                f"{height}×{width}: enlarge the observations"
+            )
+        super().__init__(observation_space, features_dim)
+        self.pool = pool
+        convolutions: list[nn.Module] = []
+        size = (height, width)
+        for index, (out_channels, kernel, stride) in enumerate(NATURE_LAYERS):
+            extra: Channels = "none" if only_first and index > 0 else channels
+            convolution = make_convolution(
+                extra, in_channels, out_channels, kernel,
+                stride=stride, with_r=with_r, input_size=size,
+            )  # fmt: skip
+            convolutions.append(ConvReLU(convolution))
+            in_channels, size = out_channels, output_size(size, kernel, stride)
+        self.convolutions = nn.Sequential(*convolutions)
+        self.linear = nn.Linear(
+            in_channels if pool else in_channels * math.prod(size), features_dim
+        )
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Features (N, features_dim) of images (N, C, H, W) in [0, 1]."""
+        x = self.convolutions(observations)
+        x = x.mean(dim=(2, 3)) if self.pool else torch.flatten(x, 1)
+        return F.relu(self.linear(x), inplace=True)

@@ -1,0 +1,149 @@
+"""The arms of the comparison by name, and a user's own extractor by its import path."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from policies.impala import ImpalaExtractor
+from policies.nature import NatureExtractor
+
+
+class UnknownExtractorError(ValueError):
+    """No extractor goes by that name, or the class that was named cannot be used."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of the comparison: what looks at the screen.
+
+    Attributes:
+        summary: one line for people.
+        extractor: the class that the policy builds.
+        kwargs: its arguments.
+        critic_kwargs: where the critic has a trunk of its own, that trunk's arguments.
+    """
+
+    summary: str
+    extractor: type[BaseFeaturesExtractor]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    critic_kwargs: Mapping[str, Any] | None = None
+
+
+_COORDINATES = {"channels": "coordinates"}
+
+ARMS: Mapping[str, Arm] = MappingProxyType(
+    {
+        "nature": Arm("Nature-CNN, plain convolutions: the baseline", NatureExtractor),
+        "coordconv": Arm("all three convolutions are CoordConv", NatureExtractor, _COORDINATES),
+        "coordconv-first": Arm(
+            "only the first convolution is CoordConv",
+            NatureExtractor,
+            {**_COORDINATES, "only_first": True},
+        ),
+        "coordconv-r": Arm(
+            "all three are CoordConv with the radius channel",
+            NatureExtractor,
+            {**_COORDINATES, "with_r": True},
+        ),
+        "coordconv-actor": Arm(
+            "CoordConv in the actor, plain convolutions in the critic's own trunk",
+            NatureExtractor,
+            _COORDINATES,
+            critic_kwargs={},
+        ),
+        "control-noise": Arm(
+            "as coordconv with fixed noise for coordinates: the parameter-matched control",
+            NatureExtractor,
+            {"channels": "noise"},
+        ),
+        "nature-gap": Arm(
+            "as nature with global average pooling in place of flattening",
+            NatureExtractor,
+            {"pool": True},
+        ),
+        "coordconv-gap": Arm(
+            "as coordconv with global average pooling in place of flattening",
+            NatureExtractor,
+            {**_COORDINATES, "pool": True},
+        ),
+        "impala": Arm("IMPALA residual trunk, plain convolutions", ImpalaExtractor),
+        "impala-coordconv": Arm(
+            "IMPALA residual trunk, every convolution CoordConv", ImpalaExtractor, _COORDINATES
+        ),
+    }
+)
+
+
+def is_import_path(name: str) -> bool:
+    """Whether `name` is a user's own extractor, `their_package.module:Class`."""
+    return ":" in name
+
+
+def check_extractor_name(name: str) -> None:
+    """Raises UnknownExtractorError unless `name` is an arm or has the form of an import path.
+
+    Imports nothing: a name that came with somebody's run folder is safe to check.
+    """
+    if is_import_path(name):
+        module, _, attribute = name.partition(":")
+        if all(part.isidentifier() for part in [*module.split("."), attribute]):
+            return
+        raise UnknownExtractorError(
+            f"extractor {name!r} is not of the form their_package.module:Class"
+        )
+    if name not in ARMS:
+        near = difflib.get_close_matches(name, ARMS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UnknownExtractorError(
+            f"unknown extractor {name!r}{hint} (allowed: {', '.join(ARMS)}, "
+            "or your own as their_package.module:Class)"
+        )
+
+
+def find_arm(name: str) -> Arm:
+    """The arm called `name`; imports the user's module when it is an import path.
+
+    Raises:
+        UnknownExtractorError: the name is unknown, the import fails, or what it finds is not a
+            subclass of SB3's BaseFeaturesExtractor.
+    """
+    check_extractor_name(name)
+    if not is_import_path(name):
+        return ARMS[name]
+    module_name, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UnknownExtractorError(f"extractor {name!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, BaseFeaturesExtractor)):
+        raise UnknownExtractorError(
+            f"extractor {name!r} is not a class derived from "
+            "stable_baselines3.common.torch_layers.BaseFeaturesExtractor"
+        )
+    return Arm(f"user's own: {name}", found)
+
+
+def policy_kwargs(name: str) -> dict[str, Any]:
+    """`policy_kwargs` for SB3 that make its policy look at the screen through arm `name`.
+
+    Works with `PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("coordconv"))`;
+    `coordconv-actor`, whose critic differs from its actor, needs `policies.AtariPolicy`.
+    `net_arch` is empty because SB3 would give every extractor but its own two hidden layers more.
+    """
+    arm = find_arm(name)
+    kwargs: dict[str, Any] = {
+        "features_extractor_class": arm.extractor,
+        "features_extractor_kwargs": dict(arm.kwargs),
+        "net_arch": [],
+    }
+    if arm.critic_kwargs is not None:
+        kwargs["share_features_extractor"] = False
+        kwargs["critic_extractor_kwargs"] = dict(arm.critic_kwargs)
+    return kwargs

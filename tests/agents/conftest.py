@@ -1,0 +1,41 @@
+"""Runs small enough to train in a second, on the real emulator, torch and SB3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.config import RunConfig
+from agents.run_folder import RunFolder
+from agents.training import Outcome, train
+
+SMALL: dict[str, dict[str, Any]] = {
+    "ppo": {"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 2},
+    "a2c": {"n_envs": 4, "n_steps": 4},
+}
+
+
+def small_config(algo: str = "a2c", **changes: Any) -> RunConfig:
+    """A run of 64 steps unless `changes` say otherwise; Breakout's games are short."""
+    values: dict[str, Any] = {
+        "game": "Breakout", "algo": algo, "extractor": "coordconv", "steps": 64, "threads": 1,
+    }  # fmt: skip
+    return RunConfig(**{**values, **SMALL[algo], **changes})
+
+
+TrainRun = Callable[..., tuple[RunFolder, RunConfig, Outcome]]
+
+
+@pytest.fixture
+def train_run(tmp_path: Path) -> TrainRun:
+    """Trains a new small run in a folder of the given name."""
+
+    def start(name: str = "run", algo: str = "a2c", **changes: Any) -> Any:
+        config = small_config(algo, **changes)
+        folder = RunFolder.create(tmp_path / name, config)
+        return folder, config, train(config, folder)
+
+    return start

@@ -1,0 +1,248 @@
+"""Runs from start to end, interrupted and continued, watched and unwatched."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agents.checkpoint import find_checkpoint, list_checkpoints, load_state
+from agents.config import RunConfig
+from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, read_csv
+from agents.errors import UserError
+from agents.run_folder import RunFolder
+from agents.training import train
+
+from .conftest import TrainRun, small_config
+
+ROOT = Path(__file__).parents[2]
+
+
+def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
+    return load_file(find_checkpoint(folder) / "policy.safetensors")
+
+
+def continued(folder: RunFolder, steps: int) -> None:
+    """Continue a finished run to a later last step, as if it had been interrupted there."""
+    config = RunConfig.from_mapping(json.loads(folder.config_file.read_text()))
+    longer = dataclasses.replace(config, steps=steps)
+    folder.config_file.write_text(longer.to_json())
+    folder.done_file.unlink()
+    train(longer, folder, resume=True)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c"])
+def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) -> None:
+    folder, config, outcome = train_run(algo=algo, steps=1000)
+    assert outcome.finished
+    assert outcome.step == config.total_steps >= 1000
+    names = {path.name.split(".out.")[0] for path in folder.path.iterdir()}
+    assert names >= {"config.json", "provenance.json", "checkpoints", "episodes.csv", "DONE"}
+    assert "events" in names
+    record = json.loads(folder.provenance_file.read_text())
+    assert record["protocol_hash"]
+    assert record["packages"]["torch"] == torch.__version__
+    assert record["ended"] >= record["started"]
+    assert RunConfig.from_mapping(json.loads(folder.config_file.read_text())) == config
+    checkpoint = find_checkpoint(folder)
+    assert {p.name for p in checkpoint.iterdir()} == {
+        "policy.safetensors", "optimizer.safetensors", "state.json",
+    }  # fmt: skip
+    assert checkpoint.name == str(config.total_steps)
+
+
+def test_episodes_are_whole_raw_games(train_run: TrainRun) -> None:
+    folder, _, _ = train_run(steps=1600)
+    rows = read_csv(folder.episodes_file, EPISODE_COLUMNS)
+    assert rows
+    # A Breakout game is five lives: none of random play's games is shorter than 100 steps.
+    assert min(int(row["length"]) for row in rows) > 100
+    steps = [int(row["step"]) for row in rows]
+    assert steps == sorted(steps)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_gives_another(train_run: TrainRun) -> None:
+    first, _, _ = train_run("first", algo="ppo", steps=256)
+    again, _, _ = train_run("again", algo="ppo", steps=256)
+    other, _, _ = train_run("other", algo="ppo", steps=256, seed=2)
+    for name, tensor in weights(first).items():
+        assert torch.equal(weights(again)[name], tensor)
+    assert not torch.equal(weights(other)["action_net.weight"], weights(first)["action_net.weight"])
+
+
+def test_only_the_newest_and_the_best_checkpoint_are_kept(train_run: TrainRun) -> None:
+    folder, _, _ = train_run(steps=1600, checkpoint_every=400)
+    kept = list_checkpoints(folder)
+    assert 1 <= len(kept) <= 2
+    assert kept[-1].name == "1600"
+    assert find_checkpoint(folder, "best") in kept
+    assert not [path for path in folder.checkpoints.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c"])
+def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: str) -> None:
+    folder, _, _ = train_run(algo=algo, steps=640)
+    before = load_state(find_checkpoint(folder))
+    rows_before = folder.episodes_file.read_bytes()
+    optimizer = load_file(find_checkpoint(folder) / "optimizer.safetensors")
+    continued(folder, 1280)
+    after = load_state(find_checkpoint(folder))
+    assert after.step == 1280
+    assert after.updates == 2 * before.updates
+    assert after.resumes == 1
+    assert after.seconds > before.seconds
+    assert after.rng["torch"] != before.rng["torch"]
+    assert folder.episodes_file.read_bytes().startswith(rows_before)
+    steps = [int(row["step"]) for row in read_csv(folder.episodes_file, EPISODE_COLUMNS)]
+    assert steps == sorted(steps)
+    assert after.games == len(steps)
+    for name, tensor in load_file(find_checkpoint(folder) / "optimizer.safetensors").items():
+        if name.endswith(".step"):
+            assert tensor == 2 * optimizer[name]
+    assert folder.is_done
+
+
+def test_resuming_goes_on_with_the_schedule_and_the_weights(train_run: TrainRun) -> None:
+    folder, config, _ = train_run(algo="ppo", steps=640)
+    longer = dataclasses.replace(config, steps=1280)
+    folder.config_file.write_text(longer.to_json())
+    folder.done_file.unlink()
+    before = weights(folder)
+    # One more rollout of 64 steps at half the initial rate, and nothing of a fresh start: the
+    # weights stay close to those that were saved.
+    train(dataclasses.replace(longer, steps=704), folder, resume=True)
+    rates = scalars(folder, "train/learning_rate")
+    assert rates[-1][0] == 704
+    assert rates[-1][1] == pytest.approx(0.0, abs=1e-9)
+    change = max(float((weights(folder)[k] - v).abs().max()) for k, v in before.items())
+    assert change < 0.01
+
+
+def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainRun) -> None:
+    folder, config, _ = train_run(steps=1600)
+    newest = find_checkpoint(folder)
+    with folder.episodes_file.open("a") as file:
+        file.write("1616,9.00,3,99\n1632,9.10,")  # what a kill leaves behind the checkpoint
+    folder.evaluation_file.write_text(
+        ",".join(EVALUATION_COLUMNS) + "\n1600,1,2,300,stochastic\n1616,1,9,300,stochastic\n"
+    )
+    kept = load_state(newest).games
+    continued(folder, 1616)
+    rows = read_csv(folder.episodes_file, EPISODE_COLUMNS)
+    assert [row for row in rows if row["length"] == "99"] == []
+    assert len(rows) == load_state(find_checkpoint(folder)).games >= kept
+    assert [r["step"] for r in read_csv(folder.evaluation_file, EVALUATION_COLUMNS)] == ["1600"]
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(train_run: TrainRun) -> None:
+    whole, config, _ = train_run("whole", steps=64)
+    killed = RunFolder.create(whole.path.parent / "killed", config)
+    killed.episodes_file.write_text("step,seconds,score,length\n16,1.00,2,300\n3")
+    assert train(config, killed, resume=True).finished
+    for name, tensor in weights(whole).items():
+        assert torch.equal(weights(killed)[name], tensor)
+    assert read_csv(killed.episodes_file, EPISODE_COLUMNS) == []
+
+
+def scalars(folder: RunFolder, tag: str) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(folder.path), size_guidance={"scalars": 0}).Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def test_tensorboard_has_scores_losses_coordinates_and_the_configuration(
+    train_run: TrainRun,
+) -> None:
+    folder, config, _ = train_run(
+        algo="ppo", steps=2496, eval_every=2000, eval_episodes=1, extractor="coordconv"
+    )
+    events = EventAccumulator(str(folder.path), size_guidance={"images": 0}).Reload()
+    tags = set(events.Tags()["scalars"])
+    assert tags >= {
+        "score/mean_of_last_100_games",
+        "score/human_normalised",
+        "score/game_length",
+        "losses/policy",
+        "losses/value",
+        "policy/entropy",
+        "policy/clip_fraction",
+        "value/explained_variance",
+        "train/learning_rate",
+        "time/steps_per_second",
+        "evaluation/score",
+        "translation_dependence/features_extractor.convolutions.0.convolution",
+    }
+    assert 0 < scalars(folder, "policy/entropy")[0][1] <= np.log(4) + 1e-5
+    raw = scalars(folder, "score/mean_of_last_100_games")[-1][1]
+    normalised = scalars(folder, "score/human_normalised")[-1][1]
+    assert normalised == pytest.approx((raw - 1.7) / (30.5 - 1.7), abs=1e-4)
+    images = set(events.Tags()["images"])
+    assert "where_maps/features_extractor.convolutions.2.convolution" in images
+    (clip,) = events.Images("evaluation/gameplay")
+    assert clip.encoded_image_string[:4] == b"GIF8"
+    text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert '"learning_rate": 0.00025' in text
+    assert "_hparams_/session_start_info" in str(events.summary_metadata)
+
+
+def test_a_resumed_curve_has_neither_gap_nor_fold(train_run: TrainRun) -> None:
+    folder, _, _ = train_run(steps=2400)
+    continued(folder, 4800)
+    steps = [step for step, _ in scalars(folder, "policy/entropy")]
+    assert steps == sorted(set(steps))
+    assert max(np.diff(steps)) <= 2400
+
+
+def test_evaluation_does_not_disturb_training(train_run: TrainRun) -> None:
+    alone, _, _ = train_run("alone", algo="ppo", steps=256)
+    watched, _, _ = train_run("watched", algo="ppo", steps=256, eval_every=128, eval_episodes=2)
+    for name, tensor in weights(alone).items():
+        assert torch.equal(weights(watched)[name], tensor)
+    rows = read_csv(watched.evaluation_file, EVALUATION_COLUMNS)
+    assert [row["step"] for row in rows] == ["128", "128", "256", "256"]
+    assert len({row["seed"] for row in rows}) == 2
+    assert all(int(row["seed"]) % 2 == 1 for row in rows), "odd: seeds that training never uses"
+
+
+def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty, nothing was written"):
+        RunFolder.create(tmp_path, small_config())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_ctrl_c_checkpoints_and_the_run_can_be_continued(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [
+        sys.executable, "train.py", "--game", "Breakout", "--algo", "a2c", "--threads", "1",
+        "--n-envs", "4", "--steps", "100000000", "--out", str(out),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        while not (out / "episodes.csv").exists() or not list(out.glob("events*")):
+            assert process.poll() is None, process.communicate()[1].decode()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, stderr.decode()
+    assert "Traceback" not in stderr.decode()
+    assert f"continue with: python train.py --resume {out}" in stdout.decode()
+    folder, config = RunFolder.open(out)
+    step = int(find_checkpoint(folder).name)
+    assert not folder.is_done
+    longer = dataclasses.replace(config, steps=step + 40)
+    folder.config_file.write_text(longer.to_json())
+    assert train(longer, folder, resume=True).step == longer.total_steps
+    assert os.listdir(folder.checkpoints) == [str(longer.total_steps)] or len(
+        os.listdir(folder.checkpoints)
+    ) == 2

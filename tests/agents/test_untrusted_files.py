@@ -1,0 +1,169 @@
+"""Nothing in a run folder can run code or show a traceback, whatever somebody put there."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stable_baselines3 import A2C
+
+from agents.agent import load_agent
+from agents.checkpoint import find_checkpoint, load_state
+from agents.config import RunConfig
+from agents.errors import UserError
+from agents.export import export_sb3
+from agents.run_folder import RunFolder
+from agents.training import train
+from envs import AtariVecEnv
+from evaluation.record import record_runs
+from evaluation.score import score_run
+
+from .conftest import TrainRun
+
+
+class Bomb:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def run(train_run: TrainRun) -> tuple[RunFolder, RunConfig]:
+    folder, config, _ = train_run(steps=64)
+    folder.done_file.unlink()
+    return folder, config
+
+
+FILES = ["config.json", "policy.safetensors", "optimizer.safetensors", "state.json", "episodes.csv"]
+
+
+def find(folder: RunFolder, name: str) -> Path:
+    direct = folder.path / name
+    return direct if direct.exists() else find_checkpoint(folder) / name
+
+
+def use_everything(folder: RunFolder, config: RunConfig) -> list[str]:
+    """Score, record and resume; the messages of those that refused."""
+    messages = []
+    for use in (
+        lambda: score_run(folder.path, 1, n_envs=1, threads=1),
+        lambda: record_runs([folder.path], max_steps=2),
+        lambda: train(RunFolder.open(folder.path)[1], folder, resume=True),
+    ):
+        try:
+            use()
+        except UserError as error:
+            messages.append(str(error))
+    return messages
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_planted_pickles_do_not_run(
+    run: tuple[RunFolder, RunConfig], name: str, tmp_path: Path
+) -> None:
+    mark = tmp_path / "it-ran"
+    payload = pickle.dumps(Bomb(mark))
+    with pytest.raises(FileNotFoundError):
+        mark.stat()
+    pickle.loads(payload)
+    assert mark.exists(), "the bomb is a dud, and the test would prove nothing"
+    mark.rmdir()
+    for content in (payload, _torch_file(tmp_path, mark)):
+        find(run[0], name).write_bytes(content)
+        assert use_everything(*run), f"a pickle in {name} was accepted"
+        assert not mark.exists()
+
+
+def _torch_file(tmp_path: Path, mark: Path) -> bytes:
+    torch.save(Bomb(mark), tmp_path / "bomb.pt")
+    return (tmp_path / "bomb.pt").read_bytes()
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "zeros", "folder"])
+def test_damage_is_one_line_that_names_the_file(
+    run: tuple[RunFolder, RunConfig], name: str, damage: str
+) -> None:
+    path = find(run[0], name)
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "empty":
+        path.touch()
+    elif damage == "half":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "zeros":
+        path.write_bytes(bytes(len(content)))
+    elif damage == "folder":
+        path.mkdir()
+    messages = use_everything(*run)
+    # episodes.csv can be begun anew, and half of it may be whole rows.
+    if name != "episodes.csv":
+        assert messages
+    for message in messages:
+        assert "\n" not in message
+        assert name in message or "checkpoint" in message or "config.json" in message
+
+
+def test_weights_of_another_network_are_refused(train_run: TrainRun) -> None:
+    folder, _, _ = train_run("one", extractor="coordconv")
+    other, _, _ = train_run("other", extractor="nature")
+    shutil.copy(find(other, "policy.safetensors"), find(folder, "policy.safetensors"))
+    with pytest.raises(UserError, match="belongs to another network"):
+        load_agent(folder.path)
+
+
+def test_a_giant_safetensors_header_is_refused(run: tuple[RunFolder, RunConfig]) -> None:
+    path = find(run[0], "policy.safetensors")
+    header = json.dumps(
+        {"x": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
+    ).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(UserError, match=r"policy\.safetensors"):
+        load_agent(run[0].path)
+
+
+def test_a_foreign_run_that_names_a_class_is_loaded_only_when_told_to(
+    run: tuple[RunFolder, RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = run
+    (tmp_path / "evil.py").write_text(
+        "import pathlib\n"
+        f"pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+        "from policies import NatureExtractor as Mine\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    values = json.loads(folder.config_file.read_text())
+    folder.config_file.write_text(json.dumps({**values, "extractor": "evil:Mine"}))
+    with pytest.raises(UserError, match="name it with --extractor evil:Mine"):
+        load_agent(folder.path)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UserError, match="belongs to another network"):
+        load_agent(folder.path, extractor="evil:Mine")
+    assert (tmp_path / "ran").exists()
+
+
+def test_the_exported_zip_opens_in_sb3_and_plays_identically(train_run: TrainRun) -> None:
+    folder, config, _ = train_run(steps=320)
+    path = export_sb3(folder, config)
+    model = A2C.load(path)
+    assert model.num_timesteps == load_state(find_checkpoint(folder)).step
+    agent, _, _ = load_agent(folder.path, deterministic=True)
+    env = AtariVecEnv("Breakout", 2, training=False, threads=1)
+    observations = env.reset()
+    for _ in range(50):
+        theirs, _ = model.predict(observations, deterministic=True)
+        ours = agent.act(observations, [])
+        assert (theirs == ours).all()
+        observations, _, _, _ = env.step(ours)
+    env.close()

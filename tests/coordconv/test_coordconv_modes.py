@@ -1,0 +1,135 @@
+"""CoordConv under torch's modes, compilers, function transforms and memory formats."""
+
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, jvp, vmap
+
+from coordconv import (
+    CoordConv1d,
+    CoordConv2d,
+    CoordConv3d,
+    CoordConvTranspose2d,
+    coord_conv_relu,
+)
+
+LAYERS = [CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d]
+
+
+def example(layer_class: Any, **options: Any) -> tuple[Any, Tensor]:
+    torch.manual_seed(0)
+    dims = layer_class.n_dims
+    return layer_class(2, 3, 3, **options), torch.randn(4, 2, *(5, 6, 4)[:dims])
+
+
+def gradients(layer: Any, y: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(y.square().sum(), list(layer.parameters())))
+
+
+@pytest.mark.parametrize("layer_class", LAYERS)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_training_after_inference(layer_class: Any, mode: Any) -> None:
+    layer, x = example(layer_class)
+    expected = gradients(layer, layer(x))
+    with mode():
+        y = layer(x)
+        assert not y.requires_grad
+    torch.testing.assert_close(y.clone(), layer(x))
+    torch.testing.assert_close(gradients(layer, layer(x)), expected)
+
+
+@pytest.mark.parametrize("layer_class", LAYERS)
+def test_compiled_whole_and_then_trained_without(layer_class: Any) -> None:
+    layer, x = example(layer_class, with_r=True)
+    expected = gradients(layer, layer(x))
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), layer(x))
+    torch.testing.assert_close(gradients(layer, compiled(x)), expected)
+    torch.testing.assert_close(gradients(layer, layer(x)), expected)
+
+
+def test_compiled_with_its_relu() -> None:
+    layer, x = example(CoordConv2d)
+    compiled = torch.compile(coord_conv_relu, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(layer, x), coord_conv_relu(layer, x))
+    torch.testing.assert_close(
+        gradients(layer, compiled(layer, x)), gradients(layer, coord_conv_relu(layer, x))
+    )
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+def test_compiled_by_inductor() -> None:
+    # Other tests' image sizes would make it open the size, which torch's inductor cannot always
+    # sort out (github.com/pytorch/pytorch/issues/185510).
+    torch.compiler.reset()
+    layer, x = example(CoordConv2d)
+    compiled = torch.compile(layer, fullgraph=True)
+    torch.testing.assert_close(compiled(x), layer(x))
+    torch.testing.assert_close(gradients(layer, compiled(x)), gradients(layer, layer(x)))
+
+
+@pytest.mark.parametrize("layer_class", LAYERS)
+def test_autocast_gives_what_the_ordinary_layer_gives(layer_class: Any) -> None:
+    layer, x = example(layer_class)
+    ordinary = layer_class.ordinary(2, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+        assert y.dtype == ordinary(x).dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), layer(x), rtol=0.03, atol=0.03)
+    assert all(g.dtype == torch.float32 for g in gradients(layer, y.float()))
+
+
+@pytest.mark.parametrize("layer_class", [CoordConv2d, CoordConv3d, CoordConvTranspose2d])
+@pytest.mark.parametrize("weights_last", [False, True])
+@pytest.mark.parametrize("inputs_last", [False, True])
+def test_memory_format_of_the_output_is_the_ordinary_layers(
+    layer_class: Any, weights_last: bool, inputs_last: bool
+) -> None:
+    layer, x = example(layer_class)
+    ordinary = layer_class.ordinary(2, 3, 3)
+    last = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
+    if weights_last:
+        layer, ordinary = layer.to(memory_format=last), ordinary.to(memory_format=last)
+        assert layer.coord_weight.is_contiguous(memory_format=last)
+    if inputs_last:
+        x = x.contiguous(memory_format=last)
+    assert layer(x).stride() == ordinary(x).stride()
+    assert coord_conv_relu(layer, x).stride() == ordinary(x).stride()
+
+
+def test_gradients_of_single_images_by_vmap_add_up() -> None:
+    layer, x = example(CoordConv2d)
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+
+    def loss(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(layer, parameters, (x,)).square().sum()
+
+    expected = dict(zip(parameters, gradients(layer, layer(x)), strict=True))
+    for images in (x, x.unsqueeze(1)):
+        each = vmap(grad(loss), in_dims=(None, 0))(parameters, images)
+        for name in parameters:
+            torch.testing.assert_close(each[name].sum(0), expected[name], rtol=1e-4, atol=1e-4)
+
+
+def test_forward_mode_derivative_agrees_with_backward() -> None:
+    layer, x = example(CoordConv2d)
+    parameters = dict(layer.named_parameters())
+    tangents = {name: torch.randn_like(p) for name, p in parameters.items()}
+    _, forward = jvp(
+        lambda p: functional_call(layer, p, (x,)).square().sum(), (parameters,), (tangents,)
+    )
+    backward = zip(gradients(layer, layer(x)), tangents.values(), strict=True)
+    torch.testing.assert_close(
+        forward, sum((g * t).sum() for g, t in backward), rtol=1e-4, atol=1e-3
+    )
+
+
+def test_function_transforms_leave_nothing_behind() -> None:
+    layer, x = example(CoordConv2d)
+    expected = gradients(layer, layer(x))
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+    grad(lambda p: functional_call(layer, p, (x,)).sum())(parameters)
+    torch.testing.assert_close(gradients(layer, layer(x)), expected)

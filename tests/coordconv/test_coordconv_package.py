@@ -1,0 +1,36 @@
+"""The package as a whole: examples in docstrings, public names, dependencies."""
+
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import coordconv
+
+MODULES = ["coordconv", *(f"coordconv.{m.name}" for m in pkgutil.iter_modules(coordconv.__path__))]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name: str) -> None:
+    module = importlib.import_module(name)
+    torch_names = {"torch": importlib.import_module("torch")}
+    result = doctest.testmod(module, extraglobs=torch_names)
+    assert result.failed == 0
+
+
+def test_package_has_an_example() -> None:
+    assert doctest.testmod(coordconv).attempted >= 8
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    assert all(getattr(coordconv, name).__doc__ for name in coordconv.__all__)
+
+
+def test_package_needs_nothing_but_torch() -> None:
+    suite = ("policies", "envs", "agents", "evaluation", "gymnasium", "stable_baselines3", "ale_py")
+    code = f"import sys, coordconv; print([m for m in {suite} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

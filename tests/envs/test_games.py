@@ -1,0 +1,64 @@
+import doctest
+
+import ale_py
+import gymnasium
+import pytest
+
+import envs.games
+from envs import GAMES, UnknownGameError, action_meanings, n_actions, rom_id
+
+
+def test_every_registered_single_player_game_has_its_usual_name() -> None:
+    gymnasium.register_envs(ale_py)
+    ids = {id_ for id_ in gymnasium.registry if id_.startswith("ALE/") and id_.endswith("-v5")}
+    assert {f"ALE/{name}-v5" for name in GAMES} == ids
+    assert len(GAMES) == 104
+
+
+@pytest.mark.parametrize(
+    ("game", "rom"),
+    [("Breakout", "breakout"), ("MsPacman", "ms_pacman"), ("TicTacToe3D", "tic_tac_toe_3d")],
+)
+def test_rom_id_is_the_id_that_ale_py_uses(game: str, rom: str) -> None:
+    assert rom_id(game) == rom
+    assert ale_py.roms.get_rom_path(rom) is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("mspacman", "MsPacman"),
+        ("ms_pacman", "MsPacman"),
+        ("MSPACMAN", "MsPacman"),
+        ("Ms. Pacman", "MsPacman"),
+        ("ALE/Breakout-v5", "Breakout"),
+        ("BreakoutNoFrameskip-v4", "Breakout"),
+        ("Breakot", "Breakout"),
+        ("space-invaders", "SpaceInvaders"),
+    ],
+)
+def test_a_misspelt_game_is_named_with_its_nearest_spelling(wrong: str, right: str) -> None:
+    with pytest.raises(UnknownGameError) as caught:
+        rom_id(wrong)
+    message = str(caught.value)
+    assert repr(wrong) in message
+    assert f"did you mean {right}" in message
+    assert "104 games" in message
+    assert "\n" not in message
+
+
+def test_a_name_like_no_game_is_refused_without_a_guess() -> None:
+    with pytest.raises(UnknownGameError, match=r"'xyzzy-9000'.*no name is close.*104 games"):
+        rom_id("xyzzy-9000")
+
+
+def test_the_actions_are_the_minimal_set() -> None:
+    assert action_meanings("Breakout") == ("NOOP", "FIRE", "RIGHT", "LEFT")
+    assert n_actions("Freeway") == 3
+    assert n_actions("Seaquest") == 18
+    with pytest.raises(UnknownGameError, match="did you mean Pong"):
+        n_actions("pong")
+
+
+def test_the_examples_in_the_documentation_run() -> None:
+    assert doctest.testmod(envs.games) == doctest.TestResults(failed=0, attempted=2)

@@ -1,0 +1,130 @@
+import warnings
+from dataclasses import replace
+
+import ale_py
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.atari_wrappers import AtariWrapper
+
+from envs import PROTOCOLS, UnknownGameError, UnknownProtocolError, make_reference_env
+
+gymnasium.register_envs(ale_py)
+V4 = replace(PROTOCOLS["v4"], noop_max=0)
+
+
+def test_it_is_a_valid_gymnasium_environment() -> None:
+    env = make_reference_env("Breakout", training=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is different from the unwrapped version")
+        check_env(env, skip_render_check=True)
+    assert env.observation_space.shape == (4, 84, 84)
+    assert env.observation_space.dtype == np.uint8
+
+
+def test_the_picture_is_the_maximum_of_the_last_two_frames_in_full_colour() -> None:
+    env = make_reference_env("SpaceInvaders", V4, training=False, render=True)
+    frames = ale_py.AtariEnv("space_invaders", frameskip=1, repeat_action_probability=0.0)
+    env.reset(seed=1)
+    start, _ = frames.reset()
+    np.testing.assert_array_equal(env.render(), start)
+    flickers = 0
+    for step in range(60):
+        action = step % 6 if step else 1  # a game of FIRE starts with it, whatever is chosen
+        env.step(step % 6)
+        *_, third, fourth = (frames.step(action)[0] for _ in range(4))
+        picture = env.render()
+        np.testing.assert_array_equal(picture, np.maximum(third, fourth))
+        flickers += (picture != fourth).any()
+    assert picture.shape == (210, 160, 3)
+    assert picture.dtype == np.uint8
+    assert flickers > 0
+
+
+def test_its_video_runs_at_real_time() -> None:
+    assert make_reference_env("Pong", training=False).metadata["render_fps"] == 15
+
+
+def test_it_does_not_render_unless_it_was_made_to() -> None:
+    env = make_reference_env("Pong", training=False)
+    env.reset()
+    assert env.render_mode is None
+    with pytest.raises(RuntimeError, match="render=True"):
+        env.render()
+
+
+def test_a_reset_after_a_lost_life_goes_on_with_the_game_unless_it_is_seeded() -> None:
+    env = make_reference_env("Breakout", V4, training=True)
+    first, info = env.reset(seed=1)
+    assert info["lives"] == 5
+    over = False
+    while not over:
+        last, _, over, truncated, _ = env.step(0)
+        assert not truncated
+    next_life, info = env.reset()
+    assert info["lives"] == 4
+    assert not next_life[:3].any()
+    np.testing.assert_array_equal(next_life[3], last[3])
+    again, info = env.reset(seed=1)
+    assert info["lives"] == 5
+    np.testing.assert_array_equal(again, first)
+
+
+def test_a_seed_repeats_the_no_ops_and_another_one_varies_them() -> None:
+    env = make_reference_env("Breakout", training=False)
+    frames = [env.reset(seed=seed)[1]["episode_frame_number"] for seed in (1, 1, *range(2, 12))]
+    assert frames[0] == frames[1]
+    assert len(set(frames)) > 5
+    assert 0 <= min(frames) <= max(frames) <= 30
+
+
+def test_the_game_can_be_told_where_to_begin() -> None:
+    env = make_reference_env("Breakout", training=False)
+    _, info = env.reset(seed=1, options={"episode_frame_number": 17})
+    assert info["episode_frame_number"] == 17
+
+
+@pytest.mark.parametrize("game", ["Breakout", "Seaquest"])
+def test_it_sees_what_the_wrappers_of_stable_baselines3_show(game: str) -> None:
+    env = make_reference_env(game, V4, training=False)
+    stock = AtariWrapper(
+        gymnasium.make(f"{game}NoFrameskip-v4"),
+        noop_max=0,
+        terminal_on_life_loss=False,
+        clip_reward=False,
+    )
+    _, info = env.reset(seed=1)
+    observation, _ = stock.reset(seed=1)
+    env.step(0)  # FIRE, which FireResetEnv has pressed already ...
+    stacked, *_ = env.step(2)  # ... and then this
+    random = np.random.default_rng(0)
+    lives = info["lives"]
+    lost_lives = 0
+    different = []
+    points = 0.0
+    over = False
+    while not over:
+        different.append((observation[..., 0] != stacked[-1]).mean())
+        action = int(random.integers(env.action_space.n))
+        if info["lives"] < lives:  # FireResetEnv presses FIRE at the start of the game only
+            action = 1
+            lost_lives += 1
+        lives = info["lives"]
+        stacked, reward, over, _, info = env.step(action)
+        observation, stock_reward, stock_over, _, _ = stock.step(action)
+        assert (reward, over) == (stock_reward, stock_over)
+        points += float(reward)
+    # Where sprites of two colours overlap, the maximum of the grey levels (here) is not the grey
+    # level of the maximum (there).
+    assert max(different) <= 0.01
+    assert np.mean(different) <= 0.005
+    assert points > 0
+    assert lost_lives > 0
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UnknownGameError, match="did you mean Pong"):
+        make_reference_env("pong", training=False)
+    with pytest.raises(UnknownProtocolError, match="did you mean v4"):
+        make_reference_env("Pong", "V4", training=False)

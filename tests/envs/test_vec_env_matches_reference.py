@@ -1,0 +1,105 @@
+"""AtariVecEnv against Gymnasium's wrappers, frame by frame and bit by bit."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from envs import PROTOCOLS, AtariVecEnv, Protocol, make_reference_env
+
+V4 = replace(PROTOCOLS["v4"], noop_max=0)
+STICKY = replace(PROTOCOLS["sticky"], noop_max=0)
+SHORT = replace(PROTOCOLS["v4"], noop_max=0, max_frames=480)
+
+
+def play_both(
+    game: str, protocol: Protocol, training: bool, steps: int, n_envs: int = 1
+) -> Counter[str]:
+    """Random play on both paths; fails at the first difference and counts what was compared."""
+    seeds = [11, 13, 15][:n_envs]
+    env = AtariVecEnv(game, n_envs, protocol, training=training)
+    references = [make_reference_env(game, protocol, training=training) for _ in seeds]
+    random = np.random.default_rng(5)
+    seen: Counter[str] = Counter()
+
+    observations = env.reset_games(seeds)
+    for i, reference in enumerate(references):
+        observation, _ = reference.reset(seed=seeds[i], options=env.reset_infos[i])
+        np.testing.assert_array_equal(observations[i], observation)
+    for _ in range(steps):
+        actions = random.integers(0, env.action_space.n, n_envs)
+        observations, rewards, dones, infos = env.step(actions)
+        for i, reference in enumerate(references):
+            last, reward, terminated, truncated, info = reference.step(int(actions[i]))
+            assert rewards[i] == reward
+            assert dones[i] == (terminated or truncated)
+            if dones[i]:
+                np.testing.assert_array_equal(infos[i]["terminal_observation"], last)
+                assert infos[i]["TimeLimit.truncated"] == truncated
+                assert ("episode" in infos[i]) == ("episode" in info)
+                for key in ("r", "l") if "episode" in info else ():
+                    assert infos[i]["episode"][key] == info["episode"][key]
+                seen["points"] += int(info["episode"]["r"] if "episode" in info else 0)
+                seen["truncated"] += truncated
+                seen["game" if "episode" in info else "life"] += 1
+                last, _ = reference.reset()
+            else:
+                assert infos[i] == {}
+            np.testing.assert_array_equal(observations[i], last)
+    env.close()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("game", "steps", "lives", "games"),
+    [
+        ("Breakout", 400, 10, 2),
+        ("Seaquest", 600, 4, 1),
+        ("Qbert", 600, 5, 1),
+        ("Frostbite", 600, 4, 1),
+        ("Hero", 500, 3, 1),
+        ("Jamesbond", 700, 7, 1),
+        ("MsPacman", 750, 2, 0),  # no FIRE
+        ("WizardOfWor", 700, 3, 1),
+    ],
+)
+def test_training_is_the_same_over_lost_lives_and_game_ends(
+    game: str, steps: int, lives: int, games: int
+) -> None:
+    seen = play_both(game, V4, True, steps)
+    assert seen["life"] >= lives
+    assert seen["game"] >= games
+    assert seen["truncated"] == 0
+
+
+@pytest.mark.parametrize("game", ["Breakout", "Qbert", "Frostbite", "Asteroids"])
+def test_whole_games_are_the_same(game: str) -> None:
+    seen = play_both(game, V4, False, 700)
+    assert seen["life"] == 0
+    assert seen["game"] >= 1
+    assert seen["points"] > 0
+
+
+@pytest.mark.parametrize("game", ["Freeway", "Boxing", "Pong", "Skiing"])
+@pytest.mark.parametrize("training", [True, False])
+def test_truncation_is_the_same(game: str, training: bool) -> None:
+    # 480 frames = 120 agent steps
+    seen = play_both(game, SHORT, training, 250)
+    assert seen == {"game": 2, "truncated": 2, "points": seen["points"]}
+
+
+@pytest.mark.parametrize("game", ["Breakout", "Hero"])
+def test_sticky_games_are_the_same(game: str) -> None:
+    seen = play_both(game, STICKY, True, 500)
+    assert seen["life"] == 0
+    assert seen["game"] >= 1
+
+
+@pytest.mark.parametrize("protocol", ["v4", "sticky"])
+@pytest.mark.parametrize(
+    "game",
+    ["SpaceInvaders", "Pooyan", "VideoCheckers"],  # Pooyan's start takes frames of its own
+)
+def test_the_protocols_as_they_are_give_the_same_first_game(game: str, protocol: str) -> None:
+    play_both(game, PROTOCOLS[protocol], True, 60, n_envs=3)

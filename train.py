@@ -1,0 +1,109 @@
+"""Train one Atari agent, or continue one."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.agent import require_named_extractor
+from agents.command_line import parse, run
+from agents.config import RunConfig
+from agents.errors import UserError
+from agents.export import export_sb3
+from agents.run_folder import RunFolder, default_path
+from agents.training import train
+from envs import PROTOCOLS, n_actions
+from policies import description
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """Train an agent; continue an interrupted one with --resume DIR."""
+
+    run: RunConfig
+    runs_dir: Path = Path("runs")
+    """Where runs are kept, as <algo>/<game>/<extractor>/seed-<n>."""
+    out: Path | None = None
+    """The run folder itself, in place of one below --runs-dir."""
+    describe: bool = False
+    """Print the network layer by layer and train nothing."""
+    dry_run: bool = False
+    """Print what would be trained, and where, and train nothing."""
+    export_sb3: bool = False
+    """At the end write sb3_model.zip, which SB3's own load opens."""
+
+
+@dataclass(frozen=True)
+class ResumedRun:
+    """Continue the run in a folder from its newest checkpoint."""
+
+    resume: Path
+    """The run folder."""
+    extractor: str | None = None
+    """Repeat a run's own package.module:Class here to let its code be imported."""
+    dry_run: bool = False
+    """Print what would be trained and train nothing."""
+    export_sb3: bool = False
+    """At the end write sb3_model.zip; of a finished run, at once."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse the command line and train."""
+    if any(word == "--resume" or word.startswith("--resume=") for word in argv):
+        return _resume(parse(ResumedRun, "train.py", ResumedRun.__doc__ or "", argv))
+    return _start(parse(NewRun, "train.py", NewRun.__doc__ or "", argv))
+
+
+def _start(arguments: NewRun) -> int:
+    config = arguments.run
+    path = arguments.out or default_path(arguments.runs_dir, config)
+    if arguments.describe:
+        protocol = PROTOCOLS[config.protocol]
+        shape = (protocol.stack, protocol.screen_size, protocol.screen_size)
+        print(f"{config.extractor} for {config.game}")
+        print(description(config.extractor, shape, n_actions(config.game)))
+        return 0
+    config.resolved_device()
+    if arguments.dry_run:
+        print(f"would train {config.total_steps:,} steps into {path}")
+        print(config.to_json(), end="")
+        return 0
+    folder = RunFolder.create(path, config)
+    return _train(config, folder, resume=False, export=arguments.export_sb3)
+
+
+def _resume(arguments: ResumedRun) -> int:
+    folder, config = RunFolder.open(arguments.resume)
+    require_named_extractor(config, arguments.extractor, arguments.resume)
+    if folder.is_done:
+        if arguments.export_sb3:
+            print(f"wrote {export_sb3(folder, config)}")
+            return 0
+        raise UserError(f"{folder.path} is finished: there is nothing to resume")
+    if arguments.dry_run:
+        print(f"would continue {folder.path} to step {config.total_steps:,}")
+        return 0
+    return _train(config, folder, resume=True, export=arguments.export_sb3)
+
+
+def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) -> int:
+    outcome = train(config, folder, resume=resume)
+    where = shlex.quote(str(folder.path))
+    score = "" if outcome.score is None else f", mean score of the last 100 games {outcome.score:g}"
+    print(f"{outcome.step:,} steps at {outcome.steps_per_second:,.0f} steps/s{score}")
+    if not outcome.finished:
+        print(f"stopped; continue with: python train.py --resume {where}")
+        return 130
+    if export:
+        print(f"wrote {export_sb3(folder, config)}")
+    print(f"watch:  tensorboard --logdir {where}")
+    print(f"score:  python evaluate.py score {where}")
+    print(f"record: python evaluate.py record {where}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[0]).name, main)
