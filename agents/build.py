@@ -50,6 +50,8 @@ def build_model(config: RunConfig, env: VecEnv) -> Algorithm:
         "optimizer_class": torch.optim.Adam,
         "optimizer_kwargs": {"eps": 1e-5, "fused": True},
     }
+    assert config.n_epochs is not None
+    assert config.batch_size is not None
     return PPO(
         **common,
         n_epochs=config.n_epochs,

@@ -207,7 +207,8 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
     """
     try:
         key = np.frombuffer(_decode(states["numpy"]["key"]), dtype="<u4").astype(np.uint32)
-        np.random.set_state(("MT19937", key, int(states["numpy"]["pos"])))  # noqa: NPY002
+        position = int(states["numpy"]["pos"])
+        np.random.set_state(("MT19937", key, position, 0, 0.0))  # noqa: NPY002
         torch.set_rng_state(_byte_tensor(states["torch"]))
         if torch.cuda.is_available() and states["cuda"]:
             torch.cuda.set_rng_state_all([_byte_tensor(text) for text in states["cuda"]])

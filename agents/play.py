@@ -76,7 +76,7 @@ def play_games(
                 if shares[index]:
                     current[index] = shares[index].pop(0)
                     seed = seeds[current[index]]
-                    observations[index] = env.reset_game(index, seed)
+                    observations[index] = env.reset_game(int(index), seed)
                     generators[index] = np.random.default_rng(seed)
     finally:
         env.close()

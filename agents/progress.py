@@ -41,9 +41,10 @@ class ProgressReport:
                 TaskProgressColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[speed]}"),
-                TimeRemainingColumn(speed_estimate_period=120),
+                TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True),
+                speed_estimate_period=120,
             )
             self._task = self._bar.add_task(title, total=total, completed=done, speed="", note="")
 

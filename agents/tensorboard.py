@@ -62,8 +62,8 @@ class RunWriter:
             if value is not None
         }
         metrics = {SCORE: 0.0, NORMALISED: 0.0}
-        for summary in hparams(values, metrics):
-            self._writer._get_file_writer().add_summary(summary)
+        for summary in hparams(values, metrics):  # type: ignore[no-untyped-call]
+            self._writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Numbers at an agent step; None is left out."""
@@ -111,7 +111,8 @@ class RunWriter:
             height=height, width=width, colorspace=3, encoded_image_string=buffer.getvalue()
         )
         summary = Summary(value=[Summary.Value(tag="evaluation/gameplay", image=image)])
-        self._writer._get_file_writer().add_summary(summary, step)
+        writer = self._writer._get_file_writer()  # type: ignore[no-untyped-call]
+        writer.add_summary(summary, step)
 
     def close(self) -> None:
         """Flush and close."""

@@ -164,6 +164,11 @@ class _Run(BaseCallback):
         """Mean raw score of the last 100 games."""
         return float(np.mean([game[0] for game in self.recent])) if self.recent else None
 
+    @property
+    def game_length(self) -> float | None:
+        """Mean length of the last 100 games in agent steps."""
+        return float(np.mean([game[1] for game in self.recent])) if self.recent else None
+
     def to_the_end(self) -> Outcome:
         """The training loop: collect a rollout, learn from it, write down what happened."""
         model, config = self.algorithm, self.config
@@ -221,7 +226,7 @@ class _Run(BaseCallback):
             {
                 SCORE: score,
                 NORMALISED: None if score is None else human_normalised(self.config.game, score),
-                "score/game_length": np.mean([g[1] for g in self.recent]) if self.recent else None,
+                "score/game_length": self.game_length,
                 "score/games": float(self.games),
                 "time/steps_per_second": speed,
                 "time/hours": self.seconds / 3600,

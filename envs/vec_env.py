@@ -77,6 +77,7 @@ class AtariVecEnv(VecEnv):
             raise ValueError(f"n_envs must be between 1 and {MAX_ENVS}, got {n_envs}")
         if threads < 0:
             raise ValueError(f"threads must be at least 0 (0: ale-py chooses), got {threads}")
+        seeds = emulator_seeds(seed, n_envs, training=training)
         self.game = game
         self.protocol = find_protocol(protocol)
         self.training = training
@@ -118,7 +119,7 @@ class AtariVecEnv(VecEnv):
             spaces.Box(0, 255, (self.protocol.stack, size, size), np.uint8),
             spaces.Discrete(len(self.action_meanings)),
         )
-        self.seed(seed)
+        self._seeds = [*seeds]
 
     def seed(self, seed: int | None = None) -> list[int | None]:
         """Seed every environment's emulator, as of the next `reset`.

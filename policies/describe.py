@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class Layer:
 def build_policy(extractor: str, observation_shape: tuple[int, ...], n_actions: int) -> AtariPolicy:
     """The policy of an arm as training builds it, outside any training."""
     return AtariPolicy(
-        spaces.Box(0, 255, observation_shape, "uint8"),
+        spaces.Box(0, 255, observation_shape, np.uint8),
         spaces.Discrete(n_actions),
         lambda _: 0.0,
         **policy_kwargs(extractor),

@@ -28,9 +28,7 @@ class DotSide(VecEnv):
 
     def __init__(self, n_envs: int, seed: int) -> None:
         self.render_mode = None
-        super().__init__(
-            n_envs, spaces.Box(0, 255, (1, SIZE, SIZE), np.uint8), spaces.Discrete(2)
-        )
+        super().__init__(n_envs, spaces.Box(0, 255, (1, SIZE, SIZE), np.uint8), spaces.Discrete(2))
         self._random = np.random.default_rng(seed)
 
     def _draw(self) -> NDArray[np.uint8]:

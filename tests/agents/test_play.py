@@ -49,9 +49,7 @@ def test_every_environment_plays_its_share_to_the_end() -> None:
     finished: list[Game] = []
     agent = CountingAgent()
     seeds = evaluation_seeds(4)
-    games = play_games(
-        agent, "Breakout", "v4", seeds, n_envs=2, threads=1, on_game=finished.append
-    )
+    games = play_games(agent, "Breakout", "v4", seeds, n_envs=2, threads=1, on_game=finished.append)
     assert sorted(finished, key=lambda g: g.seed) == sorted(games, key=lambda g: g.seed)
     # Each environment plays two games one after the other: as long as the longer pair.
     assert len(agent.batches) == max(
@@ -96,7 +94,5 @@ def test_drawn_actions_follow_the_policys_distribution() -> None:
     assert expected is not None
     batch = np.repeat(screen, 500, axis=0)
     generators = [np.random.default_rng(seed) for seed in range(500)]
-    counts = sum(
-        np.bincount(agent.act(batch, generators), minlength=4) for _ in range(4)
-    )
+    counts = sum(np.bincount(agent.act(batch, generators), minlength=4) for _ in range(4))
     np.testing.assert_allclose(counts / 2000, expected[0].detach().numpy(), atol=0.04)

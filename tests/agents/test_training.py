@@ -129,7 +129,7 @@ def test_resuming_goes_on_with_the_schedule_and_the_weights(train_run: TrainRun)
 
 
 def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainRun) -> None:
-    folder, config, _ = train_run(steps=1600)
+    folder, _, _ = train_run(steps=1600)
     newest = find_checkpoint(folder)
     with folder.episodes_file.open("a") as file:
         file.write("1616,9.00,3,99\n1632,9.10,")  # what a kill leaves behind the checkpoint
@@ -162,7 +162,7 @@ def scalars(folder: RunFolder, tag: str) -> list[tuple[int, float]]:
 def test_tensorboard_has_scores_losses_coordinates_and_the_configuration(
     train_run: TrainRun,
 ) -> None:
-    folder, config, _ = train_run(
+    folder, _, _ = train_run(
         algo="ppo", steps=2496, eval_every=2000, eval_episodes=1, extractor="coordconv"
     )
     events = EventAccumulator(str(folder.path), size_guidance={"images": 0}).Reload()
@@ -243,6 +243,7 @@ def test_ctrl_c_checkpoints_and_the_run_can_be_continued(tmp_path: Path) -> None
     longer = dataclasses.replace(config, steps=step + 40)
     folder.config_file.write_text(longer.to_json())
     assert train(longer, folder, resume=True).step == longer.total_steps
-    assert os.listdir(folder.checkpoints) == [str(longer.total_steps)] or len(
-        os.listdir(folder.checkpoints)
-    ) == 2
+    assert (
+        os.listdir(folder.checkpoints) == [str(longer.total_steps)]
+        or len(os.listdir(folder.checkpoints)) == 2
+    )

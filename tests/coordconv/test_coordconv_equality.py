@@ -72,7 +72,10 @@ def layers_and_inputs(draw: st.DrawFn, layer_class: Any) -> tuple[Any, Tensor]:
     batch = draw(st.sampled_from([None, 0, 1, 3]))
     shape = (layer.in_channels, *size) if batch is None else (batch, layer.in_channels, *size)
     x = torch.randn(shape, dtype=dtype)
-    if dims > 1 and batch is not None and draw(st.booleans()):
+    # torch's own bfloat16 convolutions on channels-last weights crash or leave gradients
+    # uninitialised where parts of the kernel see nothing but padding, so they are not drawn here.
+    formats = dims > 1 and batch is not None and dtype != torch.bfloat16
+    if formats and draw(st.booleans()):
         memory_format = torch.channels_last if dims == 2 else torch.channels_last_3d
         x = x.contiguous(memory_format=memory_format)
         if draw(st.booleans()):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
@@ -62,8 +63,8 @@ def equal(one: list[NDArray[Any]], other: list[NDArray[Any]]) -> bool:
 
 
 def test_it_offers_the_minimal_actions_and_stacks_of_four_screens(make: Make) -> None:
-    env = make("Breakout", 3)
-    assert env.num_envs == 3
+    env = make("Breakout", 2)
+    assert env.num_envs == 2
     assert env.observation_space == spaces.Box(0, 255, (4, 84, 84), np.uint8)
     assert env.action_space == spaces.Discrete(4)
     assert env.action_meanings == ("NOOP", "FIRE", "RIGHT", "LEFT")
@@ -74,11 +75,14 @@ def test_it_offers_the_minimal_actions_and_stacks_of_four_screens(make: Make) ->
 def test_shapes_and_types_are_those_of_the_contract(make: Make) -> None:
     env = make("Breakout", 3)
     observations = env.reset()
-    assert (observations.shape, observations.dtype) == ((3, 4, 84, 84), np.uint8)
+    assert observations.shape == (3, 4, 84, 84)
+    assert observations.dtype == np.uint8
     observations, rewards, dones, infos = env.step(noops(env))
-    assert (observations.shape, observations.dtype) == ((3, 4, 84, 84), np.uint8)
-    assert (rewards.shape, rewards.dtype) == ((3,), np.float32)
-    assert (dones.shape, dones.dtype) == ((3,), np.bool_)
+    assert observations.shape == (3, 4, 84, 84)
+    assert rewards.shape == dones.shape == (3,)
+    assert observations.dtype == np.uint8
+    assert rewards.dtype == np.float32
+    assert dones.dtype == np.bool_
     assert infos == [{}, {}, {}]
     assert len({id(info) for info in infos}) == 3
 
@@ -162,8 +166,7 @@ def test_two_lives_lost_within_a_stack_leave_no_frame_of_the_first_one(make: Mak
     env = make("Freeway", 1, V4)
     env.reset_games([1])
     lives = iter([3, 2, 2, 1, 1, 1, 1])
-    batch = env._batch
-    assert batch is not None
+    batch: Any = env._batch
 
     class Reporting:
         send = batch.send
@@ -236,21 +239,28 @@ def test_a_game_that_is_cut_short_is_truncated_and_reported(make: Make, training
 
 
 def test_the_same_seed_gives_the_same_games_whatever_the_threads(make: Make) -> None:
-    one = random_play(make("Seaquest", 3, "sticky", seed=4, threads=1), 60)
-    two = random_play(make("Seaquest", 3, "sticky", seed=4, threads=2), 60)
+    one = random_play(make("Boxing", 2, "sticky", seed=4, threads=1), 60)
+    two = random_play(make("Boxing", 2, "sticky", seed=4, threads=2), 60)
     assert equal(one, two)
 
 
-def test_other_seeds_give_other_games(make: Make) -> None:
-    one = random_play(make("Seaquest", 2, "sticky", seed=4), 40)
-    assert not equal(one, random_play(make("Seaquest", 2, "sticky", seed=5), 40))
-    assert not equal(one, random_play(make("Seaquest", 2, "sticky", seed=4, training=False), 40))
-    assert not np.array_equal(one[-3][0], one[-3][1])
+def test_other_seeds_and_other_environments_play_other_games(make: Make) -> None:
+    env = make("Boxing", 2, "sticky", seed=4)
+    one = random_play(env, 40)
+    env.seed(5)
+    assert not equal(one, random_play(env, 40))
+    first, second = one[-3]
+    assert not np.array_equal(first, second)
 
 
-def test_emulators_are_seeded_evenly_in_training_and_oddly_in_evaluation(make: Make) -> None:
-    assert make("Pong", 3).seed(9) == emulator_seeds(9, 3, training=True)
-    assert make("Pong", 3, training=False).seed(9) == emulator_seeds(9, 3, training=False)
+@pytest.mark.parametrize("training", [True, False])
+def test_emulators_get_the_seeds_of_training_or_of_evaluation(make: Make, training: bool) -> None:
+    env = make("Boxing", 1, "sticky", seed=9, training=training)
+    expected = emulator_seeds(9, 1, training=training)
+    first = random_play(env, 20)
+    assert env.seed(9) == expected
+    assert equal(first, random_play(env, 20))
+    assert np.array_equal(first[0], env.reset_games(expected))
 
 
 def test_sticky_actions_change_what_the_same_actions_do(make: Make) -> None:
@@ -271,7 +281,7 @@ def test_no_ops_vary_from_none_to_thirty_frames(make: Make) -> None:
 
 
 def test_a_reset_goes_on_unless_it_was_seeded(make: Make) -> None:
-    env = make("Seaquest", 2, "sticky", seed=3)
+    env = make("Boxing", 2, "sticky", seed=3)
     first = random_play(env, 20)
     assert not equal(first, random_play(env, 20))
     env.seed(3)
@@ -281,8 +291,8 @@ def test_a_reset_goes_on_unless_it_was_seeded(make: Make) -> None:
 
 
 def test_one_environment_starts_a_seeded_game_and_the_others_go_on(make: Make) -> None:
-    disturbed, undisturbed = (make("Seaquest", 3, "sticky", training=False) for _ in range(2))
-    alone = make("Seaquest", 1, "sticky", training=False)
+    disturbed, undisturbed = (make("Breakout", 2, "sticky", training=False) for _ in range(2))
+    alone = make("Breakout", 1, "sticky", training=False)
     for env in (disturbed, undisturbed):
         random_play(env, 30)
     first = disturbed.reset_game(1, 77)
@@ -291,13 +301,13 @@ def test_one_environment_starts_a_seeded_game_and_the_others_go_on(make: Make) -
     random = np.random.default_rng(0)
     over = False
     while not over:
-        actions = random.integers(0, 18, 3)
+        actions = random.integers(0, 4, 2)
         screens, rewards, dones, infos = disturbed.step(actions)
         other_screens, other_rewards, other_dones, _ = undisturbed.step(actions)
-        np.testing.assert_array_equal(screens[[0, 2]], other_screens[[0, 2]])
-        np.testing.assert_array_equal(rewards[[0, 2]], other_rewards[[0, 2]])
-        np.testing.assert_array_equal(dones[[0, 2]], other_dones[[0, 2]])
-        (screen,), (reward,), (over,), (info,) = alone.step(actions[1:2])
+        np.testing.assert_array_equal(screens[0], other_screens[0])
+        np.testing.assert_array_equal(rewards[0], other_rewards[0])
+        np.testing.assert_array_equal(dones[0], other_dones[0])
+        (screen,), (reward,), (over,), (info,) = alone.step(actions[1:])
         np.testing.assert_array_equal(screens[1], screen)
         assert (rewards[1], dones[1]) == (reward, over)
     for key in ("r", "l"):
@@ -324,15 +334,16 @@ def test_a_game_can_only_be_restarted_between_steps_of_a_game_that_runs(make: Ma
 # What the caller may and may not do
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
-def test_actions_may_be_of_any_integer_type(make: Make, dtype: type[np.integer[Any]]) -> None:
-    env, expected = make("Pong", 2), make("Pong", 2)
-    env.reset()
-    expected.reset()
-    for action in (0, 2, 3):
-        observations = env.step(np.array([action, 5, action + 1], dtype)[::2])[0]
-        other = expected.step(np.array([action, action + 1]))[0]
-        np.testing.assert_array_equal(observations, other)
+def test_actions_may_be_of_any_integer_type(make: Make) -> None:
+    env = make("Pong", 2, V4)
+    shown = []
+    for dtype in (np.int64, np.int32, np.uint8, np.uint64):
+        env.reset()
+        # every second of five: not contiguous
+        actions = np.array([[2, 0, 3, 0, 2], [5, 1, 4, 1, 5]], dtype)[:, ::2]
+        shown.append([env.step(step)[0] for step in actions.T])
+    for other in shown[1:]:
+        np.testing.assert_array_equal(shown[0], other)
 
 
 def test_actions_are_left_as_the_caller_wrote_them(make: Make) -> None:
@@ -406,7 +417,7 @@ def test_a_reset_cancels_a_step_that_was_not_waited_for(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("wrong", "message"),
     [
         ({"n_envs": 0}, "n_envs must be between 1 and 1024, got 0"),
         ({"n_envs": 10**9}, "n_envs must be between 1 and 1024, got 1000000000"),
@@ -414,9 +425,9 @@ def test_a_reset_cancels_a_step_that_was_not_waited_for(make: Make) -> None:
         ({"seed": -1}, "a seed must be at least 0, got -1"),
     ],
 )
-def test_a_constructor_refuses_what_makes_no_sense(kwargs: dict[str, int], message: str) -> None:
+def test_a_constructor_refuses_what_makes_no_sense(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        AtariVecEnv("Pong", **{"n_envs": 1, **kwargs})
+        AtariVecEnv("Pong", **{"n_envs": 1, **wrong})
 
 
 def test_unknown_games_and_protocols_are_named() -> None:
@@ -444,10 +455,10 @@ def test_closing_ends_the_threads_and_may_be_done_twice(stepping: bool) -> None:
 
 
 def test_attributes_are_shared_and_cannot_be_set_for_one(make: Make) -> None:
-    env = make("Pong", 3)
-    assert env.get_attr("game") == ["Pong"] * 3
+    env = make("Pong", 2)
+    assert env.get_attr("game") == ["Pong", "Pong"]
     assert env.get_attr("render_mode", 1) == [None]
-    assert env.get_attr("training", [0, 2]) == [True, True]
+    assert env.get_attr("training", [0]) == [True]
     assert not env.has_attr("no_such_thing")
     with pytest.raises(NotImplementedError, match="cannot set 'difficulty'"):
         env.set_attr("difficulty", 1)
@@ -460,13 +471,23 @@ def test_attributes_are_shared_and_cannot_be_set_for_one(make: Make) -> None:
 # Under Stable-Baselines3
 
 
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Two of them spin beside the emulators' threads: many times slower on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_torch_thread")
 def test_stable_baselines3_trains_on_it_as_it_is_and_logs_whole_games(make: Make) -> None:
-    env = make("Breakout", 4, replace(V4, max_frames=40))
-    model = PPO("CnnPolicy", env, n_steps=8, batch_size=16, n_epochs=1, seed=3, device="cpu")
-    model.learn(64)
+    env = make("Breakout", 2, replace(V4, max_frames=16))  # 4 agent steps
+    model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, n_epochs=1, seed=3, device="cpu")
+    model.learn(32)
     assert model.get_env() is env
     assert model.ep_info_buffer is not None
-    assert [episode["l"] for episode in model.ep_info_buffer] == [10] * 4
+    assert [episode["l"] for episode in model.ep_info_buffer] == [4] * 8
 
 
 class NeverFires:

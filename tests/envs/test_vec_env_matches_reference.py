@@ -10,7 +10,7 @@ from envs import PROTOCOLS, AtariVecEnv, Protocol, make_reference_env
 
 V4 = replace(PROTOCOLS["v4"], noop_max=0)
 STICKY = replace(PROTOCOLS["sticky"], noop_max=0)
-SHORT = replace(PROTOCOLS["v4"], noop_max=0, max_frames=480)
+SHORT = replace(PROTOCOLS["v4"], noop_max=0, max_frames=200)
 
 
 def play_both(
@@ -54,14 +54,12 @@ def play_both(
 @pytest.mark.parametrize(
     ("game", "steps", "lives", "games"),
     [
-        ("Breakout", 400, 10, 2),
-        ("Seaquest", 600, 4, 1),
-        ("Qbert", 600, 5, 1),
-        ("Frostbite", 600, 4, 1),
-        ("Hero", 500, 3, 1),
-        ("Jamesbond", 700, 7, 1),
+        ("Breakout", 300, 7, 1),
+        ("Seaquest", 550, 3, 1),
+        ("Qbert", 550, 4, 1),
+        ("Frostbite", 550, 3, 1),
+        ("Hero", 400, 3, 1),
         ("MsPacman", 750, 2, 0),  # no FIRE
-        ("WizardOfWor", 700, 3, 1),
     ],
 )
 def test_training_is_the_same_over_lost_lives_and_game_ends(
@@ -73,33 +71,37 @@ def test_training_is_the_same_over_lost_lives_and_game_ends(
     assert seen["truncated"] == 0
 
 
-@pytest.mark.parametrize("game", ["Breakout", "Qbert", "Frostbite", "Asteroids"])
+@pytest.mark.parametrize("game", ["Breakout", "Qbert"])
 def test_whole_games_are_the_same(game: str) -> None:
-    seen = play_both(game, V4, False, 700)
+    seen = play_both(game, V4, False, 450)
     assert seen["life"] == 0
     assert seen["game"] >= 1
     assert seen["points"] > 0
 
 
-@pytest.mark.parametrize("game", ["Freeway", "Boxing", "Pong", "Skiing"])
+@pytest.mark.parametrize("game", ["Freeway", "Pong", "Skiing"])
 @pytest.mark.parametrize("training", [True, False])
 def test_truncation_is_the_same(game: str, training: bool) -> None:
-    # 480 frames = 120 agent steps
-    seen = play_both(game, SHORT, training, 250)
+    # 200 frames = 50 agent steps
+    seen = play_both(game, SHORT, training, 120)
     assert seen == {"game": 2, "truncated": 2, "points": seen["points"]}
 
 
 @pytest.mark.parametrize("game", ["Breakout", "Hero"])
 def test_sticky_games_are_the_same(game: str) -> None:
-    seen = play_both(game, STICKY, True, 500)
+    seen = play_both(game, STICKY, True, 400)
     assert seen["life"] == 0
     assert seen["game"] >= 1
 
 
-@pytest.mark.parametrize("protocol", ["v4", "sticky"])
 @pytest.mark.parametrize(
-    "game",
-    ["SpaceInvaders", "Pooyan", "VideoCheckers"],  # Pooyan's start takes frames of its own
+    ("game", "protocol"),
+    [
+        ("SpaceInvaders", "v4"),
+        ("SpaceInvaders", "sticky"),
+        ("NameThisGame", "sticky"),  # takes 134 frames to start
+        ("VideoCheckers", "sticky"),  # has no NOOP among its actions
+    ],
 )
 def test_the_protocols_as_they_are_give_the_same_first_game(game: str, protocol: str) -> None:
-    play_both(game, PROTOCOLS[protocol], True, 60, n_envs=3)
+    play_both(game, PROTOCOLS[protocol], True, 40, n_envs=2)

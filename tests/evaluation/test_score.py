@@ -1,0 +1,82 @@
+"""Scores: whole games, repeatable, appended, and summed up correctly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.csv_log import EVALUATION_COLUMNS, read_csv
+from agents.errors import UserError
+from agents.play import Game
+from evaluation.score import Score, score_random, score_run, score_table
+
+MakeRun = Callable[..., Path]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return read_csv(path / "evaluation.csv", EVALUATION_COLUMNS)
+
+
+def test_every_game_is_a_row_and_is_played_once(make_run: MakeRun) -> None:
+    path = make_run()
+    first = score_run(path, 2, n_envs=2, threads=1)
+    written = rows(path)
+    assert [int(row["seed"]) for row in written] == [game.seed for game in first.games]
+    assert [float(row["score"]) for row in written] == [game.score for game in first.games]
+    assert {row["mode"] for row in written} == {"stochastic"}
+    assert {row["step"] for row in written} == {"16"}
+    more = score_run(path, 3, n_envs=2, threads=1)
+    assert more.games[:2] == first.games
+    assert len(rows(path)) == 3
+    assert rows(path)[:2] == written
+
+
+def test_scoring_again_elsewhere_gives_the_same_games(make_run: MakeRun) -> None:
+    path = make_run()
+    first = score_run(path, 3, n_envs=3, threads=2)
+    (path / "evaluation.csv").unlink()
+    assert score_run(path, 3, n_envs=1, threads=1).games == first.games
+
+
+def test_other_modes_and_checkpoints_are_not_mixed_up(make_run: MakeRun) -> None:
+    path = make_run()
+    (path / "evaluation.csv").write_text(
+        ",".join(EVALUATION_COLUMNS) + "\n16,1,999,10,deterministic\n8,1,999,10,stochastic\n"
+    )
+    assert score_run(path, 1, threads=1).games[0].score != 999
+    assert score_run(path, 1, deterministic=True, threads=1).games[0].score == 999
+
+
+def test_damaged_rows_are_named_by_line(make_run: MakeRun) -> None:
+    path = make_run()
+    (path / "evaluation.csv").write_text(
+        ",".join(EVALUATION_COLUMNS) + "\n16,1,3,10,stochastic\n16,3,three,10,stochastic\n"
+    )
+    with pytest.raises(UserError, match=r"evaluation\.csv is damaged at line 3"):
+        score_run(path, 2, threads=1)
+
+
+def test_random_play_of_breakout_is_near_the_published_score() -> None:
+    score = score_random("Breakout", "v4", 32, threads=1)
+    # 1.7 in the published table; a game of random play has a deviation of about 1.3.
+    assert abs(score.scores.mean() - 1.7) < 1.0
+    assert score.human_normalised == pytest.approx((score.scores.mean() - 1.7) / 28.8)
+
+
+def test_table_shows_hand_computed_numbers() -> None:
+    games = tuple(Game(seed, value, 100) for seed, value in ((1, 1.0), (3, 2.0), (5, 6.0)))
+    text = score_table(
+        [
+            Score("runs/a", "Breakout", "v4", "stochastic", 1_000_000, games),
+            Score("random play", "Klax", "sticky", "random", None, games[:1]),
+        ]
+    )
+    header, trained, random = (line.split() for line in text.splitlines())
+    assert header[-5:] == ["games", "mean", "std", "median", "human-norm."]
+    assert trained[-5:] == ["3", "3.0", "2.6", "2.0", f"{(3 - 1.7) / 28.8:.3f}"]
+    assert "1,000,000" in trained
+    assert random[-5:] == ["1", "1.0", "-", "1.0", "unknown"]
+    assert np.isclose(np.std([1, 2, 6], ddof=1), 2.6457, atol=1e-3)

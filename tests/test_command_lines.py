@@ -1,0 +1,162 @@
+"""The three verbs from a shell: what they print, and one line for every mistake."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import train
+from agents import command_line
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--algo", "a2c", "--n-envs", "2", "--n-steps", "4", "--steps", "16", "--threads", "1"]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+SCRIPTS = {"train.py": train.main, "evaluate.py": evaluate.main}
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Refused:
+    """Runs a script that must end with exit code 2 and one line; returns the line."""
+
+    def start(script: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        monkeypatch.chdir(ROOT)
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            command_line.run(script, SCRIPTS[script])
+        shown = capfd.readouterr()
+        assert stop.value.code == 2
+        assert shown.out == ""
+        assert len(shown.err.splitlines()) == 1, shown.err
+        return shown.err
+
+    return start
+
+
+def test_mistakes_from_a_real_shell_end_with_code_2() -> None:
+    result = run("train.py", "--game", "Breakot")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("train.py: error: unknown game 'Breakot': did you mean Break")
+
+
+def test_train_score_and_record(tmp_path: Path, refused: Refused) -> None:
+    out = tmp_path / "run"
+    trained = run("train.py", "--game", "Breakout", *SMALL, "--out", out, "--export-sb3")
+    assert trained.returncode == 0, trained.stderr
+    assert "16 steps" in trained.stdout
+    assert f"tensorboard --logdir {out}" in trained.stdout
+    assert (out / "sb3_model.zip").is_file()
+    scored = run("evaluate.py", "score", out, "--episodes", 2, "--random", "--threads", 1)
+    assert scored.returncode == 0, scored.stderr
+    assert re.search(r"random play +Breakout \(v4\)", scored.stdout)
+    recorded = run("evaluate.py", "record", out, "--max-steps", 3)
+    assert recorded.returncode == 0, recorded.stderr
+    (video,) = (out / "videos").iterdir()
+    assert str(video) in recorded.stdout
+    assert "nothing to resume" in refused("train.py", "--resume", out)
+    again = refused("train.py", "--game", "Breakout", *SMALL, "--out", out)
+    assert "is not empty" in again
+    assert f"--resume {out}" in again
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--game", "Breakot"], "did you mean Breakout"),
+        (["--game", "Pong", "--extractor", "coordcnv"], "did you mean coordconv"),
+        (["--game", "Pong", "--algo", "dqn"], "allowed: ppo, a2c"),
+        (["--game", "Pong", "--protocol", "stiky"], "did you mean sticky"),
+        (["--game", "Pong", "--steps", "0"], "steps must be between 1"),
+        (["--game", "Pong", "--steps", "many"], "--steps"),
+        (["--game", "Pong", "--learning-rate", "nan"], "learning_rate must be between"),
+        (["--game", "Pong", "--device", "cuda"], "--device cpu"),
+        (["--game", "Pong", "--stpes", "5"], "--stpes"),
+        ([], "--game"),
+        (["--resume", "no/such/run"], "no/such/run is not a folder"),
+        (["--resume", "docs"], "has no config.json"),
+    ],
+)
+def test_training_mistakes_are_one_line(
+    refused: Refused, arguments: list[str], expected: str
+) -> None:
+    if "cuda" in arguments and __import__("torch").cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    assert expected in refused("train.py", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["score"], "run folder"),
+        (["score", "no/such/run"], "no/such/run is not a folder"),
+        (["score", "docs", "--episodes", "0"], "--episodes must be between 1"),
+        (["record", "docs", "--max-steps", "0"], "--max-steps must be at least 1"),
+        (["record", "docs"], "has no config.json"),
+        (["praise", "docs"], "praise"),
+    ],
+)
+def test_evaluation_mistakes_are_one_line(
+    refused: Refused, arguments: list[str], expected: str
+) -> None:
+    assert expected in refused("evaluate.py", *arguments)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, refused: Refused) -> None:
+    (tmp_path / "file").write_text("")
+    line = refused("train.py", "--game", "Pong", *SMALL, "--out", tmp_path / "file" / "run")
+    assert f"cannot write {tmp_path / 'file' / 'run'}" in line
+
+
+def test_dry_run_and_describe_train_nothing(tmp_path: Path) -> None:
+    dry = run("train.py", "--game", "Pong", "--runs-dir", tmp_path, "--steps", "1000", "--dry-run")
+    assert dry.returncode == 0
+    assert f"1,024 steps into {tmp_path}/ppo/Pong/coordconv/seed-1" in dry.stdout
+    described = run("train.py", "--describe", "--extractor", "coordconv", "--game", "Pong")
+    assert described.returncode == 0
+    assert "CoordConv2d" in described.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_terminal_gets_a_progress_bar(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [
+        sys.executable, "train.py", "--game", "Breakout", *SMALL, "--out", str(tmp_path / "run"),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stdout=follower, stderr=follower)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(leader, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(leader)
+    assert process.wait(60) == 0, shown.decode()
+    assert "16/16" in shown.decode()
+    assert "steps/s" in shown.decode()
+
+
+def test_dependencies_point_one_way() -> None:
+    checked = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout
