@@ -21,6 +21,7 @@ from torch.utils.tensorboard.summary import hparams
 from agents.config import RunConfig
 from coordconv import coordconv_layers, translation_dependence
 from coordconv.inside import inputs_of_layers
+from policies import short_name
 
 # SB3's names for what its train() records → ours.
 LOSSES = {
@@ -35,6 +36,8 @@ LOSSES = {
     "train/explained_variance": "value/explained_variance",
     "train/learning_rate": "train/learning_rate",
 }
+# Settings that change nothing about what is learned: left out of the HParams tab.
+NOT_COMPARED = {"device", "threads", "checkpoint_every", "eval_every", "eval_episodes"}
 SCORE = "score/mean_of_last_100_games"
 NORMALISED = "score/human_normalised"
 EVALUATION = "evaluation/score"
@@ -59,7 +62,7 @@ class RunWriter:
         values = {
             name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
             for name, value in dataclasses.asdict(config).items()
-            if value is not None
+            if value is not None and name not in NOT_COMPARED
         }
         metrics = {SCORE: 0.0, NORMALISED: 0.0}
         for summary in hparams(values, metrics):  # type: ignore[no-untyped-call]
@@ -92,10 +95,13 @@ class RunWriter:
                 continue
             (received, *_) = inputs[name]
             value = translation_dependence(layer, received)
-            self._writer.add_scalar(f"translation_dependence/{name}", value, step)
+            self._writer.add_scalar(f"translation_dependence/{short_name(name)}", value, step)
             with torch.no_grad():
                 maps = layer.where_map(*received.shape[2:]).float().cpu().numpy()
-            self._writer.add_image(f"where_maps/{name}", tiled(maps), step, dataformats="HW")
+            picture = tiled(maps)
+            self._writer.add_image(
+                f"where_maps/{short_name(name)}", picture, step, dataformats="HW"
+            )
 
     def clip(self, step: int, frames: Sequence[NDArray[np.uint8]], fps: int) -> None:
         """A short moving picture of gameplay; frames (H, W, 3)."""

@@ -6,7 +6,7 @@
 """
 
 from policies.actor_critic import AtariPolicy, parameter_count
-from policies.describe import description
+from policies.describe import description, short_name
 from policies.impala import ImpalaExtractor
 from policies.nature import NatureExtractor
 from policies.noise import NoiseConv2d
@@ -32,4 +32,5 @@ __all__ = [
     "is_import_path",
     "parameter_count",
     "policy_kwargs",
+    "short_name",
 ]

@@ -16,6 +16,12 @@ from policies.actor_critic import AtariPolicy, parameter_count
 from policies.registry import policy_kwargs
 
 
+def short_name(name: str) -> str:
+    """A layer's dotted name without what every name in a policy of ours has in common."""
+    trunk = name.removeprefix("features_extractor.").removesuffix(".convolution")
+    return trunk.replace("vf_features_extractor.", "critic.")
+
+
 @dataclass(frozen=True)
 class Layer:
     """One row of the description; `multiply_adds` are for one observation."""
@@ -45,11 +51,8 @@ def layers(policy: AtariPolicy) -> list[Layer]:
     it to the output, which like a bias counts as nothing.
     """
     rows: list[Layer] = []
-    names = {module: name for name, module in policy.named_modules() if name}
-    # Shared trunks are registered under three names; the actor's is what people know them by.
-    for name, module in policy.named_modules():
-        if name.startswith("features_extractor"):
-            names[module] = name
+    # A shared trunk is registered under three names; named_modules gives the first.
+    names = {module: short_name(name) for name, module in policy.named_modules()}
 
     def record(module: nn.Module, _: Any, output: Tensor) -> None:
         shape = tuple(output.shape[1:])
@@ -76,13 +79,13 @@ def description(extractor: str, observation_shape: tuple[int, ...], n_actions: i
     """The table that `train.py --describe` prints."""
     policy = build_policy(extractor, observation_shape, n_actions)
     rows = layers(policy)
-    lines = [f"{'layer':<36} {'kind':<12} {'output':<14} {'parameters':>11} {'multiply-adds':>14}"]
+    lines = [f"{'layer':<22} {'kind':<12} {'output':<14} {'parameters':>11} {'multiply-adds':>14}"]
     for row in rows:
         shape = "×".join(map(str, row.output))
         lines.append(
-            f"{row.name:<36} {row.kind:<12} {shape:<14} {row.parameters:>11,} "
+            f"{row.name:<22} {row.kind:<12} {shape:<14} {row.parameters:>11,} "
             f"{row.multiply_adds:>14,}"
         )
     total = sum(row.multiply_adds for row in rows)
-    lines.append(f"{'total':<36} {'':<12} {'':<14} {parameter_count(policy):>11,} {total:>14,}")
+    lines.append(f"{'total':<22} {'':<12} {'':<14} {parameter_count(policy):>11,} {total:>14,}")
     return "\n".join(lines)

@@ -179,14 +179,14 @@ def test_tensorboard_has_scores_losses_coordinates_and_the_configuration(
         "train/learning_rate",
         "time/steps_per_second",
         "evaluation/score",
-        "translation_dependence/features_extractor.convolutions.0.convolution",
+        "translation_dependence/convolutions.0",
     }
     assert 0 < scalars(folder, "policy/entropy")[0][1] <= np.log(4) + 1e-5
     raw = scalars(folder, "score/mean_of_last_100_games")[-1][1]
     normalised = scalars(folder, "score/human_normalised")[-1][1]
     assert normalised == pytest.approx((raw - 1.7) / (30.5 - 1.7), abs=1e-4)
     images = set(events.Tags()["images"])
-    assert "where_maps/features_extractor.convolutions.2.convolution" in images
+    assert "where_maps/convolutions.2" in images
     (clip,) = events.Images("evaluation/gameplay")
     assert clip.encoded_image_string[:4] == b"GIF8"
     text = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
