@@ -112,7 +112,7 @@ class AtariVecEnv(VecEnv):
         self._fire_due = np.zeros(n_envs, np.bool_)
         # How many frames of each stack are of the present episode: ale-py's stack goes on over a
         # lost life, where SB3's VecFrameStack starts again from zeros.
-        self._own_frames = np.full(n_envs, self.protocol.stack)
+        self._own_frames = np.ones(n_envs, np.int64)
         size = self.protocol.screen_size
         super().__init__(
             n_envs,
@@ -244,9 +244,7 @@ class AtariVecEnv(VecEnv):
             }
             if over[i]:
                 infos[i]["episode"] = self._finished_game(i)
-                self._own_frames[i] = self.protocol.stack  # ale-py has emptied its own stack
-            else:
-                self._own_frames[i] = 1
+        self._own_frames[dones] = 1
         for i in np.flatnonzero(self._own_frames < self.protocol.stack):
             self._blanked(observations[i], i)
 
@@ -320,7 +318,7 @@ class AtariVecEnv(VecEnv):
             raise ValueError(
                 f"{self.game} has actions 0 to {n_actions - 1}, got {actions.tolist()}"
             )
-        return actions.astype(np.int64, order="C", copy=False)
+        return actions.astype(np.int64, copy=False)
 
     def _start_games(
         self, which: slice | NDArray[np.bool_], info: dict[str, NDArray[np.int32]]
@@ -329,7 +327,7 @@ class AtariVecEnv(VecEnv):
         self._lives[which] = info["lives"][which]
         self._scores[which] = 0
         self._lengths[which] = 0
-        self._own_frames[which] = self.protocol.stack
+        self._own_frames[which] = 1
         self._fire_due[which] = self.has_fire
         for i in np.arange(self.num_envs)[which]:
             frame = int(info["episode_frame_number"][i])

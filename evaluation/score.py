@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +82,17 @@ def score_run(
     if missing:
         log = CsvLog(folder.evaluation_file, EVALUATION_COLUMNS)
         try:
-            played = _play(agent, config.game, config.protocol, missing, n_envs, threads, str(path))
-            log.append(*((step, g.seed, f"{g.score:g}", g.length, agent.mode) for g in played))
+            # Written one by one: what is interrupted goes on where it was.
+            played = _play(
+                agent,
+                config.game,
+                config.protocol,
+                missing,
+                n_envs,
+                threads,
+                str(path),
+                lambda g: log.append((step, g.seed, f"{g.score:g}", g.length, agent.mode)),
+            )
         finally:
             log.close()
         known |= {game.seed: game for game in played}
@@ -138,6 +147,7 @@ def _play(
     n_envs: int,
     threads: int,
     title: str,
+    keep: Callable[[Game], None] = lambda game: None,
 ) -> list[Game]:
     if threads:
         torch.set_num_threads(threads)
@@ -145,6 +155,7 @@ def _play(
         finished: list[Game] = []
 
         def count(done: Game) -> None:
+            keep(done)
             finished.append(done)
             progress.update(len(finished), f"mean {np.mean([g.score for g in finished]):.1f}")
 
