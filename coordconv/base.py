@@ -211,9 +211,7 @@ class CoordConvNd(nn.Module):
         ordinary.weight = nn.Parameter(self.weight.detach().clone(), requires_grad=False)
         with torch.no_grad():
             where_map = self.where_map(*size)
-        return FoldedCoordConv(ordinary, where_map, tuple(size), type(self).__name__).train(
-            self.training
-        )
+        return FoldedCoordConv(ordinary, where_map, tuple(size), type(self).__name__)
 
     def reset_parameters(self) -> None:
         """Draw both kernels and the bias as torch draws those of the concatenating layer.
@@ -255,13 +253,12 @@ class CoordConvNd(nn.Module):
         """The concatenating layer's weight as (weight, coord_weight)."""
         raise NotImplementedError
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The ordinary layer's state is that of a CoordConv whose coordinates do not matter yet.
         weight = state_dict.get(prefix + "weight")
-        missing = prefix + "coord_weight"
-        if weight is not None and missing not in state_dict:
+        if weight is not None:
             zeros = weight.new_zeros(self.coord_weight.shape)
-            state_dict = {**state_dict, missing: zeros}
+            state_dict.setdefault(prefix + "coord_weight", zeros)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def extra_repr(self) -> str:

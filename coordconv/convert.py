@@ -151,7 +151,7 @@ def fold_model(model: nn.Module, *example_inputs: Any) -> nn.Module:
             )
         if sizes:
             constants[layer] = layer.fold(sizes.pop())
-    return _with_replaced(folded, constants)
+    return _with_replaced(folded, constants).eval()
 
 
 def _with_replaced(model: nn.Module, replacements: dict[nn.Module, nn.Module]) -> nn.Module:

@@ -226,7 +226,8 @@ class AtariVecEnv(VecEnv):
         self._lengths += 1
         over = terminated | truncated
         lives = info["lives"]
-        # Some games (Qbert) go on for a while with no life left: only their end is an end.
+        # Some games (Frogger) are played on with no life left. As in SB3's EpisodicLifeEnv, going
+        # there is no lost life.
         lost = (lives < self._lives) & (lives > 0) & ~over
         self._lives = lives
         if self.has_fire:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,12 @@ def test_environments_of_a_run_have_different_seeds_that_fit_int32(seed: int, co
     seeds = emulator_seeds(seed, count, training=True)
     assert len(set(seeds)) == len(seeds) == count
     assert all(0 <= value < 2**31 for value in seeds)
+
+
+def test_two_hashes_that_collide_do_not_give_two_environments_one_seed() -> None:
+    hashes = np.random.SeedSequence(146).generate_state(1024) >> 2
+    assert len(set(hashes.tolist())) == 1023
+    assert len(set(emulator_seeds(146, 1024, training=True))) == 1024
 
 
 @given(RUN_SEEDS, RUN_SEEDS, st.integers(1, 100))

@@ -58,16 +58,23 @@ def test_it_does_not_render_unless_it_was_made_to() -> None:
 
 def test_a_reset_after_a_lost_life_goes_on_with_the_game_unless_it_is_seeded() -> None:
     env = make_reference_env("Breakout", V4, training=True)
+
+    def lose_a_life() -> np.ndarray[Any, Any]:
+        while True:
+            last, _, over, truncated, info = env.step(0)
+            assert not truncated
+            if over:
+                assert "episode" not in info
+                return last
+
     first, info = env.reset(seed=1)
     assert info["lives"] == 5
-    over = False
-    while not over:
-        last, _, over, truncated, _ = env.step(0)
-        assert not truncated
+    last = lose_a_life()
     next_life, info = env.reset()
     assert info["lives"] == 4
     assert not next_life[:3].any()
     np.testing.assert_array_equal(next_life[3], last[3])
+    lose_a_life()
     again, info = env.reset(seed=1)
     assert info["lives"] == 5
     np.testing.assert_array_equal(again, first)

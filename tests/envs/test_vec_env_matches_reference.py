@@ -59,7 +59,7 @@ def play_both(
         ("Qbert", 550, 4, 1),
         ("Frostbite", 550, 3, 1),
         ("Hero", 400, 3, 1),
-        ("MsPacman", 750, 2, 0),  # no FIRE
+        ("Frogger", 450, 3, 1),  # no FIRE; lives fall to zero before the game ends
     ],
 )
 def test_training_is_the_same_over_lost_lives_and_game_ends(
