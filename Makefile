@@ -25,7 +25,7 @@ demo: setup
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir runs"
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 check: setup
 	$(BIN)/ruff check .

@@ -86,6 +86,7 @@ def _resume(arguments: ResumedRun) -> int:
     if arguments.dry_run:
         print(f"would continue {folder.path} to step {config.total_steps:,}")
         return 0
+    folder.note_resume(config)
     return _train(config, folder, resume=True, export=arguments.export_sb3)
 
 

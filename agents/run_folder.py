@@ -109,6 +109,14 @@ class RunFolder:
             prefix = "" if str(folder.config_file) in message else f"{folder.config_file}: "
             raise UserError(f"{prefix}{message}") from error
 
+    def note_resume(self, config: RunConfig) -> None:
+        """Add to provenance.json what continues the run from here: maybe another machine."""
+        record = read_json(self.provenance_file)
+        if not isinstance(record, dict) or not isinstance(record.setdefault("resumed", []), list):
+            raise UserError(f"{self.provenance_file} is damaged: it is no record of a run")
+        record["resumed"].append(provenance(config))
+        write_durably(self.provenance_file, as_json(record))
+
     def finish(self) -> None:
         """Mark the run complete: the time it ended, then DONE as the very last file."""
         record = read_json(self.provenance_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -69,6 +70,11 @@ def test_train_score_and_record(tmp_path: Path, refused: Refused) -> None:
     (video,) = (out / "videos").iterdir()
     assert str(video) in recorded.stdout
     assert "nothing to resume" in refused("train.py", "--resume", out)
+    (out / "DONE").unlink()
+    resumed = run("train.py", "--resume", out)
+    assert resumed.returncode == 0, resumed.stderr
+    (part,) = json.loads((out / "provenance.json").read_text())["resumed"]
+    assert part["command"] == ["train.py", "--resume", str(out)]
     again = refused("train.py", "--game", "Breakout", *SMALL, "--out", out)
     assert "is not empty" in again
     assert f"--resume {out}" in again
