@@ -18,6 +18,7 @@ stands, or have those of a model you already trained converted:
 True
 """
 
+from coordconv.base import CoordConvNd
 from coordconv.concatenating import (
     ConcatCoordConv1d,
     ConcatCoordConv2d,
@@ -39,6 +40,7 @@ __all__ = [
     "CoordConv1d",
     "CoordConv2d",
     "CoordConv3d",
+    "CoordConvNd",
     "CoordConvTranspose2d",
     "FoldedCoordConv",
     "coord_conv_relu",

@@ -103,7 +103,7 @@ class CoordConvNd(nn.Module):
     def coordinates(
         self, size: tuple[int, ...], *, device: torch.device, dtype: torch.dtype
     ) -> Tensor:
-        """The extra input channels: each pixel's coordinates, end pixels at exactly -1 and 1.
+        """The extra input channels: coordinates 2·index/(n-1) - 1, from -1 to 1 in each dimension.
 
         This is the extension point: a subclass that wants other extra channels overrides this
         method, and `n_coords` if their number differs (`n_coords` is read by the constructor).
@@ -122,9 +122,9 @@ class CoordConvNd(nn.Module):
         exact = torch.promote_types(dtype, torch.float32)
         axes = []
         for n in size:
-            index = torch.arange(n, device=device, dtype=exact)
-            # 2·index/(n-1) - 1 with a single rounding: symmetric, and exact at the centre too.
-            axes.append((2 * index - (n - 1)) / max(n - 1, 1))
+            # 2·index - (n-1) is an integer: one rounding, symmetric, and exact at centre and ends.
+            doubled = torch.arange(1 - n, n, 2, device=device, dtype=exact)
+            axes.append(doubled / max(n - 1, 1))
         channels = torch.stack(torch.meshgrid(*axes, indexing="ij"))
         if self.with_r:
             radius = channels.square().sum(dim=0, keepdim=True).sqrt()

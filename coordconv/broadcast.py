@@ -46,10 +46,14 @@ def sum_over_batch(batch: Tensor) -> Tensor:
     """`batch.sum(dim=0)` of (N, C, ...), as a row of ones times an (N, rest) matrix."""
     # Channels-last storage is already such a matrix; flattening it as (N, C, ...) would copy it.
     channels_last = batch.movedim(1, -1)
-    in_channels_last = channels_last.is_contiguous() and not batch.is_contiguous()
-    images = channels_last if in_channels_last else batch
-    total = (images.new_ones(1, images.shape[0]) @ images.flatten(1)).view(images.shape[1:])
-    return total.movedim(-1, 0) if in_channels_last else total
+    if channels_last.is_contiguous():
+        return _sum_rows(channels_last).movedim(-1, 0)
+    return _sum_rows(batch)
+
+
+def _sum_rows(batch: Tensor) -> Tensor:
+    rows = batch.flatten(1)
+    return (rows.new_ones(1, rows.shape[0]) @ rows).view(batch.shape[1:])
 
 
 def over_batch(one_map: Tensor, batch: Tensor) -> Tensor:
