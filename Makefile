@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
-DEMO_STEPS ?= 90000
+DEMO_STEPS ?= 65000
 
 .PHONY: setup demo test check
 
