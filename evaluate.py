@@ -10,8 +10,11 @@ from typing import Annotated
 
 import tyro
 
+from agents.agent import require_trusted_extractor
+from agents.checkpoint import find_checkpoint
 from agents.command_line import parse, run
 from agents.errors import UserError
+from agents.run_folder import RunFolder
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
 
@@ -30,8 +33,8 @@ class ScoreArguments:
     """newest, best (by training score) or a step."""
     random: bool = False
     """Also score random play on the same games."""
-    extractor: str | None = None
-    """Repeat a run's own package.module:Class here to let its code be imported."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the runs' own package.module:Class here to let that code be imported."""
     n_envs: int = 8
     """Games played at once."""
     threads: int = 0
@@ -54,8 +57,8 @@ class RecordArguments:
     """Play the most likely action; the default draws actions as training does."""
     checkpoint: str = "newest"
     """newest, best (by training score) or a step."""
-    extractor: str | None = None
-    """Repeat a run's own package.module:Class here to let its code be imported."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the runs' own package.module:Class here to let that code be imported."""
     first_game: int = 0
     """Which of the scored games to begin with."""
     max_steps: int | None = None
@@ -75,8 +78,11 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
-    if not 1 <= arguments.episodes <= 100_000:
-        raise UserError(f"--episodes must be between 1 and 100,000, got {arguments.episodes}")
+    _check_numbers(arguments)
+    for path in arguments.runs:
+        folder, config = RunFolder.open(path)
+        require_trusted_extractor(config, arguments.extractor, path)
+        find_checkpoint(folder, arguments.checkpoint)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
@@ -86,17 +92,31 @@ def main(argv: Sequence[str]) -> int:
     return _record(arguments)
 
 
+BOUNDS = {
+    "episodes": (1, 100_000),
+    "n_envs": (1, 1024),
+    "threads": (0, 1024),
+    "max_steps": (1, 10**9),
+    "first_game": (0, 100_000),
+}
+
+
+def _check_numbers(arguments: ScoreArguments | RecordArguments) -> None:
+    for name, (lowest, highest) in BOUNDS.items():
+        value = getattr(arguments, name, None)
+        if value is not None and not lowest <= value <= highest:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option} must be between {lowest:,} and {highest:,}, got {value}")
+
+
 def _score(arguments: ScoreArguments) -> int:
-    for name, lowest, highest in (("n_envs", 1, 1024), ("threads", 0, 1024)):
-        if not lowest <= getattr(arguments, name) <= highest:
-            raise UserError(f"--{name.replace('_', '-')} must be between {lowest} and {highest}")
     scores = [
         score_run(
             path,
             arguments.episodes,
             deterministic=arguments.deterministic,
             checkpoint=arguments.checkpoint,
-            extractor=arguments.extractor,
+            trusted=arguments.extractor,
             n_envs=arguments.n_envs,
             threads=arguments.threads,
         )
@@ -124,22 +144,18 @@ def _random_scores(scores: Sequence[Score], arguments: ScoreArguments) -> list[S
 
 
 def _record(arguments: RecordArguments) -> int:
-    if arguments.max_steps is not None and arguments.max_steps < 1:
-        raise UserError(f"--max-steps must be at least 1, got {arguments.max_steps}")
-    if arguments.first_game < 0:
-        raise UserError(f"--first-game must be at least 0, got {arguments.first_game}")
     recordings = record_runs(
         arguments.runs,
         arguments.episodes,
         together=arguments.side_by_side,
         deterministic=arguments.deterministic,
         checkpoint=arguments.checkpoint,
-        extractor=arguments.extractor,
+        trusted=arguments.extractor,
         first_seed=arguments.first_game,
         max_steps=arguments.max_steps,
     )
     for recording in recordings:
-        scores = " and ".join(f"{score:g}" for score in recording.scores)
+        scores = " and ".join(f"{score:.0f}" for score in recording.scores)
         print(f"wrote {recording.path} (score {scores})")
     return 0
 

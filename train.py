@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.agent import require_named_extractor
+from agents.agent import require_trusted_extractor
 from agents.command_line import parse, run
 from agents.config import RunConfig
 from agents.errors import UserError
@@ -16,7 +16,7 @@ from agents.export import export_sb3
 from agents.run_folder import RunFolder, default_path
 from agents.training import train
 from envs import PROTOCOLS, n_actions
-from policies import description
+from policies import UnknownExtractorError, description, find_arm
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
 def _start(arguments: NewRun) -> int:
     config = arguments.run
     path = arguments.out or default_path(arguments.runs_dir, config)
+    _check_extractor(config.extractor)
     if arguments.describe:
         protocol = PROTOCOLS[config.protocol]
         shape = (protocol.stack, protocol.screen_size, protocol.screen_size)
@@ -75,9 +76,20 @@ def _start(arguments: NewRun) -> int:
     return _train(config, folder, resume=False, export=arguments.export_sb3)
 
 
+def _check_extractor(name: str) -> None:
+    """Find the extractor before a folder is made for it."""
+    try:
+        find_arm(name)
+    except UnknownExtractorError as error:
+        raise UserError(str(error)) from error
+
+
 def _resume(arguments: ResumedRun) -> int:
     folder, config = RunFolder.open(arguments.resume)
-    require_named_extractor(config, arguments.extractor, arguments.resume)
+    named = arguments.extractor
+    if named is not None and named != config.extractor:
+        raise UserError(f"{folder.path} was trained with {config.extractor!r}, not {named!r}")
+    require_trusted_extractor(config, [named or ""], folder.path)
     if folder.is_done:
         if arguments.export_sb3:
             print(f"wrote {export_sb3(folder, config)}")
@@ -86,14 +98,15 @@ def _resume(arguments: ResumedRun) -> int:
     if arguments.dry_run:
         print(f"would continue {folder.path} to step {config.total_steps:,}")
         return 0
-    folder.note_resume(config)
     return _train(config, folder, resume=True, export=arguments.export_sb3)
 
 
 def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) -> int:
     outcome = train(config, folder, resume=resume)
     where = shlex.quote(str(folder.path))
-    score = "" if outcome.score is None else f", mean score of the last 100 games {outcome.score:g}"
+    score = (
+        "" if outcome.score is None else f", mean score of the last 100 games {outcome.score:,.1f}"
+    )
     print(f"{outcome.step:,} steps at {outcome.steps_per_second:,.0f} steps/s{score}")
     if not outcome.finished:
         print(f"stopped; continue with: python train.py --resume {where}")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 
+import policies
 from agents.checkpoint import find_checkpoint, load_policy
 from agents.config import RunConfig
 from agents.errors import UserError
 from agents.run_folder import RunFolder
 from envs import PROTOCOLS, n_actions
-from policies import AtariPolicy, UnknownExtractorError, is_import_path, policy_kwargs
+from policies import AtariPolicy, UnknownExtractorError, is_import_path
 
 
 class Agent(Protocol):
@@ -78,7 +78,7 @@ def load_agent(
     path: Path,
     *,
     checkpoint: str = "newest",
-    extractor: str | None = None,
+    trusted: Collection[str] = (),
     deterministic: bool = False,
     device: str = "cpu",
 ) -> tuple[PolicyAgent, RunConfig, int]:
@@ -89,8 +89,8 @@ def load_agent(
     Args:
         path: the run folder.
         checkpoint: "newest", "best" or a step.
-        extractor: must repeat the run's own extractor when that is a user's class: naming a class
-            imports its module, and only the person at the keyboard may ask for that.
+        trusted: users' own classes that may be imported: it runs their code, and only the person
+            at the keyboard may ask for that.
         deterministic: play the most likely action in place of drawing one.
         device: where the network runs.
 
@@ -98,7 +98,7 @@ def load_agent(
         UserError: not a run folder, no such checkpoint, or a damaged file.
     """
     folder, config = RunFolder.open(path)
-    require_named_extractor(config, extractor, path)
+    require_trusted_extractor(config, trusted, path)
     chosen = find_checkpoint(folder, checkpoint)
     policy = build_policy(config).to(device)
     load_policy(chosen, policy)
@@ -111,22 +111,14 @@ def build_policy(config: RunConfig) -> AtariPolicy:
     protocol = PROTOCOLS[config.protocol]
     shape = (protocol.stack, protocol.screen_size, protocol.screen_size)
     try:
-        kwargs: dict[str, Any] = policy_kwargs(config.extractor)
+        return policies.build_policy(config.extractor, shape, n_actions(config.game))
     except UnknownExtractorError as error:
         raise UserError(str(error)) from error
-    return AtariPolicy(
-        spaces.Box(0, 255, shape, np.uint8),
-        spaces.Discrete(n_actions(config.game)),
-        lambda _: 0.0,
-        **kwargs,
-    )
 
 
-def require_named_extractor(config: RunConfig, named: str | None, path: Path) -> None:
+def require_trusted_extractor(config: RunConfig, trusted: Collection[str], path: Path) -> None:
     """Raises UserError when a run names a class to import that the user has not named too."""
-    if named is not None and named != config.extractor:
-        raise UserError(f"{path} was trained with extractor {config.extractor!r}, not {named!r}")
-    if is_import_path(config.extractor) and named is None:
+    if is_import_path(config.extractor) and config.extractor not in trusted:
         raise UserError(
             f"{path} uses the class {config.extractor}, and loading it would run that code: if you "
             f"trust it, name it with --extractor {config.extractor}"

@@ -8,6 +8,7 @@ and renamed, so a folder whose name is a number is complete.
 from __future__ import annotations
 
 import base64
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor, nn
 
 from agents.durable import as_json, fsync_folder, read_json
@@ -30,6 +32,11 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
 # A safetensors header of ours is some kilobytes; anything beyond is not a checkpoint of ours.
 MAX_HEADER_BYTES = 1_000_000
+# What each optimiser keeps for a parameter beside its count of steps, and whether that is a tensor.
+MOMENTS: Mapping[type, tuple[tuple[str, ...], bool]] = {
+    torch.optim.Adam: (("exp_avg", "exp_avg_sq"), True),
+    RMSpropTFLike: (("square_avg",), False),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class TrainingState:
         seconds: wall time of training so far, over all its parts.
         games: finished games.
         resumes: how often the run was continued; each part plays games from seeds of its own.
-        score: mean raw score of the last 100 games, None before the first.
+        score: mean raw score of the last 100 games, None before there are 20.
         episodes_bytes: length of episodes.csv; rows behind it belong to steps that were lost.
         rng: random states of numpy and torch.
     """
@@ -67,12 +74,13 @@ def save_checkpoint(
     """
     final = folder.checkpoints / str(state.step)
     temporary = folder.checkpoints / f".{state.step}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    for leftover in folder.checkpoints.glob(".*"):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_file(policy_tensors(policy), temporary / POLICY_FILE)
-    tensors, scalars = _optimizer_state(optimizer)
+    tensors, steps = _optimizer_state(optimizer)
     save_file(tensors, temporary / OPTIMIZER_FILE)
-    content = {**asdict(state), "optimizer_scalars": scalars}
+    content = {**asdict(state), "optimizer_steps": steps}
     (temporary / STATE_FILE).write_text(as_json(content), encoding="utf-8")
     for file in temporary.iterdir():
         _fsync(file)
@@ -134,27 +142,32 @@ def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
         UserError: the file is missing, damaged, or belongs to another network.
     """
     path = checkpoint / OPTIMIZER_FILE
-    scalars = read_json(checkpoint / STATE_FILE).get("optimizer_scalars")
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    tensors = _load_tensors(path, None)
+    moments, steps_are_tensors = MOMENTS[type(optimizer)]
+    expected = {
+        f"{index}.{name}": parameter.detach()
+        for index, parameter in enumerate(parameters)
+        for name in moments
+    }
+    if steps_are_tensors:
+        expected |= {f"{index}.step": torch.tensor(0.0) for index in range(len(parameters))}
+    if load_state(checkpoint).updates == 0:
+        return  # it has not learned yet
+    steps = read_json(checkpoint / STATE_FILE).get("optimizer_steps")
+    loaded = _load_tensors(path, expected)
     state: dict[int, dict[str, Any]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        if not index.isdecimal() or int(index) >= len(parameters):
-            raise UserError(f"{path} belongs to another network: {key!r} has no parameter")
-        shape = tensor.shape
-        if shape not in (parameters[int(index)].shape, torch.Size([])):
-            raise UserError(f"{path} belongs to another network: {key} has shape {tuple(shape)}")
-        state.setdefault(int(index), {})[name] = tensor
-    if not isinstance(scalars, dict):
-        raise UserError(f"{checkpoint / STATE_FILE} is damaged: no optimizer_scalars")
-    for key, value in scalars.items():
-        index, _, name = key.partition(".")
-        if not index.isdecimal() or int(index) >= len(parameters) or type(value) is not int:
-            raise UserError(f"{checkpoint / STATE_FILE} is damaged: optimizer_scalars {key!r}")
-        state.setdefault(int(index), {})[name] = value
-    if set(state) not in (set(), set(range(len(parameters)))):
-        raise UserError(f"{path} is incomplete: it lacks the state of some parameters")
+    for index, parameter in enumerate(parameters):
+        if steps_are_tensors:
+            step: object = loaded[f"{index}.step"]
+        else:
+            step = steps.get(str(index)) if isinstance(steps, dict) else None
+            if type(step) is not int or step < 0:
+                raise UserError(f"{checkpoint / STATE_FILE} is damaged: {_remedy(checkpoint)}")
+        state[index] = {"step": step}
+        for name in moments:
+            # In the parameter's own memory order: the fused optimiser walks both side by side.
+            moment = torch.empty_like(parameter, requires_grad=False)
+            state[index][name] = moment.copy_(loaded[f"{index}.{name}"])
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
@@ -178,8 +191,10 @@ def load_state(checkpoint: Path) -> TrainingState:
             episodes_bytes=_count(content["episodes_bytes"]),
             rng=dict(content["rng"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {error!r}; use an older checkpoint") from error
+        if not all(math.isfinite(number) for number in (state.seconds, state.score or 0.0)):
+            raise ValueError("a number is infinite")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{path} is damaged: {error!r}; {_remedy(checkpoint)}") from error
     if str(state.step) != checkpoint.name:
         raise UserError(f"{path} is of step {state.step}, not of {checkpoint.name}")
     return state
@@ -207,12 +222,14 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
     """
     try:
         key = np.frombuffer(_decode(states["numpy"]["key"]), dtype="<u4").astype(np.uint32)
+        if len(key) != 624 or not 0 <= int(states["numpy"]["pos"]) <= 624:
+            raise ValueError("no state of numpy's generator")  # numpy itself would believe it
         position = int(states["numpy"]["pos"])
         np.random.set_state(("MT19937", key, position, 0, 0.0))  # noqa: NPY002
         torch.set_rng_state(_byte_tensor(states["torch"]))
         if torch.cuda.is_available() and states["cuda"]:
             torch.cuda.set_rng_state_all([_byte_tensor(text) for text in states["cuda"]])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise UserError(f"the checkpoint's random states are damaged: {error}") from error
 
 
@@ -233,7 +250,7 @@ def _optimizer_state(
     optimizer: torch.optim.Optimizer,
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
     tensors: dict[str, Tensor] = {}
-    scalars: dict[str, int] = {}
+    steps: dict[str, int] = {}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             if isinstance(value, Tensor):
@@ -242,22 +259,19 @@ def _optimizer_state(
                 )
                 tensors[f"{index}.{name}"] = contiguous
             else:
-                scalars[f"{index}.{name}"] = value
-    return tensors, scalars
+                steps[str(index)] = value
+    return tensors, steps
 
 
-def _load_tensors(path: Path, expected: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
-    """The tensors of a file; with `expected`, exactly those names, shapes and dtypes."""
+def _load_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file, which must have exactly the expected names, shapes and dtypes."""
     try:
-        if expected is not None:
-            largest = sum(t.numel() * t.element_size() for t in expected.values())
-            if path.stat().st_size > largest + MAX_HEADER_BYTES:
-                raise UserError(f"{path} is larger than the network of its config.json")
+        largest = sum(t.numel() * t.element_size() for t in expected.values())
+        if path.stat().st_size > largest + MAX_HEADER_BYTES:
+            raise UserError(f"{path} is larger than the network of its config.json")
         loaded = load_file(path)
     except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"cannot read {path}: {error}; use an older checkpoint") from error
-    if expected is None:
-        return loaded
+        raise UserError(f"cannot read {path}: {error}; {_remedy(path.parent)}") from error
     if set(loaded) != set(expected):
         odd = sorted(set(loaded) ^ set(expected))[0]
         raise UserError(f"{path} belongs to another network: {odd!r} is in only one of them")
@@ -284,8 +298,19 @@ def _prune(folder: RunFolder) -> None:
 
 def _best(found: list[Path]) -> Path:
     """The checkpoint with the highest mean training score; the newer one of equals."""
-    scores = {path: load_state(path).score for path in found}
-    return max(found, key=lambda p: (-np.inf if scores[p] is None else scores[p], int(p.name)))
+
+    def merit(path: Path) -> tuple[float, int]:
+        try:
+            score = load_state(path).score
+        except UserError:
+            score = None  # damaged: never the best, and no reason to stop training
+        return (-math.inf if score is None else score, int(path.name))
+
+    return max(found, key=merit)
+
+
+def _remedy(checkpoint: Path) -> str:
+    return f"delete {checkpoint} to use the checkpoint before it"
 
 
 def _count(value: object) -> int:

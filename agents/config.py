@@ -63,7 +63,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "threads": (0, 1024),
     "n_steps": (1, 100_000),
     "n_epochs": (1, 1000),
-    "batch_size": (2, 10**6),
+    "batch_size": (2, 65_536),
     "learning_rate": (0.0, 10.0),
     "clip_range": (1e-6, 1e6),
     "vf_coef": (0.0, 1e6),
@@ -76,8 +76,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "eval_episodes": (1, 100_000),
 }
 
-# n_envs × n_steps observations of 84×84×4 bytes are held at once: this is 7 GB of them.
-MAX_ROLLOUT = 262_144
+# n_envs × n_steps observations of 84×84×4 bytes are held twice at once: this is 3.7 GB of them.
+MAX_ROLLOUT = 65_536
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,10 @@ class RunConfig:
             value = getattr(self, name)
             allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
             if isinstance(value, int) and not isinstance(value, bool) and float in allowed:
-                object.__setattr__(self, name, float(value))
+                try:
+                    object.__setattr__(self, name, float(value))
+                except OverflowError:
+                    raise UserError(f"{name} is too large: {_shown(value)}") from None
             elif type(value) not in allowed:
                 kind = "a whole number" if int in allowed else "a number"
                 kind = "text" if str in allowed else kind
@@ -178,8 +181,10 @@ class RunConfig:
     def _check_numbers(self) -> None:
         for name, (lowest, highest) in BOUNDS.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and lowest <= value <= highest):
-                raise UserError(f"{name} must be between {lowest:,} and {highest:,}, got {value}")
+            # Not a number is in no range either.
+            if value is not None and not lowest <= value <= highest:
+                shown = _shown(value)
+                raise UserError(f"{name} must be between {lowest:,} and {highest:,}, got {shown}")
         assert self.n_envs is not None
         assert self.n_steps is not None
         rollout = self.n_envs * self.n_steps

@@ -51,9 +51,13 @@ class CsvLog:
         if rows:
             self._file.write("".join(_csv_line(row) for row in rows).encode())
 
+    def sync(self) -> None:
+        """Make what was written survive a power cut."""
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Flush to disk and close."""
-        os.fsync(self._file.fileno())
+        self.sync()
         self._file.close()
 
 

@@ -52,4 +52,4 @@ def _refuse_constant(name: str) -> float:
 
 def as_json(value: object) -> str:
     """A value as the JSON text that the suite writes."""
-    return json.dumps(value, indent=2) + "\n"
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -11,8 +11,8 @@ from agents.agent import Agent
 from envs import AtariVecEnv
 
 # Training seeds its emulators with even numbers and everything here with odd ones. Evaluations
-# during training play other games than final scores do, so that choosing a checkpoint by the
-# former does not flatter the latter.
+# during training play other games than final scores do: whoever stops or tunes by looking at the
+# former is not flattered by the latter.
 SCORING_SEEDS_FROM = 0
 TRAINING_EVALUATION_SEEDS_FROM = 500_000_000
 
@@ -40,6 +40,7 @@ def play_games(
     n_envs: int = 8,
     threads: int = 0,
     on_game: Callable[[Game], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[Game]:
     """Play one whole game from each seed; the result is in the order of `seeds`.
 
@@ -54,6 +55,7 @@ def play_games(
         n_envs: environments at once.
         threads: emulator threads; 0 lets ale-py choose.
         on_game: called after each finished game.
+        stop: asked between steps; once true, the games finished so far are returned.
     """
     n_envs = min(n_envs, len(seeds))
     shares = [list(range(index, len(seeds), n_envs)) for index in range(n_envs)]
@@ -63,7 +65,7 @@ def play_games(
         current = [share.pop(0) for share in shares]
         observations = env.reset_games([seeds[number] for number in current])
         generators = [np.random.default_rng(seeds[number]) for number in current]
-        while len(results) < len(seeds):
+        while len(results) < len(seeds) and not stop():
             observations, _, dones, infos = env.step(agent.act(observations, generators))
             for index in np.flatnonzero(dones):
                 number = current[index]
@@ -80,4 +82,4 @@ def play_games(
                     generators[index] = np.random.default_rng(seed)
     finally:
         env.close()
-    return [results[number] for number in range(len(seeds))]
+    return [results[number] for number in sorted(results)]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agents.config import RunConfig
 from agents.durable import as_json, read_json, write_durably
@@ -76,8 +77,9 @@ class RunFolder:
         """
         folder = cls(path)
         try:
+            made_by = provenance(config)
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if any(entry.name != ".config.json.tmp" for entry in path.iterdir()):
                 remedy = (
                     f"continue it with --resume {path}, or choose another --out or --seed"
                     if folder.config_file.exists()
@@ -85,7 +87,7 @@ class RunFolder:
                 )
                 raise UserError(f"{path} is not empty, nothing was written: {remedy}")
             write_durably(folder.config_file, config.to_json())
-            write_durably(folder.provenance_file, as_json(provenance(config)))
+            write_durably(folder.provenance_file, as_json(made_by))
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         return folder
@@ -111,18 +113,22 @@ class RunFolder:
 
     def note_resume(self, config: RunConfig) -> None:
         """Add to provenance.json what continues the run from here: maybe another machine."""
-        record = read_json(self.provenance_file)
-        if not isinstance(record, dict) or not isinstance(record.setdefault("resumed", []), list):
-            raise UserError(f"{self.provenance_file} is damaged: it is no record of a run")
-        record["resumed"].append(provenance(config))
+        record = self._provenance()
+        record["resumed"] = [*record.get("resumed", []), provenance(config)]
         write_durably(self.provenance_file, as_json(record))
 
     def finish(self) -> None:
         """Mark the run complete: the time it ended, then DONE as the very last file."""
-        record = read_json(self.provenance_file)
-        record["ended"] = now()
-        write_durably(self.provenance_file, as_json(record))
+        write_durably(self.provenance_file, as_json({**self._provenance(), "ended": now()}))
         write_durably(self.done_file, now() + "\n")
+
+    def _provenance(self) -> dict[str, Any]:
+        if not self.provenance_file.exists():  # killed before it was written
+            return {}
+        record = read_json(self.provenance_file)
+        if not isinstance(record, dict) or not isinstance(record.get("resumed", []), list):
+            raise UserError(f"{self.provenance_file} is damaged: move it away to go on without it")
+        return record
 
 
 def default_path(runs_dir: Path, config: RunConfig) -> Path:

@@ -120,6 +120,10 @@ class RunWriter:
         writer = self._writer._get_file_writer()  # type: ignore[no-untyped-call]
         writer.add_summary(summary, step)
 
+    def flush(self) -> None:
+        """Hand everything to the operating system, so that a kill loses none of it."""
+        self._writer.flush()
+
     def close(self) -> None:
         """Flush and close."""
         self._writer.close()

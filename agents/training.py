@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import time
@@ -32,8 +31,9 @@ from agents.checkpoint import (
     save_checkpoint,
 )
 from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after
+from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
 from agents.errors import UserError
+from agents.lock import exclusive
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
 from agents.progress import ProgressReport
 from agents.run_folder import RunFolder
@@ -45,6 +45,8 @@ from envs import AtariVecEnv, human_normalised
 STEPS_BETWEEN_LOGS = 2_048
 LOGS_BETWEEN_COORDINATES = 8
 SCORES_AVERAGED = 100
+# A handful of lucky first games does not make the best checkpoint.
+GAMES_OF_A_SCORE = 20
 CLIP_STEPS = 20 * FRAMES_PER_SECOND
 
 
@@ -73,33 +75,52 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
     Raises:
         UserError: the run cannot be built or continued.
     """
-    with _StopRequest() as stop:
+    with exclusive(folder.path), _StopRequest() as stop:
         return _train(config, folder, resume, stop)
 
 
 def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopRequest) -> Outcome:
-    threads = config.threads or len(os.sched_getaffinity(0))
+    threads = config.threads or _usable_cores()
     torch.set_num_threads(threads)
-    # A run that was killed before its first checkpoint begins again.
-    checkpoint = find_checkpoint(folder) if resume and list_checkpoints(folder) else None
-    state = None if checkpoint is None else load_state(checkpoint)
+    checkpoint, state = None, None
+    if resume and (list_checkpoints(folder) or not _is_untouched(folder)):
+        checkpoint = find_checkpoint(folder)
+        state = load_state(checkpoint)
+        if state.step > config.total_steps:
+            raise UserError(f"{checkpoint} is beyond the {config.total_steps:,} steps of its run")
+    if resume:
+        folder.note_resume(config)
     resumes = 0 if state is None else state.resumes + 1
     env = AtariVecEnv(
         config.game,
         config.n_envs or 1,
         config.protocol,
-        seed=_environment_seed(config.seed, resumes),
+        seed=config.seed,
         training=True,
         threads=threads,
     )
     try:
         model = build_model(config, env)
+        if resumes:
+            # After SB3, which seeds the environments itself when it is built.
+            env.seed(_environment_seed(config.seed, resumes))
         if checkpoint is not None and state is not None:
             _restore(model, checkpoint, state)
         with _Run(config, folder, model, state, resumes, stop) as run:
             return run.to_the_end()
     finally:
         env.close()
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _is_untouched(folder: RunFolder) -> bool:
+    """Whether no game was finished yet: a run that was killed at its start begins again."""
+    return not folder.episodes_file.exists() or not _last_games(folder.episodes_file)
 
 
 def _environment_seed(seed: int, resumes: int) -> int:
@@ -129,10 +150,11 @@ class _Run(BaseCallback):
     ) -> None:
         super().__init__()
         self.config, self.folder, self.algorithm, self.resumes = config, folder, model, resumes
+        self.first_checkpoint_due = state is None
         step = 0 if state is None else state.step
         self.seconds_before = 0.0 if state is None else state.seconds
         self.games = 0 if state is None else state.games
-        self.first_step = self.last_checkpoint = self.last_log = step
+        self.last_checkpoint = self.last_log = step
         keep = 0 if state is None else state.episodes_bytes
         self.episodes = CsvLog(folder.episodes_file, EPISODE_COLUMNS, keep)
         self.recent = _last_games(folder.episodes_file)
@@ -175,8 +197,9 @@ class _Run(BaseCallback):
         total = config.total_steps
         model.set_logger(Logger(None, []))
         model._setup_learn(total - self.step, None, reset_num_timesteps=False)
-        model._update_current_progress_remaining(self.step, total)
         self.init_callback(model)
+        if self.first_checkpoint_due:
+            self._checkpoint()
         title = f"{config.algo} {config.game} {config.extractor} seed {config.seed}"
         with ProgressReport(title, total, self.step) as progress:
             while self.step < total and not self.stop.requested:
@@ -185,7 +208,7 @@ class _Run(BaseCallback):
                 model._update_current_progress_remaining(self.step, total)
                 model.train()
                 self._write_down(progress)
-            if self.step > self.last_checkpoint or self.step == self.first_step == 0:
+            if self.step > self.last_checkpoint:
                 self._checkpoint()
             speed = progress.per_second
         finished = self.step >= total
@@ -200,7 +223,7 @@ class _Run(BaseCallback):
                 self.games += 1
                 self.recent.append((float(record["r"]), int(record["l"])))
                 self.episodes.append(
-                    (self.step, f"{self.seconds:.2f}", f"{record['r']:g}", record["l"])
+                    (self.step, f"{self.seconds:.2f}", f"{record['r']:.0f}", record["l"])
                 )
         return True
 
@@ -247,9 +270,18 @@ class _Run(BaseCallback):
         config, step = self.config, self.step
         agent = PolicyAgent(config.extractor, self.algorithm.policy)  # type: ignore[arg-type]
         seeds = evaluation_seeds(config.eval_episodes, TRAINING_EVALUATION_SEEDS_FROM)
-        games = play_games(agent, config.game, config.protocol, seeds)
+        games = play_games(
+            agent,
+            config.game,
+            config.protocol,
+            seeds,
+            threads=config.threads,
+            stop=lambda: self.stop.requested,
+        )
+        if len(games) < len(seeds):
+            return  # asked to stop: half an evaluation would favour short games
         log = CsvLog(self.folder.evaluation_file, EVALUATION_COLUMNS)
-        log.append(*((step, g.seed, f"{g.score:g}", g.length, agent.mode) for g in games))
+        log.append(*((step, g.seed, f"{g.score:.0f}", g.length, agent.mode) for g in games))
         log.close()
         mean = float(np.mean([game.score for game in games]))
         self.writer.scalars(step, {EVALUATION: mean})
@@ -257,13 +289,15 @@ class _Run(BaseCallback):
         self.writer.clip(step, [moment.screen for moment in moments], FRAMES_PER_SECOND)
 
     def _checkpoint(self) -> None:
+        self.episodes.sync()
+        self.writer.flush()
         state = TrainingState(
             step=self.step,
             updates=int(self.algorithm._n_updates),
             seconds=round(self.seconds, 2),
             games=self.games,
             resumes=self.resumes,
-            score=self.score,
+            score=self.score if len(self.recent) >= GAMES_OF_A_SCORE else None,
             episodes_bytes=self.episodes.bytes_written,
             rng=random_states(),
         )
@@ -300,10 +334,9 @@ class _StopRequest:
 def _last_games(path: Path) -> deque[tuple[float, int]]:
     """Score and length of the last 100 finished games."""
     games: deque[tuple[float, int]] = deque(maxlen=SCORES_AVERAGED)
-    with path.open(newline="", encoding="utf-8") as file:
+    for number, row in enumerate(read_csv(path, EPISODE_COLUMNS), start=2):
         try:
-            for row in csv.DictReader(file):
-                games.append((float(row["score"]), int(row["length"])))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is damaged near game {len(games) + 1}: {error}") from error
+            games.append((float(row["score"]), int(row["length"])))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged at line {number}: {error}") from error
     return games

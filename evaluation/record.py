@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -47,7 +47,7 @@ def record_runs(
     together: bool = False,
     deterministic: bool = False,
     checkpoint: str = "newest",
-    extractor: str | None = None,
+    trusted: Collection[str] = (),
     first_seed: int = 0,
     max_steps: int | None = None,
 ) -> list[Recording]:
@@ -60,7 +60,7 @@ def record_runs(
             is kept with the first.
         deterministic: most likely actions in place of drawn ones.
         checkpoint: "newest", "best" or a step.
-        extractor: as in `load_agent`.
+        trusted: as in `load_agent`.
         first_seed: which of the evaluation's games to begin with.
         max_steps: end a video after so many agent steps; None for the whole game.
 
@@ -70,7 +70,7 @@ def record_runs(
     players = []
     for path in paths:
         agent, config, step = load_agent(
-            path, checkpoint=checkpoint, extractor=extractor, deterministic=deterministic
+            path, checkpoint=checkpoint, trusted=trusted, deterministic=deterministic
         )
         players.append(_Player(path, agent, config, step))
     if together:

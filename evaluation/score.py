@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def score_run(
     *,
     deterministic: bool = False,
     checkpoint: str = "newest",
-    extractor: str | None = None,
+    trusted: Collection[str] = (),
     n_envs: int = 8,
     threads: int = 0,
     device: str = "cpu",
@@ -71,7 +72,7 @@ def score_run(
     agent, config, step = load_agent(
         path,
         checkpoint=checkpoint,
-        extractor=extractor,
+        trusted=trusted,
         deterministic=deterministic,
         device=device,
     )
@@ -79,6 +80,9 @@ def score_run(
     known = _scored_games(folder.evaluation_file, step, agent.mode)
     seeds = evaluation_seeds(episodes)
     missing = [seed for seed in seeds if seed not in known]
+    if len(missing) < len(seeds):
+        kept = len(seeds) - len(missing)
+        print(f"{kept} of {len(seeds)} games are from {folder.evaluation_file}", file=sys.stderr)
     if missing:
         log = CsvLog(folder.evaluation_file, EVALUATION_COLUMNS)
         try:
@@ -91,7 +95,7 @@ def score_run(
                 n_envs,
                 threads,
                 str(path),
-                lambda g: log.append((step, g.seed, f"{g.score:g}", g.length, agent.mode)),
+                lambda g: log.append((step, g.seed, f"{g.score:.0f}", g.length, agent.mode)),
             )
         finally:
             log.close()

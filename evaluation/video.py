@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from agents.errors import UserError
+from agents.watch import FRAMES_PER_SECOND
+
 Frame = NDArray[np.uint8]
 
-# 60 emulator frames a second, four of them an agent step: one picture a step is real time.
-FRAMES_PER_SECOND = 15
 SCALE = 3
 SCREEN = (160 * SCALE, 210 * SCALE)
 # 630 + 58 = 688 and 480 are multiples of 16, as video encoders like them.
@@ -49,7 +50,7 @@ def captioned(moment: Moment) -> Frame:
     top, bottom = SCREEN[1] + 17, SCREEN[1] + 42
     action = "game over" if moment.over else moment.action
     draw.text((MARGIN, top), moment.title, "white", large, anchor="lm")
-    draw.text((right, top), f"score {moment.score:g}", "#ffd24a", large, anchor="rm")
+    draw.text((right, top), f"score {moment.score:.0f}", "#ffd24a", large, anchor="rm")
     draw.text((MARGIN, bottom), f"step {moment.step:,}", "#a0a0a0", small, anchor="lm")
     draw.text((right, bottom), action, "#7cc7ff", small, anchor="rm")
     return np.asarray(picture)
@@ -71,7 +72,10 @@ class VideoWriter(Protocol):
 @contextmanager
 def mp4(path: Path, width: int, height: int) -> Iterator[VideoWriter]:
     """A writer of an H.264 mp4 at real-time speed; the file appears when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path.parent}: {error.strerror}") from error
     temporary = path.with_name(f".{path.stem}.tmp.mp4")
     encoder = imageio_ffmpeg.write_frames(
         str(temporary),

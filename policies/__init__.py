@@ -6,7 +6,7 @@
 """
 
 from policies.actor_critic import AtariPolicy, parameter_count
-from policies.describe import description, short_name
+from policies.describe import build_policy, description, short_name
 from policies.impala import ImpalaExtractor
 from policies.nature import NatureExtractor
 from policies.noise import NoiseConv2d
@@ -26,6 +26,7 @@ __all__ = [
     "NatureExtractor",
     "NoiseConv2d",
     "UnknownExtractorError",
+    "build_policy",
     "check_extractor_name",
     "description",
     "find_arm",

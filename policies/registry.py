@@ -120,7 +120,7 @@ def find_arm(name: str) -> Arm:
     module_name, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing runs the user's code, and that may raise anything
         raise UnknownExtractorError(f"extractor {name!r} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, BaseFeaturesExtractor)):
         raise UnknownExtractorError(

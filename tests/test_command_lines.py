@@ -95,6 +95,9 @@ def test_train_score_and_record(tmp_path: Path, refused: Refused) -> None:
         ([], "--game"),
         (["--resume", "no/such/run"], "no/such/run is not a folder"),
         (["--resume", "docs"], "has no config.json"),
+        (["--game", "Pong", "--steps", "9" * 400], "steps must be between 1"),
+        (["--game", "Pong", "--extractor", "no.such:Class", "--describe"], "cannot be imported"),
+        (["--game", "Pong", "--extractor", "no.such:Class"], "cannot be imported"),
     ],
 )
 def test_training_mistakes_are_one_line(
@@ -111,8 +114,9 @@ def test_training_mistakes_are_one_line(
         (["score"], "run folder"),
         (["score", "no/such/run"], "no/such/run is not a folder"),
         (["score", "docs", "--episodes", "0"], "--episodes must be between 1"),
-        (["record", "docs", "--max-steps", "0"], "--max-steps must be at least 1"),
+        (["record", "docs", "--max-steps", "0"], "--max-steps must be between 1"),
         (["record", "docs"], "has no config.json"),
+        (["score", "no/such/run", "--dry-run"], "no/such/run is not a folder"),
         (["praise", "docs"], "praise"),
     ],
 )

@@ -5,23 +5,38 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents.checkpoint import find_checkpoint, list_checkpoints, load_state
+from agents.build import build_model
+from agents.checkpoint import (
+    find_checkpoint,
+    list_checkpoints,
+    load_optimizer,
+    load_policy,
+    load_state,
+    save_checkpoint,
+)
 from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, read_csv
+from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, read_csv
 from agents.errors import UserError
+from agents.lock import exclusive
 from agents.run_folder import RunFolder
-from agents.training import train
+from agents.training import _Run, train
+from envs import AtariVecEnv
+from policies import AtariPolicy
 
 from .conftest import TrainRun, small_config
 
@@ -71,6 +86,19 @@ def test_episodes_are_whole_raw_games(train_run: TrainRun) -> None:
     assert steps == sorted(steps)
 
 
+def test_scores_of_millions_keep_every_digit(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    log = CsvLog(folder.episodes_file, EPISODE_COLUMNS)
+    run = _Run.__new__(_Run)
+    run.__dict__.update(episodes=log, games=0, recent=deque(), seconds_before=0.0, start=0.0)
+    run.__dict__["algorithm"] = SimpleNamespace(num_timesteps=8)
+    game = {"episode": {"r": 1234567.0, "l": 9}}
+    run.locals = {"dones": np.array([True]), "infos": [game]}
+    run._on_step()
+    (row,) = read_csv(folder.episodes_file, EPISODE_COLUMNS)
+    assert row["score"] == "1234567"
+
+
 def test_the_same_seed_gives_the_same_run_and_another_gives_another(train_run: TrainRun) -> None:
     first, _, _ = train_run("first", algo="ppo", steps=256)
     again, _, _ = train_run("again", algo="ppo", steps=256)
@@ -112,20 +140,27 @@ def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: 
     assert folder.is_done
 
 
-def test_resuming_goes_on_with_the_schedule_and_the_weights(train_run: TrainRun) -> None:
+def test_resuming_goes_on_with_the_schedule_and_the_weights(
+    train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, config, _ = train_run(algo="ppo", steps=640)
     longer = dataclasses.replace(config, steps=1280)
     folder.config_file.write_text(longer.to_json())
     folder.done_file.unlink()
     before = weights(folder)
-    # One more rollout of 64 steps at half the initial rate, and nothing of a fresh start: the
-    # weights stay close to those that were saved.
-    train(dataclasses.replace(longer, steps=704), folder, resume=True)
-    rates = scalars(folder, "train/learning_rate")
-    assert rates[-1][0] == 704
-    assert rates[-1][1] == pytest.approx(0.0, abs=1e-9)
+    rates: list[float] = []
+    learn = PPO.train
+
+    def recorded(model: PPO) -> None:
+        learn(model)
+        rates.append(float(model.policy.optimizer.param_groups[0]["lr"]))
+
+    monkeypatch.setattr(PPO, "train", recorded)
+    train(longer, folder, resume=True)
+    # Ten rollouts of 64 steps are left of twenty: from 9/20 of the initial rate down to nothing.
+    assert rates == pytest.approx([2.5e-4 * left / 20 for left in range(9, -1, -1)])
     change = max(float((weights(folder)[k] - v).abs().max()) for k, v in before.items())
-    assert change < 0.01
+    assert 0 < change < 0.01, "fresh weights would be far away"
 
 
 def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainRun) -> None:
@@ -147,11 +182,80 @@ def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainR
 def test_a_run_killed_before_its_first_checkpoint_begins_again(train_run: TrainRun) -> None:
     whole, config, _ = train_run("whole", steps=64)
     killed = RunFolder.create(whole.path.parent / "killed", config)
-    killed.episodes_file.write_text("step,seconds,score,length\n16,1.00,2,300\n3")
+    killed.episodes_file.write_text("step,seconds,score,length\n")
+    killed.provenance_file.unlink()
     assert train(config, killed, resume=True).finished
     for name, tensor in weights(whole).items():
         assert torch.equal(weights(killed)[name], tensor)
     assert read_csv(killed.episodes_file, EPISODE_COLUMNS) == []
+
+
+def test_games_without_a_checkpoint_are_not_erased(train_run: TrainRun) -> None:
+    folder, config, _ = train_run(steps=1600)
+    games = folder.episodes_file.read_bytes()
+    assert games.count(b"\n") > 1
+    shutil.rmtree(folder.checkpoints)
+    with pytest.raises(UserError, match="has no checkpoint"):
+        train(config, folder, resume=True)
+    assert folder.episodes_file.read_bytes() == games
+
+
+def test_a_folder_in_use_is_left_alone(train_run: TrainRun) -> None:
+    folder, config, _ = train_run()
+    with exclusive(folder.path), pytest.raises(UserError, match="another process is training"):
+        train(config, folder, resume=True)
+    with exclusive(folder.path):
+        pass
+
+
+def test_each_part_of_a_run_plays_games_of_its_own(
+    train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[tuple[object, ...]] = []
+    reset = AtariVecEnv.reset
+
+    def recorded(env: AtariVecEnv) -> object:
+        seeds.append(tuple(env._seeds))
+        return reset(env)
+
+    monkeypatch.setattr(AtariVecEnv, "reset", recorded)
+    folder, _, _ = train_run(steps=64)
+    continued(folder, 128)
+    continued(folder, 192)
+    assert len(seeds) == len(set(seeds)) == 3
+    assert all(int(str(seed)) % 2 == 0 for part in seeds for seed in part)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c"])
+def test_an_update_after_loading_is_the_update_that_would_have_come(
+    train_run: TrainRun, algo: str
+) -> None:
+    folder, config, _ = train_run(algo=algo, steps=320)
+    env = AtariVecEnv("Breakout", config.n_envs or 1, threads=1)
+    live, loaded = build_model(config, env), build_model(config, env)
+    load_policy(find_checkpoint(folder), live.policy)
+    optimizer = live.policy.optimizer
+
+    def step(policy: AtariPolicy) -> None:
+        policy.optimizer.zero_grad()
+        screens = np.random.default_rng(3).integers(0, 256, (8, 4, 84, 84), dtype=np.uint8)
+        values, log_probs, _ = policy.evaluate_actions(
+            torch.as_tensor(screens), torch.arange(8) % 4
+        )
+        (values.square().mean() - log_probs.mean()).backward()
+        policy.optimizer.step()
+
+    for _ in range(3):
+        step(live.policy)
+    state = dataclasses.replace(load_state(find_checkpoint(folder)), step=10**6)
+    checkpoint = save_checkpoint(folder, live.policy, optimizer, state)
+    load_policy(checkpoint, loaded.policy)
+    load_optimizer(checkpoint, loaded.policy.optimizer)
+    step(live.policy)
+    step(loaded.policy)
+    for ours, other in zip(live.policy.parameters(), loaded.policy.parameters(), strict=True):
+        assert torch.equal(ours, other)
+    env.close()
 
 
 def scalars(folder: RunFolder, tag: str) -> list[tuple[int, float]]:

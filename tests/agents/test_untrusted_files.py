@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from stable_baselines3 import A2C
 
 from agents.agent import load_agent
@@ -133,6 +134,45 @@ def test_a_giant_safetensors_header_is_refused(run: tuple[RunFolder, RunConfig])
         load_agent(run[0].path)
 
 
+@pytest.mark.parametrize("algo", ["ppo", "a2c"])
+def test_moments_of_another_shape_are_refused(train_run: TrainRun, algo: str) -> None:
+    folder, _, _ = train_run(algo=algo)
+    path = find(folder, "optimizer.safetensors")
+    tensors = load_file(path)
+    name = next(name for name in tensors if not name.endswith("step"))
+    save_file({**tensors, name: torch.tensor(1.0)}, path)
+    folder.done_file.unlink()
+    with pytest.raises(UserError, match="belongs to another network"):
+        train(RunFolder.open(folder.path)[1], folder, resume=True)
+
+
+@pytest.mark.parametrize("change", [{"pos": 10**9}, {"pos": -1}, {"key": "AAAA"}])
+def test_forged_random_states_are_refused(
+    run: tuple[RunFolder, RunConfig], change: dict[str, Any]
+) -> None:
+    folder, config = run
+    path = find(folder, "state.json")
+    state = json.loads(path.read_text())
+    state["rng"]["numpy"] |= change
+    path.write_text(json.dumps(state))
+    with pytest.raises(UserError, match="random states are damaged"):
+        train(config, folder, resume=True)
+
+
+def test_infinite_numbers_are_refused(run: tuple[RunFolder, RunConfig]) -> None:
+    path = find(run[0], "state.json")
+    seconds = json.loads(path.read_text())["seconds"]
+    path.write_text(path.read_text().replace(f'"seconds": {seconds}', '"seconds": 1e999'))
+    with pytest.raises(UserError, match="a number is infinite"):
+        load_state(find_checkpoint(run[0]))
+
+
+def test_own_classes_and_arms_can_be_scored_together(
+    run: tuple[RunFolder, RunConfig],
+) -> None:
+    assert load_agent(run[0].path, trusted=["some.module:Class"])[1].extractor == "coordconv"
+
+
 def test_a_foreign_run_that_names_a_class_is_loaded_only_when_told_to(
     run: tuple[RunFolder, RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +189,7 @@ def test_a_foreign_run_that_names_a_class_is_loaded_only_when_told_to(
         load_agent(folder.path)
     assert not (tmp_path / "ran").exists()
     with pytest.raises(UserError, match="belongs to another network"):
-        load_agent(folder.path, extractor="evil:Mine")
+        load_agent(folder.path, trusted=["evil:Mine"])
     assert (tmp_path / "ran").exists()
 
 
