@@ -25,6 +25,10 @@ class Game:
     score: float
     length: int
 
+    def row(self, step: int, mode: str) -> tuple[object, ...]:
+        """A line of evaluation.csv, of the checkpoint at `step`; raw scores are whole numbers."""
+        return step, self.seed, f"{self.score:.0f}", self.length, mode
+
 
 def evaluation_seeds(count: int, start: int = SCORING_SEEDS_FROM) -> list[int]:
     """Seeds of `count` games, the same for every agent: arms are compared on the same games."""

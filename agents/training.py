@@ -281,7 +281,7 @@ class _Run(BaseCallback):
         if len(games) < len(seeds):
             return  # asked to stop: half an evaluation would favour short games
         log = CsvLog(self.folder.evaluation_file, EVALUATION_COLUMNS)
-        log.append(*((step, g.seed, f"{g.score:.0f}", g.length, agent.mode) for g in games))
+        log.append(*(game.row(step, agent.mode) for game in games))
         log.close()
         mean = float(np.mean([game.score for game in games]))
         self.writer.scalars(step, {EVALUATION: mean})

@@ -95,7 +95,7 @@ def score_run(
                 n_envs,
                 threads,
                 str(path),
-                lambda g: log.append((step, g.seed, f"{g.score:.0f}", g.length, agent.mode)),
+                lambda game: log.append(game.row(step, agent.mode)),
             )
         finally:
             log.close()
