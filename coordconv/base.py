@@ -144,8 +144,32 @@ class CoordConvNd(nn.Module):
             TypeError: `x` is not floating point.
             ValueError: `x` has another number of dimensions or of data channels.
         """
-        response = self.data_response(x)
-        return response + over_batch(self.where_map(*x.shape[-self.n_dims :]), response)
+        response, added = self.terms(x)
+        return response + over_batch(added, response)
+
+    def terms(self, x: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
+        """The two summands of the output: the ordinary layer's own, and what coordinates add.
+
+        The first is computed by the very call that the ordinary layer makes, bias included, so
+        that coordinates of no weight leave its output as it was to the last bit. The gradient of
+        the bias goes with the second, whose sum over the batch has to be taken anyway.
+
+        Args:
+            x: as in `forward`.
+            *options: what `forward` takes beside it.
+
+        Returns:
+            (N, C, ...) as the output, and (C, ...).
+        """
+        self._check_input(x)
+        added = self._coordinate_response(x.shape[-self.n_dims :], *options)
+        bias = self.bias
+        if bias is None:
+            return self._convolve(x, self.weight, None, self.groups, *options), added
+        response = self._convolve(x, self.weight, bias.detach(), self.groups, *options)
+        # Zero, with the gradient of the bias; autocast leaves it in the parameter's own type.
+        zero = (bias - bias.detach()).to(added.dtype)
+        return response, added + zero.view(-1, *(1,) * self.n_dims)
 
     def data_response(self, x: Tensor) -> Tensor:
         """The part of the output that depends on `x`: its convolution with `weight` alone."""
@@ -161,20 +185,26 @@ class CoordConvNd(nn.Module):
         Returns:
             (out_channels, *output spatial size), differentiable.
         """
-        coordinates = self._coordinates_of(spatial_size)
-        return self._convolve(coordinates, self.coord_weight, self.bias, 1)
+        return self._with_bias(self._coordinate_response(spatial_size))
 
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    def _with_bias(self, one_map: Tensor) -> Tensor:
+        return one_map if self.bias is None else one_map + self.bias.view(-1, *(1,) * self.n_dims)
+
+    def _convolve(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, *options: Any
+    ) -> Tensor:
         raise NotImplementedError
 
-    def _coordinates_of(self, spatial_size: tuple[int, ...]) -> Tensor:
+    def _coordinate_response(self, spatial_size: tuple[int, ...], *options: Any) -> Tensor:
+        """(out_channels, *output spatial size): the convolution of the coordinates alone."""
         if len(spatial_size) != self.n_dims:
             raise ValueError(
                 f"{type(self).__name__}'s input has {self.n_dims} spatial dimensions, "
                 f"got the size {tuple(spatial_size)}"
             )
         kernel = self.coord_weight
-        return self.coordinates(spatial_size, device=kernel.device, dtype=kernel.dtype)
+        channels = self.coordinates(spatial_size, device=kernel.device, dtype=kernel.dtype)
+        return self._convolve(channels, kernel, None, 1, *options)
 
     def _check_input(self, x: Tensor) -> None:
         name = type(self).__name__
@@ -207,11 +237,14 @@ class CoordConvNd(nn.Module):
             size: spatial size of the inputs, as in `layer.fold((84, 84))`.
         """
         geometry = {name: getattr(self, name) for name in self.geometry_names}
-        ordinary = self.ordinary(**geometry, bias=False, device="meta")
-        ordinary.weight = nn.Parameter(self.weight.detach().clone(), requires_grad=False)
+        ordinary = self.ordinary(**geometry, bias=self.bias is not None, device="meta")
+        for name, parameter in self.named_parameters(recurse=False):
+            if name != "coord_weight":
+                frozen = nn.Parameter(parameter.detach().clone(), requires_grad=False)
+                setattr(ordinary, name, frozen)
         with torch.no_grad():
-            where_map = self.where_map(*size)
-        return FoldedCoordConv(ordinary, where_map, tuple(size), type(self).__name__)
+            added = self._coordinate_response(tuple(size))
+        return FoldedCoordConv(ordinary, added, tuple(size), type(self).__name__)
 
     def reset_parameters(self) -> None:
         """Draw both kernels and the bias as torch draws those of the concatenating layer.

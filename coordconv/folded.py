@@ -12,22 +12,22 @@ class FoldedCoordConv(nn.Module):
     from coordinates.
 
     Args:
-        conv: the ordinary layer with the data kernel and without bias.
-        where_map: (C, *output spatial size), bias included.
+        conv: the ordinary layer with the data kernel and the bias.
+        added: (C, *output spatial size), what the coordinates add to its output.
         input_size: the spatial size the map is for.
         layer_name: class of the folded layer, for messages.
     """
 
-    where_map: Tensor
+    added: Tensor
 
     def __init__(
-        self, conv: nn.Module, where_map: Tensor, input_size: tuple[int, ...], layer_name: str
+        self, conv: nn.Module, added: Tensor, input_size: tuple[int, ...], layer_name: str
     ) -> None:
         super().__init__()
         self.conv = conv
         self.input_size = input_size
         self.layer_name = layer_name
-        self.register_buffer("where_map", where_map)
+        self.register_buffer("added", added)
 
     def forward(self, x: Tensor) -> Tensor:
         """As the folded layer's.
@@ -43,7 +43,7 @@ class FoldedCoordConv(nn.Module):
             )
         response: Tensor = self.conv(x)
         # In place, so that under autocast the output keeps the convolution's lower precision.
-        return response.add_(self.where_map)
+        return response.add_(self.added)
 
     def extra_repr(self) -> str:
         """The input size, which no parameter's shape shows."""

@@ -27,6 +27,5 @@ def coord_conv_relu(layer: CoordConvNd | FoldedCoordConv, x: Tensor) -> Tensor:
     """
     if isinstance(layer, FoldedCoordConv) or has_hooks(layer):
         return F.relu(layer(x))
-    response = layer.data_response(x)
-    where_map = layer.where_map(*x.shape[-layer.n_dims :])
-    return response.add_(over_batch(where_map, response)).relu_()
+    response, added = layer.terms(x)
+    return response.add_(over_batch(added, response)).relu_()

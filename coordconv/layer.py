@@ -8,6 +8,7 @@ the data channels only, and `with_r=True` adds the distance from the centre to t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,9 @@ class _ForwardCoordConv(CoordConvNd):
             dtype=dtype,
         )
 
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    def _convolve(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, *options: Any
+    ) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
             x = F.pad(x, self._border(), mode=self.padding_mode)
@@ -227,9 +230,8 @@ class CoordConvTranspose2d(CoordConvNd):
             ValueError: `x` has another number of dimensions or of data channels, or no
                 `output_padding` gives `output_size`.
         """
-        response = self.data_response(x, output_size)
-        where_map = self.where_map(*x.shape[-2:], output_size=output_size)
-        return response + over_batch(where_map, response)
+        response, added = self.terms(x, output_size)
+        return response + over_batch(added, response)
 
     def data_response(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """The part of the output that depends on `x`: its convolution with `weight` alone."""
@@ -246,8 +248,7 @@ class CoordConvTranspose2d(CoordConvNd):
         Returns:
             (out_channels, *output spatial size), differentiable.
         """
-        coordinates = self._coordinates_of(spatial_size)
-        return self._convolve(coordinates, self.coord_weight, self.bias, 1, output_size)
+        return self._with_bias(self._coordinate_response(spatial_size, output_size))
 
     def _convolve(
         self,
@@ -255,9 +256,10 @@ class CoordConvTranspose2d(CoordConvNd):
         weight: Tensor,
         bias: Tensor | None,
         groups: int,
-        output_size: Sequence[int] | None = None,
+        *options: Any,
     ) -> Tensor:
         extra = self.output_padding
+        output_size = options[0] if options else None
         if output_size is not None:
             extra = self._output_padding_for(tuple(x.shape[-2:]), tuple(output_size))
         return F.conv_transpose2d(
