@@ -4,6 +4,7 @@
 through Gymnasium's own wrappers: it renders, and it is what the former is tested against.
 """
 
+from envs.batch import GameBatch
 from envs.games import GAMES, UnknownGameError, action_meanings, n_actions, rom_id
 from envs.protocol import PROTOCOLS, Protocol, UnknownProtocolError, find_protocol
 from envs.reference import make_reference_env
@@ -15,6 +16,7 @@ __all__ = [
     "GAMES",
     "PROTOCOLS",
     "AtariVecEnv",
+    "GameBatch",
     "Protocol",
     "UnknownGameError",
     "UnknownProtocolError",

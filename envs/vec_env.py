@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
-from ale_py import AtariVectorEnv
 from gymnasium import Wrapper, spaces
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from envs.games import rom_id
-from envs.protocol import FIRE, Protocol, find_protocol, starts_with_fire
+from envs.batch import GameBatch, Step
+from envs.protocol import Protocol, find_protocol
 from envs.seeds import check_emulator_seed, emulator_seeds
-
-Step = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]
 
 MAX_ENVS = 1024  # each holds an emulator, and a seeded reset loads its ROM again
 
@@ -51,12 +46,15 @@ class AtariVecEnv(VecEnv):
         training: if true, a lost life ends an episode (but not the game) and rewards are clipped
             as the protocol says. If false, episodes are whole games and rewards are raw. Emulator
             seeds differ between the two.
-        threads: emulator threads; 0 lets ale-py choose, and it takes no more than there are cores.
+        threads: emulator threads of each batch; 0 lets ale-py choose, and it takes no more than
+            there are cores.
+        batches: how many batches the environments are parted into. `batches` can then be stepped
+            by itself, one while the others run; the games are the same whatever their number is.
 
     Raises:
         UnknownGameError: no game has this name.
         UnknownProtocolError: no protocol has this name.
-        ValueError: n_envs, threads or seed out of range.
+        ValueError: n_envs, threads, batches or seed out of range.
     """
 
     observation_space: spaces.Box
@@ -72,47 +70,29 @@ class AtariVecEnv(VecEnv):
         seed: int = 0,
         training: bool = True,
         threads: int = 0,
+        batches: int = 1,
     ) -> None:
         if not 1 <= n_envs <= MAX_ENVS:
             raise ValueError(f"n_envs must be between 1 and {MAX_ENVS}, got {n_envs}")
         if threads < 0:
             raise ValueError(f"threads must be at least 0 (0: ale-py chooses), got {threads}")
+        if not 1 <= batches <= n_envs:
+            raise ValueError(f"batches must be between 1 and n_envs ({n_envs}), got {batches}")
         seeds = emulator_seeds(seed, n_envs, training=training)
         self.game = game
         self.protocol = find_protocol(protocol)
         self.training = training
-        self._batch: AtariVectorEnv | None = AtariVectorEnv(
-            rom_id(game),
-            n_envs,
-            num_threads=threads,
-            max_num_frames_per_episode=self.protocol.max_frames,
-            repeat_action_probability=self.protocol.repeat_action_probability,
-            autoreset_mode=AutoresetMode.SAME_STEP,
-            img_height=self.protocol.screen_size,
-            img_width=self.protocol.screen_size,
-            stack_num=self.protocol.stack,
-            frameskip=self.protocol.frame_skip,
-            noop_max=self.protocol.noop_max + 1,  # ale-py draws from [0, noop_max)
-            # ale-py resets the whole game when its episodic_life ends an episode, forgets raw
-            # rewards when it clips, and presses FIRE for one frame only, at the game's start only
-            episodic_life=False,
-            reward_clipping=False,
-            use_fire_reset=False,
-        )
-        self.action_meanings = tuple(action.name for action in self._batch.ale.get_action_set())
-        self.has_fire = starts_with_fire(self.action_meanings)
-        self._life_ends_episode = training and self.protocol.life_loss_ends_episode
-        self._clips_rewards = training and self.protocol.clip_rewards
-        self._constructed = time.monotonic()
-        self._waiting = False  # between step_async and step_wait
-        self._playing = False  # since the first reset
-        self._lives = np.zeros(n_envs, np.int32)
-        self._scores = np.zeros(n_envs, np.int64)
-        self._lengths = np.zeros(n_envs, np.int64)
-        self._fire_due = np.zeros(n_envs, np.bool_)
-        # How many frames of each stack are of the present episode: ale-py's stack goes on over a
-        # lost life, where SB3's VecFrameStack starts again from zeros.
-        self._own_frames = np.ones(n_envs, np.int64)
+        ends = [n_envs * (k + 1) // batches for k in range(batches)]
+        # Which environments each batch holds.
+        self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+        self.batches = [
+            GameBatch(
+                game, part.stop - part.start, self.protocol, training=training, threads=threads
+            )
+            for part in self.slices
+        ]
+        self.action_meanings = self.batches[0].action_meanings
+        self.has_fire = self.batches[0].has_fire
         size = self.protocol.screen_size
         super().__init__(
             n_envs,
@@ -141,17 +121,14 @@ class AtariVecEnv(VecEnv):
         Returns:
             (n_envs, stack, height, width) uint8.
         """
-        batch = self._open_batch()
-        if self._waiting:
-            self._waiting = False
-            batch.recv()
-        seeds = None if self._seeds[0] is None else np.array(self._seeds)
-        observations: NDArray[np.uint8]
-        observations, info = batch.reset(seed=seeds)
-        self._playing = True
+        seeds = [seed for seed in self._seeds if seed is not None]
+        parts = [
+            batch.reset(seeds[part] or None)
+            for part, batch in zip(self.slices, self.batches, strict=True)
+        ]
         self._reset_seeds()
-        self._start_games(slice(None), info)
-        return observations
+        self.reset_infos = [info for batch in self.batches for info in batch.reset_infos]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def reset_games(self, seeds: Sequence[int]) -> NDArray[np.uint8]:
         """Start a new game everywhere, each from its own emulator seed.
@@ -180,16 +157,11 @@ class AtariVecEnv(VecEnv):
         Returns:
             Its first observation, (stack, height, width) uint8.
         """
-        batch = self._open_batch()
-        self._require(self._playing, "reset_game", "reset")
-        self._require(not self._waiting, "reset_game", "step_wait")
-        chosen = np.zeros(self.num_envs, np.bool_)
-        chosen[index] = True
-        observations, info = batch.reset(
-            seed=np.array([check_emulator_seed(seed)]), options={"reset_mask": chosen}
-        )
-        self._start_games(chosen, info)
-        first: NDArray[np.uint8] = observations[index].copy()
+        index = range(self.num_envs)[index]
+        number = next(k for k, part in enumerate(self.slices) if index < part.stop)
+        local = index - self.slices[number].start
+        first = self.batches[number].reset_game(local, seed)
+        self.reset_infos[index] = self.batches[number].reset_infos[local]
         return first
 
     def step_async(self, actions: NDArray[np.integer[Any]]) -> None:
@@ -201,14 +173,19 @@ class AtariVecEnv(VecEnv):
         Raises:
             ValueError: another shape or type, or an action that the game does not have.
         """
-        batch = self._open_batch()
-        self._require(self._playing, "step_async", "reset")
-        self._require(not self._waiting, "step_async", "step_wait")
-        actions = self._checked(actions)
-        if self._fire_due.any():
-            actions = np.where(self._fire_due, FIRE, actions)
-        batch.send(actions)
-        self._waiting = True
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,):
+            raise ValueError(
+                f"actions must be integers of shape ({self.num_envs},), "
+                f"got {actions.dtype} of shape {actions.shape}"
+            )
+        # All are checked before one is sent: a step starts everywhere or nowhere.
+        checked = [
+            batch.checked(actions[part])
+            for part, batch in zip(self.slices, self.batches, strict=True)
+        ]
+        for batch, part_of_actions in zip(self.batches, checked, strict=True):
+            batch.send(part_of_actions)
 
     def step_wait(self) -> Step:
         """Finish the step that `step_async` started.
@@ -217,40 +194,16 @@ class AtariVecEnv(VecEnv):
             Observations (n_envs, stack, height, width) uint8, rewards (n_envs,) float32, dones
             (n_envs,) bool, and an info for each environment, empty unless it is done.
         """
-        batch = self._open_batch()
-        self._require(self._waiting, "step_wait", "step_async")
-        observations, points, terminated, truncated, info = batch.recv()
-        self._waiting = False
-
-        self._scores += points
-        self._lengths += 1
-        over = terminated | truncated
-        lives = info["lives"]
-        # Some games (Frogger) are played on with no life left. As in SB3's EpisodicLifeEnv, going
-        # there is no lost life.
-        lost = (lives < self._lives) & (lives > 0) & ~over
-        self._lives = lives
-        if self.has_fire:
-            self._fire_due = over | lost
-        dones = over | lost if self._life_ends_episode else over
-
-        np.minimum(self._own_frames + 1, self.protocol.stack, out=self._own_frames)
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for i in np.flatnonzero(dones):
-            # ale-py fills the rows of final_obs only where a game is over.
-            last = info["final_obs"][i] if over[i] else observations[i]
-            infos[i] = {
-                "terminal_observation": self._blanked(last.copy(), i),
-                "TimeLimit.truncated": bool(truncated[i]),
-            }
-            if over[i]:
-                infos[i]["episode"] = self._finished_game(i)
-        self._own_frames[dones] = 1
-        for i in np.flatnonzero(self._own_frames < self.protocol.stack):
-            self._blanked(observations[i], i)
-
-        clipped = np.sign(points) if self._clips_rewards else points
-        return observations, clipped.astype(np.float32), dones, infos
+        parts = [batch.recv() for batch in self.batches]
+        if len(parts) == 1:
+            return parts[0]
+        observations, rewards, dones, infos = zip(*parts, strict=True)
+        return (
+            np.concatenate(observations),
+            np.concatenate(rewards),
+            np.concatenate(dones),
+            [info for of_batch in infos for info in of_batch],
+        )
 
     def step(self, actions: NDArray[np.integer[Any]]) -> Step:
         """`step_async`, then `step_wait`."""
@@ -259,10 +212,8 @@ class AtariVecEnv(VecEnv):
 
     def close(self) -> None:
         """End the emulators' threads. Closing twice does nothing more."""
-        if self._batch is not None and self._waiting:
-            self._batch.recv()
-        self._batch = None
-        self._waiting = False
+        for batch in self.batches:
+            batch.close()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """The attribute of this object, once for each environment: they share all of them."""
@@ -295,54 +246,3 @@ class AtariVecEnv(VecEnv):
         raise NotImplementedError(
             "AtariVecEnv does not render: record with envs.make_reference_env(..., render=True)"
         )
-
-    def _open_batch(self) -> AtariVectorEnv:
-        if self._batch is None:
-            raise RuntimeError("this AtariVecEnv is closed: construct a new one")
-        return self._batch
-
-    @staticmethod
-    def _require(condition: bool, call: str, first: str) -> None:
-        if not condition:
-            raise RuntimeError(f"{call} was called before {first}")
-
-    def _checked(self, actions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """The actions as ale-py takes them. An action that it does not have would hang it."""
-        actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            raise ValueError(
-                f"actions must be integers of shape ({self.num_envs},), "
-                f"got {actions.dtype} of shape {actions.shape}"
-            )
-        n_actions = len(self.action_meanings)
-        if actions.min() < 0 or actions.max() >= n_actions:
-            raise ValueError(
-                f"{self.game} has actions 0 to {n_actions - 1}, got {actions.tolist()}"
-            )
-        return actions.astype(np.int64, copy=False)
-
-    def _start_games(
-        self, which: slice | NDArray[np.bool_], info: dict[str, NDArray[np.int32]]
-    ) -> None:
-        """Forget the games before, where `which` says so."""
-        self._lives[which] = info["lives"][which]
-        self._scores[which] = 0
-        self._lengths[which] = 0
-        self._own_frames[which] = 1
-        self._fire_due[which] = self.has_fire
-        for i in np.arange(self.num_envs)[which]:
-            frame = int(info["episode_frame_number"][i])
-            self.reset_infos[i] = {"episode_frame_number": frame}
-
-    def _finished_game(self, i: np.intp) -> dict[str, float]:
-        """What SB3's `Monitor` reports of a whole game; counting starts again."""
-        seconds = time.monotonic() - self._constructed
-        report = {"r": float(self._scores[i]), "l": int(self._lengths[i]), "t": round(seconds, 6)}
-        self._scores[i] = 0
-        self._lengths[i] = 0
-        return report
-
-    def _blanked(self, observation: NDArray[np.uint8], i: np.intp) -> NDArray[np.uint8]:
-        """The observation, its frames from before the present episode set to zero in place."""
-        observation[: self.protocol.stack - self._own_frames[i]] = 0
-        return observation
