@@ -25,6 +25,7 @@ from coordconv.concatenating import (
     ConcatCoordConv3d,
     ConcatCoordConvTranspose2d,
 )
+from coordconv.constant import constant_where_maps
 from coordconv.convert import fold_model, to_coordconv
 from coordconv.diagnostics import translation_dependence, translation_dependences
 from coordconv.folded import FoldedCoordConv
@@ -43,6 +44,7 @@ __all__ = [
     "CoordConvNd",
     "CoordConvTranspose2d",
     "FoldedCoordConv",
+    "constant_where_maps",
     "coord_conv_relu",
     "coordconv_layers",
     "fold_model",

@@ -54,6 +54,8 @@ class CoordConvNd(nn.Module):
     weight: nn.Parameter
     coord_weight: nn.Parameter
     bias: nn.Parameter | None
+    # What the coordinates add, by what it depends on beside the weights; of `constant_where_maps`.
+    kept_responses: dict[tuple[Any, ...], Tensor] | None = None
 
     def __init__(
         self,
@@ -162,8 +164,15 @@ class CoordConvNd(nn.Module):
             (N, C, ...) as the output, and (C, ...).
         """
         self._check_input(x)
-        added = self._coordinate_response(x.shape[-self.n_dims :], *options)
         bias = self.bias
+        if self.kept_responses is not None and not torch.is_grad_enabled():
+            response = self._convolve(x, self.weight, bias, self.groups, *options)
+            key = (x.shape[-self.n_dims :], options, response.dtype)
+            if key not in self.kept_responses:
+                added = self._coordinate_response(x.shape[-self.n_dims :], *options)
+                self.kept_responses[key] = added
+            return response, self.kept_responses[key]
+        added = self._coordinate_response(x.shape[-self.n_dims :], *options)
         if bias is None:
             return self._convolve(x, self.weight, None, self.groups, *options), added
         response = self._convolve(x, self.weight, bias.detach(), self.groups, *options)
@@ -293,6 +302,10 @@ class CoordConvNd(nn.Module):
             zeros = weight.new_zeros(self.coord_weight.shape)
             state_dict.setdefault(prefix + "coord_weight", zeros)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy is not inside its model's `constant_where_maps`.
+        return {name: value for name, value in vars(self).items() if name != "kept_responses"}
 
     def extra_repr(self) -> str:
         """As torch's convolutions show themselves."""
