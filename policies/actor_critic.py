@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from policies.nature import NatureExtractor
 
 
 class AtariPolicy(ActorCriticCnnPolicy):
@@ -47,6 +51,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
         if critic_extractor_kwargs is not None and kwargs.get("share_features_extractor", True):
             raise ValueError("critic_extractor_kwargs needs share_features_extractor=False")
         self.critic_extractor_kwargs = critic_extractor_kwargs
+        self._recalled: Sequence[Tensor] | None = None
         super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
         # After construction: orthogonal initialisation fails on channels-last weights.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -77,7 +82,12 @@ class AtariPolicy(ActorCriticCnnPolicy):
         assert isinstance(observations, Tensor)
         images = self.scaled(observations)
         if self.share_features_extractor:
-            latent_pi, latent_vf = self.mlp_extractor(self.features_extractor(images))
+            extractor = self.features_extractor
+            if self._recalled is not None and isinstance(extractor, NatureExtractor):
+                features = extractor.recalled(images, self._recalled)
+            else:
+                features = extractor(images)
+            latent_pi, latent_vf = self.mlp_extractor(features)
             return latent_pi, latent_vf
         return (
             self.mlp_extractor.forward_actor(self.pi_features_extractor(images)),
@@ -86,8 +96,8 @@ class AtariPolicy(ActorCriticCnnPolicy):
 
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions (N,), values (N, 1) and log-probabilities (N,) for uint8 images (N, C, H, W)."""
-        latent_pi, latent_vf = self._latents(obs)
-        log_probs = F.log_softmax(self.action_net(latent_pi), dim=1)
+        logits, values = self.logits_and_values(obs)
+        log_probs = F.log_softmax(logits, dim=1)
         if deterministic:
             actions = log_probs.argmax(dim=1, keepdim=True)
         else:
@@ -95,7 +105,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
             actions = torch.multinomial(log_probs.exp(), 1, replacement=True)
         return (
             actions.squeeze(1),
-            self.value_net(latent_vf),
+            values,
             log_probs.gather(1, actions).squeeze(1),
         )
 
@@ -103,17 +113,52 @@ class AtariPolicy(ActorCriticCnnPolicy):
         self, obs: PyTorchObs, actions: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Values (N, 1), log-probabilities (N,) of `actions` (N,) and entropies (N,)."""
-        latent_pi, latent_vf = self._latents(obs)
-        log_probs = F.log_softmax(self.action_net(latent_pi), dim=1)
+        logits, values = self.logits_and_values(obs)
+        log_probs = F.log_softmax(logits, dim=1)
         chosen = log_probs.gather(1, actions.long().view(-1, 1)).squeeze(1)
         entropy = -(log_probs.exp() * log_probs).sum(dim=1)
-        return self.value_net(latent_vf), chosen, entropy
+        return values, chosen, entropy
 
     def get_distribution(self, obs: PyTorchObs) -> Distribution:
         """The action distribution, for SB3's `predict`."""
         assert isinstance(obs, Tensor)
         features = self.pi_features_extractor(self.scaled(obs))
         return self._get_action_dist_from_latent(self.mlp_extractor.forward_actor(features))
+
+    def logits_and_values(self, obs: PyTorchObs) -> tuple[Tensor, Tensor]:
+        """Logits (N, n_actions) and values (N, 1) for uint8 images (N, C, H, W)."""
+        latent_pi, latent_vf = self._latents(obs)
+        return self.action_net(latent_pi), self.value_net(latent_vf)
+
+    @property
+    def can_recall(self) -> bool:
+        """Whether a pass without gradient can be kept for the gradient step: see `recalling`."""
+        return self.share_features_extractor and type(self.features_extractor) is NatureExtractor
+
+    def played(self, obs: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """What `logits_and_values` returns, and what `recalling` needs of this pass."""
+        assert isinstance(self.features_extractor, NatureExtractor)
+        outputs = self.features_extractor.outputs(self.scaled(obs))
+        latent_pi, latent_vf = self.mlp_extractor(outputs[-1])
+        return self.action_net(latent_pi), self.value_net(latent_vf), outputs
+
+    @contextmanager
+    def recalling(self, outputs: Sequence[Tensor]) -> Iterator[None]:
+        """Within this, the network takes its trunk's outputs from passes that were `played`.
+
+        For a gradient step over the very observations that were played, with the weights they
+        were played with: the forward pass would give the same numbers once more. Gradients are
+        those of the pass.
+
+        Args:
+            outputs: what `played` returned, of all observations in the order in which
+                `evaluate_actions` is going to see them.
+        """
+        self._recalled = outputs
+        try:
+            yield
+        finally:
+            self._recalled = None
 
     def action_logits(self, obs: Tensor) -> Tensor:
         """Unnormalised log-probabilities (N, n_actions) for uint8 images (N, C, H, W)."""

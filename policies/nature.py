@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from coordconv import CoordConv2d, coord_conv_relu
 from policies.noise import NoiseConv2d
+from policies.recalled import recalled_convolution_relu, recalled_linear_relu
 
 Channels = Literal["none", "coordinates", "noise"]
 CHANNELS: tuple[Channels, ...] = ("none", "coordinates", "noise")
@@ -65,6 +67,10 @@ class ConvReLU(nn.Module):
         if isinstance(self.convolution, CoordConv2d):
             return coord_conv_relu(self.convolution, x)
         return F.relu(self.convolution(x), inplace=True)
+
+    def recalled(self, x: Tensor, y: Tensor) -> Tensor:
+        """`y`, an earlier output for `x` with these weights, with the gradients of `forward`."""
+        return recalled_convolution_relu(self.convolution, x, y)
 
 
 def image_shape(observation_space: spaces.Space[object], name: str) -> tuple[int, int, int]:
@@ -136,6 +142,32 @@ class NatureExtractor(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Features (N, features_dim) of images (N, C, H, W) in [0, 1]."""
-        x = self.convolutions(observations)
-        x = x.mean(dim=(2, 3)) if self.pool else torch.flatten(x, 1)
-        return F.relu(self.linear(x), inplace=True)
+        return self.outputs(observations)[-1]
+
+    def outputs(self, observations: Tensor) -> list[Tensor]:
+        """What each convolution and the fully connected layer return; the last are the features."""
+        outputs = [observations]
+        for convolution in self.convolutions:
+            outputs.append(convolution(outputs[-1]))
+        outputs.append(F.relu(self.linear(self._vector(outputs[-1])), inplace=True))
+        return outputs[1:]
+
+    def recalled(self, observations: Tensor, outputs: Sequence[Tensor]) -> Tensor:
+        """The features of `forward`, from `outputs` of a pass that was made with these weights.
+
+        Args:
+            observations: (N, C, H, W) in [0, 1].
+            outputs: what `outputs` returned for them.
+
+        Returns:
+            (N, features_dim), whose gradients are those of `forward`.
+        """
+        x = observations
+        for convolution, output in zip(self.convolutions, outputs[:-1], strict=True):
+            assert isinstance(convolution, ConvReLU)
+            x = convolution.recalled(x, output)
+        return recalled_linear_relu(self.linear, self._vector(x), outputs[-1])
+
+    def _vector(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to what the fully connected layer sees."""
+        return x.mean(dim=(2, 3)) if self.pool else torch.flatten(x, 1)
