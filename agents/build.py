@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.config import RunConfig
 from agents.errors import UserError
+from agents.rollout import OverlappedA2C, OverlappedPPO
 from agents.rollout_buffer import ImageRolloutBuffer
 from policies import AtariPolicy, UnknownExtractorError, policy_kwargs
 
-Algorithm = PPO | A2C
+Algorithm = OverlappedPPO | OverlappedA2C
 
 
 def build_model(config: RunConfig, env: VecEnv) -> Algorithm:
@@ -44,7 +44,7 @@ def build_model(config: RunConfig, env: VecEnv) -> Algorithm:
     }
     if config.algo == "a2c":
         network |= {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
-        return A2C(**common, policy_kwargs=network)
+        return OverlappedA2C(**common, policy_kwargs=network)
     # eps: SB3's own value for Adam, which it drops as soon as other arguments are given.
     network |= {
         "optimizer_class": torch.optim.Adam,
@@ -52,7 +52,7 @@ def build_model(config: RunConfig, env: VecEnv) -> Algorithm:
     }
     assert config.n_epochs is not None
     assert config.batch_size is not None
-    return PPO(
+    return OverlappedPPO(
         **common,
         n_epochs=config.n_epochs,
         batch_size=config.batch_size,

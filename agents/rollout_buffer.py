@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
+from torch import Tensor
 
 
 class ImageRolloutBuffer(RolloutBuffer):
-    """A RolloutBuffer of uint8 images kept as (steps, environments, H, W, C).
+    """A RolloutBuffer of uint8 images kept as (steps + 1, environments, H, W, C) on the device.
 
     Minibatches come out as (N, C, H, W) views of that memory, which is torch's channels-last
-    format: no pass over the pixels is spent on reordering them before each gradient step.
-    The samples, their order and the random draws are SB3's.
+    format: no pass over the pixels is spent on reordering them before each gradient step. The row
+    after the last step holds the observations that the next rollout starts from. The samples,
+    their order and the random draws are SB3's.
     """
+
+    images: Tensor
+    # What the layers gave for the images, (steps, environments, ...) each; see `keep_outputs`.
+    outputs: list[Tensor] | None = None
 
     def reset(self) -> None:
         """Start an empty rollout; the image memory is allocated once and reused."""
-        images = getattr(self, "_images", None)
         channels, height, width = self.obs_shape
-        if images is None:
-            images = np.zeros(
-                (self.buffer_size, self.n_envs, height, width, channels), dtype=np.uint8
+        if not hasattr(self, "images"):
+            self.images = torch.zeros(
+                (self.buffer_size + 1, self.n_envs, height, width, channels),
+                dtype=torch.uint8,
+                device=self.device,
             )
-        self._images: np.ndarray[Any, np.dtype[np.uint8]] = images
         self.pos = 0
         self.full = False
         self.generator_ready = False
-        self.observations = images
-        self.actions = np.zeros((self.buffer_size, self.n_envs, self.action_dim), dtype=np.int64)
         shape = (self.buffer_size, self.n_envs)
+        self.actions = np.zeros((*shape, 1), dtype=np.int64)
         self.rewards = np.zeros(shape, dtype=np.float32)
         self.returns = np.zeros(shape, dtype=np.float32)
         self.episode_starts = np.zeros(shape, dtype=np.float32)
@@ -42,18 +49,93 @@ class ImageRolloutBuffer(RolloutBuffer):
 
     def add(
         self,
-        obs: np.ndarray[Any, Any],
-        action: np.ndarray[Any, Any],
-        reward: np.ndarray[Any, Any],
-        episode_start: np.ndarray[Any, Any],
-        value: torch.Tensor,
-        log_prob: torch.Tensor,
+        obs: NDArray[np.uint8],
+        action: NDArray[np.int64],
+        reward: NDArray[np.float32],
+        episode_start: NDArray[Any],
+        value: Tensor,
+        log_prob: Tensor,
     ) -> None:
         """Store one step of every environment; `obs` is (n_envs, C, H, W) uint8."""
-        super().add(np.moveaxis(obs, 1, -1), action, reward, episode_start, value, log_prob)
+        self.store_images(self.pos, slice(None), obs)
+        self.actions[self.pos] = action.reshape(-1, 1)
+        self.rewards[self.pos] = reward
+        self.episode_starts[self.pos] = episode_start
+        self.values[self.pos] = value.flatten().cpu().numpy()
+        self.log_probs[self.pos] = log_prob.cpu().numpy()
+        self.pos += 1
+        self.full = self.pos == self.buffer_size
 
-    def _get_samples(
-        self, batch_inds: np.ndarray[Any, Any], env: Any = None
-    ) -> RolloutBufferSamples:
-        samples = super()._get_samples(batch_inds, env)
-        return samples._replace(observations=samples.observations.permute(0, 3, 1, 2))
+    def store_images(self, step: int, environments: slice, images: NDArray[np.uint8]) -> Tensor:
+        """Copy observations (n, C, H, W) into their place; returns them as a channels-last view."""
+        return self.image_rows(step, environments).copy_(torch.from_numpy(images))
+
+    def image_rows(self, step: int, environments: slice) -> Tensor:
+        """What is stored there, (n, C, H, W): a channels-last view."""
+        return self.images[step, environments].permute(0, 3, 1, 2)
+
+    def keep_outputs(self, example: Sequence[Tensor]) -> None:
+        """Make room for layers' outputs, of one or more observations as in `example`."""
+        if self.outputs is None:
+            self.outputs = [
+                torch.empty(
+                    (self.buffer_size, self.n_envs, *_channels_last(output).shape[1:]),
+                    dtype=output.dtype,
+                    device=output.device,
+                )
+                for output in example
+            ]
+
+    def store_outputs(self, step: int, environments: slice, outputs: Sequence[Tensor]) -> None:
+        """Keep what the layers gave, (n, C, H, W) or (n, features) each."""
+        assert self.outputs is not None
+        for memory, output in zip(self.outputs, outputs, strict=True):
+            memory[step, environments] = _channels_last(output)
+
+    def all_outputs(self) -> list[Tensor]:
+        """The kept outputs of all observations, in the order of `get` without a batch size."""
+        assert self.outputs is not None
+        whole = (memory.flatten(0, 1) for memory in self.outputs)
+        return [rows.permute(0, 3, 1, 2) if rows.dim() == 4 else rows for rows in whole]
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """The steps of a full rollout, in minibatches of `batch_size` in random order.
+
+        With no batch size all of them at once, as they were played: environment after environment
+        of the first step, then of the second. The gradient of a whole has no use for another order.
+        """
+        assert self.full
+        count = self.buffer_size * self.n_envs
+        order = np.arange(count)
+        if batch_size is not None:
+            order = np.random.permutation(count)  # noqa: NPY002 - the stream and the draw of SB3
+            # SB3 counts through the steps of one environment after the other.
+            steps, environments = order % self.buffer_size, order // self.buffer_size
+            order = steps * self.n_envs + environments
+        rows = self.to_torch(order, copy=False)
+        images = self.images[:-1].flatten(0, 1)
+        actions, values, log_probs, advantages, returns = (
+            self.to_torch(numbers.reshape(count), copy=False)[rows]
+            for numbers in (
+                self.actions,
+                self.values,
+                self.log_probs,
+                self.advantages,
+                self.returns,
+            )
+        )
+        size = batch_size or count
+        for start in range(0, count, size):
+            part = slice(start, start + size)
+            yield RolloutBufferSamples(
+                observations=images.index_select(0, rows[part]).permute(0, 3, 1, 2),
+                actions=actions[part],
+                old_values=values[part],
+                old_log_prob=log_probs[part],
+                advantages=advantages[part],
+                returns=returns[part],
+            )
+
+
+def _channels_last(output: Tensor) -> Tensor:
+    return output.permute(0, 2, 3, 1) if output.dim() == 4 else output

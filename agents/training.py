@@ -34,8 +34,10 @@ from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
 from agents.errors import UserError
 from agents.lock import exclusive
+from agents.memory import keep_freed_memory
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
 from agents.progress import ProgressReport
+from agents.rollout import suitable_batches
 from agents.run_folder import RunFolder
 from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
 from agents.watch import FRAMES_PER_SECOND, watch_game
@@ -82,6 +84,7 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
 def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopRequest) -> Outcome:
     threads = config.threads or _usable_cores()
     torch.set_num_threads(threads)
+    keep_freed_memory()
     checkpoint, state = None, None
     if resume and (list_checkpoints(folder) or not _is_untouched(folder)):
         checkpoint = find_checkpoint(folder)
@@ -91,13 +94,16 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopReques
     if resume:
         folder.note_resume(config)
     resumes = 0 if state is None else state.resumes + 1
+    n_envs = config.n_envs or 1
+    batches = suitable_batches(n_envs, threads)
     env = AtariVecEnv(
         config.game,
-        config.n_envs or 1,
+        n_envs,
         config.protocol,
         seed=config.seed,
         training=True,
-        threads=threads,
+        threads=-(-threads // batches),
+        batches=batches,
     )
     try:
         model = build_model(config, env)

@@ -1,0 +1,265 @@
+"""Collecting rollouts on every core: emulators and network work at the same time.
+
+SB3 plays in turns: the network waits for all emulators, then they wait for the network. Here the
+environments are parted into batches, each with a thread of its own that looks, acts and waits for
+its own emulators, so that no core waits for another before the rollout ends. Every action still is
+a draw from the same policy on the environment's own observation, and what is stored of a step is
+what SB3 stores; only the order of the work differs.
+
+A2C also keeps the layers' outputs: its gradient step is over the same observations and weights.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from queue import SimpleQueue
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+from torch.nn import functional as F
+
+from agents.rollout_buffer import ImageRolloutBuffer
+from coordconv import constant_where_maps
+from envs import AtariVecEnv, GameBatch
+from policies import AtariPolicy
+
+# On fewer observations a second thread of the network's gains nothing.
+OBSERVATIONS_PER_THREAD = 16
+# With fewer environments in a batch, the network mostly waits for its weights to be read.
+ENVS_PER_BATCH = 4
+
+
+def suitable_batches(n_envs: int, threads: int) -> int:
+    """Into how many batches to part the environments of a run with this many threads."""
+    return max(1, min(threads, n_envs // ENVS_PER_BATCH))
+
+
+class OverlappedRollouts(OnPolicyAlgorithm):
+    """Replaces the rollouts of an SB3 algorithm; its updates stay SB3's.
+
+    Needs an AtariPolicy and an ImageRolloutBuffer. Callbacks see SB3's `dones`, `rewards`, `infos`
+    and `actions` in their `locals`. Environments other than an AtariVecEnv are played in turns, as
+    SB3 plays them.
+    """
+
+    # Whether the gradient step sees all observations once, with the weights they were played with.
+    learns_from_play: ClassVar[bool] = False
+    # Whether the newest rollout kept the layers' outputs for that step.
+    outputs_kept = False
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int
+    ) -> bool:
+        """Fill the buffer; false if the callback asked to stop."""
+        if not isinstance(env, AtariVecEnv):
+            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
+        self.policy.set_training_mode(False)
+        rollout_buffer.reset()
+        callback.on_rollout_start()
+        with constant_where_maps(self.policy):
+            rollout = _Rollout(self, env, rollout_buffer)
+            goes_on = rollout.play(callback)
+        if goes_on:
+            callback.on_rollout_end()
+        return goes_on
+
+
+class OverlappedPPO(OverlappedRollouts, PPO):
+    """PPO with overlapped rollouts."""
+
+
+class OverlappedA2C(OverlappedRollouts, A2C):
+    """A2C with overlapped rollouts, whose update takes the forward pass from them."""
+
+    learns_from_play = True
+
+    def train(self) -> None:
+        """SB3's update from the rollout that was collected last."""
+        if not self.outputs_kept:
+            super().train()
+            return
+        assert isinstance(self.policy, AtariPolicy)
+        assert isinstance(self.rollout_buffer, ImageRolloutBuffer)
+        self.outputs_kept = False  # the weights they belong to are about to change
+        with self.policy.recalling(self.rollout_buffer.all_outputs()):
+            super().train()
+
+
+class _Rollout:
+    """One rollout of all environments: what its batches share, and what SB3 does at each step."""
+
+    def __init__(
+        self, algorithm: OverlappedRollouts, env: AtariVecEnv, buffer: ImageRolloutBuffer
+    ) -> None:
+        assert isinstance(algorithm.policy, AtariPolicy)
+        assert isinstance(algorithm._last_obs, np.ndarray)
+        self.algorithm, self.env, self.buffer = algorithm, env, buffer
+        self.policy = algorithm.policy
+        self.keeps_outputs = algorithm.learns_from_play and self.policy.can_recall
+        if self.keeps_outputs and buffer.outputs is None:
+            with torch.no_grad():
+                buffer.keep_outputs(self.policy.played(buffer.image_rows(0, slice(1)))[2])
+        shape = (buffer.buffer_size, env.num_envs, int(env.action_space.n))
+        device = self.policy.device
+        # The highest of logits + Gumbel noise is a draw from their softmax. Drawn beforehand, it
+        # is the same in whatever order the network looks at the batches.
+        self.noise = torch.empty(shape, device=device).exponential_().log_().neg_()
+        self.logits = torch.empty(shape, device=device)
+        self.actions = torch.empty(shape[:2], dtype=torch.int64, device=device)
+        self.values = torch.empty((shape[0] + 1, shape[1]), device=device)
+        self.stopped = False
+        self.players = [
+            _Player(self, part, batch, algorithm._last_obs[part])
+            for part, batch in zip(env.slices, env.batches, strict=True)
+        ]
+
+    def play(self, callback: BaseCallback) -> bool:
+        """Every step of every environment; false if the callback asked to stop before the end."""
+        algorithm, buffer, steps = self.algorithm, self.buffer, self.buffer.buffer_size
+        starts = algorithm._last_episode_starts
+        assert starts is not None
+        pool = _pool(len(self.players))
+        running = [pool.submit(player.play, steps) for player in self.players]
+        try:
+            for step in range(steps):
+                dones, infos = self._finished_step()
+                buffer.episode_starts[step] = starts
+                starts = dones
+                if not self._write_down(step, dones, infos, callback):
+                    break
+            else:
+                self._complete(starts)
+        finally:
+            # Nobody may still be playing when an error or Ctrl-C is shown.
+            self.stopped = True
+            for player in running:
+                player.result()
+            algorithm._last_obs = np.concatenate([player.observations for player in self.players])
+            algorithm._last_episode_starts = starts
+        return buffer.full
+
+    def _finished_step(self) -> tuple[NDArray[np.bool_], list[dict[str, Any]]]:
+        """Wait for the next step of every batch."""
+        finished = [player.finished.get() for player in self.players]
+        for part in finished:
+            if isinstance(part, BaseException):
+                raise part
+        dones, infos = zip(*finished, strict=True)
+        return np.concatenate(dones), [info for of_batch in infos for info in of_batch]
+
+    def _write_down(
+        self,
+        step: int,
+        dones: NDArray[np.bool_],
+        infos: list[dict[str, Any]],
+        callback: BaseCallback,
+    ) -> bool:
+        """What SB3 does after a step; false if the callback asks to stop."""
+        algorithm, rewards = self.algorithm, self.buffer.rewards[step]
+        algorithm.num_timesteps += self.env.num_envs
+        actions = self.actions[step]
+        callback.update_locals(
+            {"dones": dones, "rewards": rewards, "infos": infos, "actions": actions}
+        )
+        goes_on = callback.on_step()
+        algorithm._update_info_buffer(infos, dones)
+        for index in np.flatnonzero(dones):
+            if infos[index]["TimeLimit.truncated"]:
+                # The value of what the time limit cut off (SB3 issue 633).
+                last = torch.as_tensor(infos[index]["terminal_observation"][None])
+                with torch.no_grad():
+                    value = self.policy.predict_values(last.to(self.policy.device))
+                rewards[index] += algorithm.gamma * float(value)
+        return goes_on
+
+    def _complete(self, last_dones: NDArray[np.bool_]) -> None:
+        """What the buffer and the update have to know of a whole rollout."""
+        buffer = self.buffer
+        for player in self.players:
+            player.evaluated.get()
+        log_probs = F.log_softmax(self.logits, dim=2)
+        chosen = log_probs.gather(2, self.actions.unsqueeze(2)).squeeze(2)
+        buffer.actions[:] = self.actions.unsqueeze(2).cpu().numpy()
+        buffer.log_probs[:] = chosen.cpu().numpy()
+        buffer.values[:] = self.values[:-1].cpu().numpy()
+        buffer.pos, buffer.full = buffer.buffer_size, True
+        buffer.compute_returns_and_advantage(last_values=self.values[-1], dones=last_dones)
+        self.algorithm.outputs_kept = self.keeps_outputs
+
+
+class _Player:
+    """One batch of environments and the thread that plays it through a rollout.
+
+    Attributes:
+        observations: (n, C, H, W) uint8, the newest.
+        finished: (dones, infos) of each step, or the error that ended play.
+        evaluated: something, once the values behind the last step are known.
+    """
+
+    def __init__(
+        self, rollout: _Rollout, part: slice, batch: GameBatch, observations: NDArray[np.uint8]
+    ) -> None:
+        self.rollout, self.part, self.batch = rollout, part, batch
+        self.observations = observations
+        self.finished: SimpleQueue[Any] = SimpleQueue()
+        self.evaluated: SimpleQueue[None] = SimpleQueue()
+        # Of this thread's network; the other cores are the other batches'.
+        share = torch.get_num_threads() // len(rollout.env.batches)
+        self.threads = max(1, min(share, batch.n_envs // OBSERVATIONS_PER_THREAD))
+
+    def play(self, steps: int) -> None:
+        """Play to the end of the rollout, or to the end of the step after being stopped."""
+        torch.set_num_threads(self.threads)  # torch keeps this number for each thread
+        try:
+            with torch.no_grad():
+                for step in range(steps):
+                    self._look_and_act(step)
+                    self._receive(step)
+                    if self.rollout.stopped:
+                        return
+                images = self._stored(steps)
+                values = self.rollout.policy.predict_values(images)
+                self.rollout.values[steps, self.part] = values.squeeze(1)
+                self.evaluated.put(None)
+        except BaseException as error:
+            self.finished.put(error)
+            self.evaluated.put(None)
+
+    def _look_and_act(self, step: int) -> None:
+        rollout, part = self.rollout, self.part
+        images = self._stored(step)
+        outputs: list[Tensor] = []
+        if rollout.keeps_outputs:
+            logits, values, outputs = rollout.policy.played(images)
+        else:
+            logits, values = rollout.policy.logits_and_values(images)
+        actions = torch.add(logits, rollout.noise[step, part]).argmax(dim=1)
+        self.batch.send(actions.cpu().numpy())
+        # While the emulators work.
+        rollout.logits[step, part] = logits
+        rollout.values[step, part] = values.squeeze(1)
+        rollout.actions[step, part] = actions
+        if outputs:
+            rollout.buffer.store_outputs(step, part, outputs)
+
+    def _stored(self, step: int) -> Tensor:
+        return self.rollout.buffer.store_images(step, self.part, self.observations)
+
+    def _receive(self, step: int) -> None:
+        self.observations, rewards, dones, infos = self.batch.recv()
+        self.rollout.buffer.rewards[step, self.part] = rewards
+        self.finished.put((dones, infos))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: starting one for each rollout of A2C would cost more than it plays."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="player")
