@@ -11,7 +11,7 @@ A2C also keeps the layers' outputs: its gradient step is over the same observati
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, ClassVar
@@ -116,16 +116,18 @@ class _Rollout:
         self.actions = torch.empty(shape[:2], dtype=torch.int64, device=device)
         self.values = torch.empty((shape[0] + 1, shape[1]), device=device)
         self.stopped = False
+        starts = algorithm._last_episode_starts
+        assert starts is not None
+        self.starts = starts
         self.players = [
-            _Player(self, part, batch, algorithm._last_obs[part])
+            _Player(self, part, batch, algorithm._last_obs[part], starts[part])
             for part, batch in zip(env.slices, env.batches, strict=True)
         ]
 
     def play(self, callback: BaseCallback) -> bool:
         """Every step of every environment; false if the callback asked to stop before the end."""
         algorithm, buffer, steps = self.algorithm, self.buffer, self.buffer.buffer_size
-        starts = algorithm._last_episode_starts
-        assert starts is not None
+        starts = self.starts
         pool = _pool(len(self.players))
         running = [pool.submit(player.play, steps) for player in self.players]
         try:
@@ -136,14 +138,16 @@ class _Rollout:
                 if not self._write_down(step, dones, infos, callback):
                     break
             else:
+                for player in running:
+                    player.result()
                 self._complete(starts)
         finally:
             # Nobody may still be playing when an error or Ctrl-C is shown.
             self.stopped = True
-            for player in running:
-                player.result()
+            wait(running)
+            # A stopped batch may have gone further than the callback has seen.
             algorithm._last_obs = np.concatenate([player.observations for player in self.players])
-            algorithm._last_episode_starts = starts
+            algorithm._last_episode_starts = np.concatenate([p.dones for p in self.players])
         return buffer.full
 
     def _finished_step(self) -> tuple[NDArray[np.bool_], list[dict[str, Any]]]:
@@ -183,8 +187,6 @@ class _Rollout:
     def _complete(self, last_dones: NDArray[np.bool_]) -> None:
         """What the buffer and the update have to know of a whole rollout."""
         buffer = self.buffer
-        for player in self.players:
-            player.evaluated.get()
         log_probs = F.log_softmax(self.logits, dim=2)
         chosen = log_probs.gather(2, self.actions.unsqueeze(2)).squeeze(2)
         buffer.actions[:] = self.actions.unsqueeze(2).cpu().numpy()
@@ -200,17 +202,21 @@ class _Player:
 
     Attributes:
         observations: (n, C, H, W) uint8, the newest.
+        dones: (n,), whether they begin an episode.
         finished: (dones, infos) of each step, or the error that ended play.
-        evaluated: something, once the values behind the last step are known.
     """
 
     def __init__(
-        self, rollout: _Rollout, part: slice, batch: GameBatch, observations: NDArray[np.uint8]
+        self,
+        rollout: _Rollout,
+        part: slice,
+        batch: GameBatch,
+        observations: NDArray[np.uint8],
+        dones: NDArray[np.bool_],
     ) -> None:
         self.rollout, self.part, self.batch = rollout, part, batch
-        self.observations = observations
+        self.observations, self.dones = observations, dones
         self.finished: SimpleQueue[Any] = SimpleQueue()
-        self.evaluated: SimpleQueue[None] = SimpleQueue()
         # Of this thread's network; the other cores are the other batches'.
         share = torch.get_num_threads() // len(rollout.env.batches)
         self.threads = max(1, min(share, batch.n_envs // OBSERVATIONS_PER_THREAD))
@@ -228,10 +234,9 @@ class _Player:
                 images = self._stored(steps)
                 values = self.rollout.policy.predict_values(images)
                 self.rollout.values[steps, self.part] = values.squeeze(1)
-                self.evaluated.put(None)
         except BaseException as error:
             self.finished.put(error)
-            self.evaluated.put(None)
+            raise
 
     def _look_and_act(self, step: int) -> None:
         rollout, part = self.rollout, self.part
@@ -254,9 +259,9 @@ class _Player:
         return self.rollout.buffer.store_images(step, self.part, self.observations)
 
     def _receive(self, step: int) -> None:
-        self.observations, rewards, dones, infos = self.batch.recv()
+        self.observations, rewards, self.dones, infos = self.batch.recv()
         self.rollout.buffer.rewards[step, self.part] = rewards
-        self.finished.put((dones, infos))
+        self.finished.put((self.dones, infos))
 
 
 @cache

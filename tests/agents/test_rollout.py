@@ -175,15 +175,16 @@ def test_a_callback_can_stop_a_rollout_and_the_next_one_goes_on(batches: int) ->
     env.close()
 
 
+@pytest.mark.parametrize("failing_step", [5, 24])
 @pytest.mark.parametrize("batches", [1, 2])
 def test_an_error_while_playing_is_shown_and_nobody_waits(
-    monkeypatch: pytest.MonkeyPatch, batches: int
+    monkeypatch: pytest.MonkeyPatch, batches: int, failing_step: int
 ) -> None:
     model, env = prepared(batches)
     store = ImageRolloutBuffer.store_images
 
     def failing(buffer: Any, step: int, environments: slice, images: Any) -> Any:
-        if step == 5 and environments.stop == 8:
+        if step == failing_step and environments.stop == 8:
             raise MemoryError("no room for a screen")
         return store(buffer, step, environments, images)
 
