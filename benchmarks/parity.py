@@ -5,14 +5,15 @@
 STOCK and SUITE hold `<algo>/<game>/seed-<n>/episodes.csv`, written by `benchmarks.stock_sb3` and
 by `train.py --extractor nature --out ...`. Writes `curves.csv` (mean score of the last 100 games
 at every 10,000 agent steps as far as each run came), `scores.csv` (at the budgets asked for),
-`parity.png`, and prints the latter as a Markdown table. A run that ended before a budget has no
-score there.
+`parity.png`, and prints the scores as a Markdown table. Runs that stand in these files and not in
+the folders stay there. A run that ended before a budget has no score there.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,60 +85,80 @@ def main() -> None:
     args = parser.parse_args()
     runs = read_runs(args.stock, "stock") + read_runs(args.suite, "suite")
     args.out.mkdir(parents=True, exist_ok=True)
-    write_tables(runs, args.budgets, args.out)
-    draw(runs, max(args.budgets), args.out / "parity.png")
+    points = range(STEPS_BETWEEN_POINTS, max(args.budgets) + 1, STEPS_BETWEEN_POINTS)
+    curves = merged(args.out / "curves.csv", CURVE_COLUMNS, runs, points)
+    scores = merged(args.out / "scores.csv", SCORE_COLUMNS, runs, args.budgets)
+    print_scores(scores)
+    draw(curves, args.out / "parity.png")
 
 
-def write_tables(runs: list[Run], budgets: list[int], out: Path) -> None:
-    """curves.csv and scores.csv, and the latter on the screen."""
-    points = range(STEPS_BETWEEN_POINTS, max(budgets) + 1, STEPS_BETWEEN_POINTS)
-    with (out / "curves.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["contestant", "algo", "game", "seed", "step", "mean_of_last_100_games"])
-        for run in runs:
-            for step in points:
-                mean = run.mean_at(step)
-                if mean is not None:
-                    key = (run.contestant, run.algo, run.game, run.seed)
-                    writer.writerow([*key, step, round(mean, 3)])
+Row = dict[str, str]
+RUN_COLUMNS = ("contestant", "algo", "game", "seed")
+CURVE_COLUMNS = (*RUN_COLUMNS, "step", "mean_of_last_100_games")
+SCORE_COLUMNS = (*CURVE_COLUMNS, "mean_of_last_50000_steps")
+
+
+def merged(
+    path: Path, columns: tuple[str, ...], runs: list[Run], steps: Iterable[int]
+) -> list[Row]:
+    """The rows of `runs` and the file's rows of all other runs, written to the file, in order."""
+    rows: list[Row] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    here = {(run.contestant, run.algo, run.game, str(run.seed)) for run in runs}
+    rows = [row for row in rows if tuple(row[name] for name in RUN_COLUMNS) not in here]
+    for run in runs:
+        for step in steps:
+            mean, recent = run.mean_at(step), run.recent_at(step)
+            if mean is not None and recent is not None:
+                values = (run.contestant, run.algo, run.game, run.seed, step)
+                numbers = (round(mean, 3), round(recent, 3))
+                cells = map(str, (*values, *numbers))
+                rows.append(dict(zip(columns, cells, strict=False)))
+    rows.sort(key=lambda r: (r["algo"], r["game"], r["contestant"], int(r["seed"]), int(r["step"])))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+def print_scores(rows: list[Row]) -> None:
+    """A Markdown table: a line for each algorithm, game, budget and contestant."""
     print("| algorithm, game | steps | contestant | last 100 games, by seed | last 50,000 steps |")
     print("| --- | --- | --- | --- | --- |")
-    with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        header = ["contestant", "algo", "game", "seed", "step"]
-        writer.writerow([*header, "mean_of_last_100_games", "mean_of_last_50000_steps"])
-        for algo, game in sorted({(run.algo, run.game) for run in runs}, reverse=True):
-            for budget in budgets:
-                for contestant, name in NAMES.items():
-                    columns: tuple[list[str], list[str]] = ([], [])
-                    for run in runs:
-                        mean, recent = run.mean_at(budget), run.recent_at(budget)
-                        same = (run.contestant, run.algo, run.game) == (contestant, algo, game)
-                        if same and mean is not None and recent is not None:
-                            columns[0].append(f"{run.seed}: {mean:,.1f}")
-                            columns[1].append(f"{run.seed}: {recent:,.1f}")
-                            at_budget = [contestant, algo, game, run.seed, budget]
-                            writer.writerow([*at_budget, round(mean, 3), round(recent, 3)])
-                    if columns[0]:
-                        shown = " | ".join(", ".join(column) for column in columns)
-                        print(f"| {algo} {game} | {budget:,} | {name} | {shown} |")
+    for algo, game in sorted({(row["algo"], row["game"]) for row in rows}, reverse=True):
+        for step in sorted({int(row["step"]) for row in rows}):
+            for contestant, name in NAMES.items():
+                wanted = {"contestant": contestant, "algo": algo, "game": game, "step": str(step)}
+                chosen = [row for row in rows if wanted.items() <= row.items()]
+                if chosen:
+                    cells = []
+                    for column in SCORE_COLUMNS[-2:]:
+                        values = [float(row[column]) for row in chosen]
+                        by_seed = ", ".join(f"{value:,.1f}" for value in values)
+                        cells.append(f"{by_seed} (mean {np.mean(values):,.1f})")
+                    print(f"| {algo} {game} | {step:,} | {name} | {' | '.join(cells)} |")
 
 
-def draw(runs: list[Run], budget: int, path: Path) -> None:
+def draw(rows: list[Row], path: Path) -> None:
     """A panel for each algorithm and game, a line for each seed."""
-    pairs = sorted({(run.algo, run.game) for run in runs}, reverse=True)
+    pairs = sorted({(row["algo"], row["game"]) for row in rows}, reverse=True)
     figure, axes = plt.subplots(1, len(pairs), figsize=(6 * len(pairs), 4), squeeze=False)
-    points = np.arange(STEPS_BETWEEN_POINTS, budget + 1, STEPS_BETWEEN_POINTS)
-    for axis, (algo, game) in zip(axes[0], pairs, strict=True):
-        for run in runs:
-            if (run.algo, run.game) == (algo, game):
-                means = [run.mean_at(int(step)) for step in points]
-                curve = [np.nan if mean is None else mean for mean in means]
-                first = not any(line.get_color() == COLORS[run.contestant] for line in axis.lines)
-                label = NAMES[run.contestant] if first else None
-                axis.plot(points / 1000, curve, color=COLORS[run.contestant], label=label)
+    for axis, pair in zip(axes[0], pairs, strict=True):
+        panel = [row for row in rows if (row["algo"], row["game"]) == pair]
+        for contestant, seed in sorted({(row["contestant"], row["seed"]) for row in panel}):
+            line = [r for r in panel if (r["contestant"], r["seed"]) == (contestant, seed)]
+            first = not any(drawn.get_color() == COLORS[contestant] for drawn in axis.lines)
+            axis.plot(
+                [int(row["step"]) / 1000 for row in line],
+                [float(row["mean_of_last_100_games"]) for row in line],
+                color=COLORS[contestant],
+                label=NAMES[contestant] if first else None,
+            )
         axis.set(
-            title=f"{algo.upper()}, {game}, a line for each seed",
+            title=f"{pair[0].upper()}, {pair[1]}, a line for each seed",
             xlabel="agent steps / 1000",
             ylabel="mean raw score of the last 100 games",
         )

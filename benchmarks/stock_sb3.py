@@ -22,12 +22,15 @@ from typing import Any
 import ale_py
 import gymnasium
 import torch
+from gymnasium import spaces
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
+from torch import nn
 
 gymnasium.register_envs(ale_py)
 
@@ -51,6 +54,53 @@ class GameRecorder(BaseCallback):
         return True
 
 
+class ConcatenatingCoordConv(nn.Conv2d):
+    """CoordConv as its public implementations have it: concatenate coordinates, then convolve."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> None:
+        super().__init__(in_channels + 2, out_channels, kernel_size, stride)
+        self.coordinates: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) to (N, out_channels, H', W')."""
+        if self.coordinates is None:
+            axes = [torch.linspace(-1, 1, size, device=x.device) for size in x.shape[2:]]
+            self.coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+        coordinates = self.coordinates.expand(len(x), -1, -1, -1)
+        return super().forward(torch.cat([x, coordinates], dim=1))
+
+
+class ConcatenatingExtractor(BaseFeaturesExtractor):
+    """The Nature-CNN with CoordConv, as somebody would write it for SB3."""
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space, 512)
+        # Mnih et al. 2015
+        self.cnn = nn.Sequential(
+            ConcatenatingCoordConv(observation_space.shape[0], 32, 8, 4),
+            nn.ReLU(),
+            ConcatenatingCoordConv(32, 64, 4, 2),
+            nn.ReLU(),
+            ConcatenatingCoordConv(64, 64, 3, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(3136, 512),
+            nn.ReLU(),
+        )
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Features (N, 512) of images (N, C, 84, 84) in [0, 1]."""
+        features: torch.Tensor = self.cnn(observations)
+        return features
+
+
+# For SB3's policy_kwargs. Without net_arch it would add two hidden layers.
+EXTRACTORS: dict[str, dict[str, Any]] = {
+    "nature": {},
+    "coordconv": {"features_extractor_class": ConcatenatingExtractor, "net_arch": []},
+}
+
+
 def linear(initial: float) -> Any:
     """The zoo's `lin_` schedule: initial × fraction of training that remains."""
     return lambda remaining: initial * remaining
@@ -61,24 +111,24 @@ def make_env(game: str, n_envs: int, seed: int) -> VecEnv:
     return VecFrameStack(make_atari_env(f"{game}NoFrameskip-v4", n_envs, seed=seed), 4)
 
 
-def make_model(algo: str, game: str, seed: int, **kwargs: Any) -> BaseAlgorithm:
-    """PPO or A2C with the zoo's Atari preset; `kwargs` go to the algorithm."""
+def make_model(
+    algo: str, game: str, seed: int, extractor: str = "nature", n_envs: int | None = None
+) -> BaseAlgorithm:
+    """PPO or A2C with the zoo's Atari preset."""
+    policy_kwargs = dict(EXTRACTORS[extractor])
     if algo == "ppo":
         # rl-baselines3-zoo hyperparams/ppo.yml, `atari`
         return PPO(
-            "CnnPolicy", make_env(game, 8, seed), n_steps=128, n_epochs=4, batch_size=256,
+            "CnnPolicy", make_env(game, n_envs or 8, seed), n_steps=128, n_epochs=4, batch_size=256,
             learning_rate=linear(2.5e-4), clip_range=linear(0.1), vf_coef=0.5, ent_coef=0.01,
-            seed=seed, **kwargs,
+            seed=seed, policy_kwargs=policy_kwargs,
         )  # fmt: skip
     # rl-baselines3-zoo hyperparams/a2c.yml, `atari`
-    kwargs["policy_kwargs"] = {
-        "optimizer_class": RMSpropTFLike,
-        "optimizer_kwargs": {"eps": 1e-5},
-        **kwargs.get("policy_kwargs", {}),
-    }
+    policy_kwargs |= {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
     return A2C(
-        "CnnPolicy", make_env(game, 16, seed), ent_coef=0.01, vf_coef=0.25, seed=seed, **kwargs
-    )
+        "CnnPolicy", make_env(game, n_envs or 16, seed), ent_coef=0.01, vf_coef=0.25, seed=seed,
+        policy_kwargs=policy_kwargs,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -86,6 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--game", required=True)
     parser.add_argument("--algo", choices=["ppo", "a2c"], required=True)
+    parser.add_argument("--extractor", choices=EXTRACTORS, default="nature")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -97,7 +148,7 @@ def main() -> None:
         return
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    model = make_model(args.algo, args.game, args.seed)
+    model = make_model(args.algo, args.game, args.seed, args.extractor)
     start = time.monotonic()
     model.learn(args.steps, callback=GameRecorder(args.out / "episodes.csv"))
     seconds = time.monotonic() - start

@@ -10,31 +10,15 @@ import torch
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.build import Algorithm, build_model
 from agents.rollout import suitable_batches
-from coordconv import ConcatCoordConv2d, coordconv_layers
+from benchmarks.stock_sb3 import EXTRACTORS
+from coordconv import coordconv_layers
 from envs import AtariVecEnv
 
 from .conftest import small_config
-
-
-class Concatenating(BaseFeaturesExtractor):
-    """The Nature-CNN with CoordConv as the paper writes it, as somebody would write it for SB3."""
-
-    def __init__(self, observation_space: Any) -> None:
-        super().__init__(observation_space, 512)
-        layers = ((4, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1))
-        modules: list[nn.Module] = []
-        for inputs, outputs, kernel, stride in layers:
-            modules += [ConcatCoordConv2d(inputs, outputs, kernel, stride=stride), nn.ReLU()]
-        self.cnn = nn.Sequential(*modules, nn.Flatten(), nn.Linear(3136, 512), nn.ReLU())
-
-    def forward(self, observations: Tensor) -> Tensor:
-        features: Tensor = self.cnn(observations)
-        return features
 
 
 def joint_parameters(model: OnPolicyAlgorithm) -> list[Tensor]:
@@ -56,8 +40,7 @@ def stock(ours: Algorithm, env: AtariVecEnv, extractor: str) -> OnPolicyAlgorith
         "optimizer_class": type(ours.policy.optimizer),
         "optimizer_kwargs": {"eps": 1e-5},
     }
-    if extractor == "coordconv":
-        policy |= {"features_extractor_class": Concatenating, "net_arch": []}
+    policy |= EXTRACTORS[extractor]
     names = ["n_steps", "learning_rate", "gamma", "gae_lambda", "ent_coef", "vf_coef"]
     names += ["max_grad_norm"]
     kind: Any = A2C

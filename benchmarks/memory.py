@@ -1,0 +1,91 @@
+"""Resident memory over a long run: is it flat?
+
+    python -m benchmarks.memory --algo a2c --steps 1000000 --out docs/results/performance
+
+Starts `train.py`, samples the resident memory of its process, and writes
+`memory-<algo>.csv` (agent step, seconds, MB). Says the highest value, and how much the line through
+the second half of the run rises in a million steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SECONDS_BETWEEN_SAMPLES = 5.0
+ROOT = Path(__file__).parents[1]
+
+
+def resident_mb(pid: int) -> float | None:
+    """Resident memory of a process; None when it has ended."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return None
+
+
+def last_step(episodes: Path) -> int:
+    """Agent step of the newest finished game."""
+    rows = episodes.read_text(encoding="utf-8").splitlines() if episodes.exists() else []
+    return int(rows[-1].split(",")[0]) if len(rows) > 1 else 0
+
+
+def watch(algo: str, game: str, steps: int, threads: int) -> list[tuple[int, float, float]]:
+    """(agent step, seconds, MB) over a training run."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        command = [
+            sys.executable, "train.py", "--game", game, "--algo", algo, "--extractor", "coordconv",
+            "--steps", str(steps), "--threads", str(threads), "--out", str(run),
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        samples, start = [], time.monotonic()
+        while process.poll() is None:
+            time.sleep(SECONDS_BETWEEN_SAMPLES)
+            megabytes = resident_mb(process.pid)
+            if megabytes is not None:
+                step = last_step(run / "episodes.csv")
+                samples.append((step, round(time.monotonic() - start, 1), round(megabytes, 1)))
+        if process.returncode:
+            raise RuntimeError(f"train.py ended with {process.returncode}")
+        return samples
+
+
+def main() -> None:
+    """Watch one run and say what was seen."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--algo", choices=["ppo", "a2c"], required=True)
+    parser.add_argument("--game", default="Breakout")
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("docs/results/performance"))
+    args = parser.parse_args()
+    samples = watch(args.algo, args.game, args.steps, args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with (args.out / f"memory-{args.algo}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", "seconds", "resident_mb"])
+        writer.writerows(samples)
+    steps, _, megabytes = np.array(samples[len(samples) // 2 :]).T
+    rise = np.polyfit(steps, megabytes, 1)[0] * 1e6
+    print(
+        f"{args.algo} {args.game}, {args.steps:,} steps: highest "
+        f"{max(sample[2] for sample in samples):,.0f} MB; the second half rises by {rise:+.1f} MB "
+        "in a million steps"
+    )
+
+
+if __name__ == "__main__":
+    main()
