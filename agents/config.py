@@ -99,7 +99,7 @@ class RunConfig:
     device: str = "auto"
     """auto, cpu or cuda; auto takes a GPU where there is one."""
     threads: int = 0
-    """Threads for torch and for the emulators each; 0 chooses for this machine."""
+    """Cores to use: 1 for each run of a grid; 0 takes all there are, at most 8, for a single run."""
 
     n_envs: int | None = None
     """Environments stepped together."""

@@ -49,6 +49,9 @@ LOGS_BETWEEN_COORDINATES = 8
 SCORES_AVERAGED = 100
 # A handful of lucky first games does not make the best checkpoint.
 GAMES_OF_A_SCORE = 20
+# On two cores a single run is fastest on both (docs/performance.md). A machine with dozens of them
+# would part a minibatch of 256 into crumbs: whoever wants that says --threads.
+MOST_THREADS = 8
 CLIP_STEPS = 20 * FRAMES_PER_SECOND
 
 
@@ -82,7 +85,7 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
 
 
 def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopRequest) -> Outcome:
-    threads = config.threads or _usable_cores()
+    threads = config.threads or min(_usable_cores(), MOST_THREADS)
     torch.set_num_threads(threads)
     keep_freed_memory()
     checkpoint, state = None, None
