@@ -42,9 +42,18 @@ def build_model(config: RunConfig, env: VecEnv) -> Algorithm:
         "seed": config.seed,
         "device": config.resolved_device(),
     }
-    if config.algo == "a2c":
-        network |= {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
-        return OverlappedA2C(**common, policy_kwargs=network)
+    model = _a2c(common, network) if config.algo == "a2c" else _ppo(config, common, network)
+    assert isinstance(model.policy, AtariPolicy)
+    model.policy.reuses_memory = True
+    return model
+
+
+def _a2c(common: dict[str, Any], network: dict[str, Any]) -> OverlappedA2C:
+    network |= {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
+    return OverlappedA2C(**common, policy_kwargs=network)
+
+
+def _ppo(config: RunConfig, common: dict[str, Any], network: dict[str, Any]) -> OverlappedPPO:
     # eps: SB3's own value for Adam, which it drops as soon as other arguments are given.
     network |= {
         "optimizer_class": torch.optim.Adam,

@@ -99,7 +99,7 @@ class RunConfig:
     device: str = "auto"
     """auto, cpu or cuda; auto takes a GPU where there is one."""
     threads: int = 0
-    """Cores to use: 1 for each run of a grid; 0 takes all there are, at most 8, for a single run."""
+    """Cores to use: 1 for each run of a grid; 0 takes all there are, but at most 8."""
 
     n_envs: int | None = None
     """Environments stepped together."""

@@ -11,7 +11,9 @@ A2C also keeps the layers' outputs: its gradient step is over the same observati
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, ClassVar
@@ -26,6 +28,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional as F
 
+from agents.errors import UserError
 from agents.rollout_buffer import ImageRolloutBuffer
 from coordconv import constant_where_maps
 from envs import AtariVecEnv, GameBatch
@@ -48,6 +51,9 @@ class OverlappedRollouts(OnPolicyAlgorithm):
     Needs an AtariPolicy and an ImageRolloutBuffer. Callbacks see SB3's `dones`, `rewards`, `infos`
     and `actions` in their `locals`. Environments other than an AtariVecEnv are played in turns, as
     SB3 plays them.
+
+    A callback that asks to stop ends play soon after: batches do not wait for callbacks, and what
+    they played beyond the step it has seen is dropped.
     """
 
     # Whether the gradient step sees all observations once, with the weights they were played with.
@@ -59,6 +65,7 @@ class OverlappedRollouts(OnPolicyAlgorithm):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int
     ) -> bool:
         """Fill the buffer; false if the callback asked to stop."""
+        self.outputs_kept = False
         if not isinstance(env, AtariVecEnv):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         self.policy.set_training_mode(False)
@@ -119,6 +126,8 @@ class _Rollout:
         starts = algorithm._last_episode_starts
         assert starts is not None
         self.starts = starts
+        # (step, environment, last observation) of episodes that the time limit ended.
+        self.cut_off: list[tuple[int, int, NDArray[np.uint8]]] = []
         self.players = [
             _Player(self, part, batch, algorithm._last_obs[part], starts[part])
             for part, batch in zip(env.slices, env.batches, strict=True)
@@ -128,9 +137,11 @@ class _Rollout:
         """Every step of every environment; false if the callback asked to stop before the end."""
         algorithm, buffer, steps = self.algorithm, self.buffer, self.buffer.buffer_size
         starts = self.starts
-        pool = _pool(len(self.players))
-        running = [pool.submit(player.play, steps) for player in self.players]
+        running: list[Future[None]] = []
         try:
+            pool = _pool(len(self.players))
+            for player in self.players:
+                running.append(pool.submit(player.play, steps))
             for step in range(steps):
                 dones, infos = self._finished_step()
                 buffer.episode_starts[step] = starts
@@ -138,13 +149,12 @@ class _Rollout:
                 if not self._write_down(step, dones, infos, callback):
                     break
             else:
-                for player in running:
-                    player.result()
+                for future in running:
+                    future.result()
                 self._complete(starts)
         finally:
-            # Nobody may still be playing when an error or Ctrl-C is shown.
             self.stopped = True
-            wait(running)
+            _wait_for(running)
             # A stopped batch may have gone further than the callback has seen.
             algorithm._last_obs = np.concatenate([player.observations for player in self.players])
             algorithm._last_episode_starts = np.concatenate([p.dones for p in self.players])
@@ -169,7 +179,7 @@ class _Rollout:
         """What SB3 does after a step; false if the callback asks to stop."""
         algorithm, rewards = self.algorithm, self.buffer.rewards[step]
         algorithm.num_timesteps += self.env.num_envs
-        actions = self.actions[step]
+        actions = self.actions[step].cpu().numpy()
         callback.update_locals(
             {"dones": dones, "rewards": rewards, "infos": infos, "actions": actions}
         )
@@ -177,16 +187,18 @@ class _Rollout:
         algorithm._update_info_buffer(infos, dones)
         for index in np.flatnonzero(dones):
             if infos[index]["TimeLimit.truncated"]:
-                # The value of what the time limit cut off (SB3 issue 633).
-                last = torch.as_tensor(infos[index]["terminal_observation"][None])
-                with torch.no_grad():
-                    value = self.policy.predict_values(last.to(self.policy.device))
-                rewards[index] += algorithm.gamma * float(value)
+                self.cut_off.append((step, int(index), infos[index]["terminal_observation"]))
         return goes_on
 
     def _complete(self, last_dones: NDArray[np.bool_]) -> None:
         """What the buffer and the update have to know of a whole rollout."""
         buffer = self.buffer
+        if not torch.isfinite(self.logits).all():
+            raise UserError(
+                f"the network's outputs are not finite at step {self.algorithm.num_timesteps:,}: "
+                "training has diverged; begin again with a lower --learning-rate"
+            )
+        self._add_values_of_cut_off()
         log_probs = F.log_softmax(self.logits, dim=2)
         chosen = log_probs.gather(2, self.actions.unsqueeze(2)).squeeze(2)
         buffer.actions[:] = self.actions.unsqueeze(2).cpu().numpy()
@@ -195,6 +207,14 @@ class _Rollout:
         buffer.pos, buffer.full = buffer.buffer_size, True
         buffer.compute_returns_and_advantage(last_values=self.values[-1], dones=last_dones)
         self.algorithm.outputs_kept = self.keeps_outputs
+
+    def _add_values_of_cut_off(self) -> None:
+        """Rewards at a time limit contain what would have come behind it (SB3 issue 633)."""
+        for step, index, last in self.cut_off:
+            images = torch.as_tensor(last[None], device=self.policy.device)
+            with torch.no_grad():
+                value = float(self.policy.predict_values(images))
+            self.buffer.rewards[step, index] += self.algorithm.gamma * value
 
 
 class _Player:
@@ -235,6 +255,8 @@ class _Player:
                 values = self.rollout.policy.predict_values(images)
                 self.rollout.values[steps, self.part] = values.squeeze(1)
         except BaseException as error:
+            if self.batch.waiting:  # or the next rollout could not begin
+                self.observations, _, self.dones, _ = self.batch.recv()
             self.finished.put(error)
             raise
 
@@ -264,7 +286,24 @@ class _Player:
         self.finished.put((self.dones, infos))
 
 
+def _wait_for(running: Sequence[Future[None]]) -> None:
+    """Nobody may still be playing when an error or Ctrl-C is shown, however often it is pressed."""
+    interrupted = None
+    while not all(future.done() for future in running):
+        try:
+            wait(running)
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Threads that stay: starting one for each rollout of A2C would cost more than it plays."""
     return ThreadPoolExecutor(threads, thread_name_prefix="player")
+
+
+# A forked child has none of its parent's threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)

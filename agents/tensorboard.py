@@ -89,7 +89,13 @@ class RunWriter:
             policy: the network.
             images: (N, C, H, W) uint8 on the policy's device, real observations of the run.
         """
-        inputs = inputs_of_layers(policy, images)
+        if not any(coordconv_layers(policy)):
+            return
+        was_training = policy.training
+        policy.train(False)  # statistics of a user's batch normalisation stay as they are
+        with torch.random.fork_rng():  # and acting draws an action
+            inputs = inputs_of_layers(policy, images)
+        policy.train(was_training)
         for name, layer in coordconv_layers(policy):
             if not inputs[name]:
                 continue

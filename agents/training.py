@@ -42,6 +42,7 @@ from agents.run_folder import RunFolder
 from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
 from agents.watch import FRAMES_PER_SECOND, watch_game
 from envs import AtariVecEnv, human_normalised
+from policies import is_import_path
 
 # Losses and speed are written about this often; A2C updates every 80 steps.
 STEPS_BETWEEN_LOGS = 2_048
@@ -98,7 +99,8 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopReques
         folder.note_resume(config)
     resumes = 0 if state is None else state.resumes + 1
     n_envs = config.n_envs or 1
-    batches = suitable_batches(n_envs, threads)
+    # Somebody's own network need not bear being called by two threads at once.
+    batches = 1 if is_import_path(config.extractor) else suitable_batches(n_envs, threads)
     env = AtariVecEnv(
         config.game,
         n_envs,
@@ -242,7 +244,8 @@ class _Run(BaseCallback):
         if self.step - self.last_log >= STEPS_BETWEEN_LOGS or self.step >= self.config.total_steps:
             self._log(progress.per_second)
         if self._passed(self.config.eval_every):
-            self._evaluate()
+            with torch.random.fork_rng():  # somebody's own network may draw random numbers
+                self._evaluate()
         if self._passed(self.config.checkpoint_every):
             self._checkpoint()
 
@@ -268,9 +271,7 @@ class _Run(BaseCallback):
         model.logger.dump(step)
         if self.logs % LOGS_BETWEEN_COORDINATES == 0:
             images = torch.as_tensor(model._last_obs, device=model.device)
-            random_state = torch.get_rng_state()
             self.writer.coordinates(step, model.policy, images)
-            torch.set_rng_state(random_state)
         self.logs += 1
         self.last_log = step
 

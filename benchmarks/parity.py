@@ -27,6 +27,7 @@ import matplotlib.pyplot as plt
 STEPS_BETWEEN_POINTS = 10_000
 GAMES_AVERAGED = 100
 RECENT_STEPS = 50_000
+STEPS_BETWEEN_GAMES = 10_000
 COLORS = {"stock": "#888888", "suite": "#d1495b"}
 NAMES = {"stock": "stock Stable-Baselines3", "suite": "this suite, nature"}
 
@@ -45,10 +46,10 @@ class Run:
     def mean_at(self, step: int) -> float | None:
         """Mean raw score of the last 100 games by `step`; None before the tenth, or if not reached.
 
-        A run counts as having reached a step when a game finished within the 5,000 steps before
-        it, or later: games last up to that long here.
+        A run counts as having reached a step when a game finished within the 10,000 steps before
+        it, or later: that long it may take here until one of the environments' games ends.
         """
-        if self.steps[-1] < step - 5_000:
+        if self.steps[-1] < step - STEPS_BETWEEN_GAMES:
             return None
         finished = self.scores[: int(np.searchsorted(self.steps, step, side="right"))]
         return float(finished[-GAMES_AVERAGED:].mean()) if len(finished) >= 10 else None

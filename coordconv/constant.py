@@ -28,9 +28,9 @@ def constant_where_maps(model: nn.Module) -> Iterator[None]:
     True
     """
     layers = [layer for _, layer in coordconv_layers(model)]
-    for layer in layers:
-        layer.kept_responses = {}
     try:
+        for layer in layers:
+            layer.kept_responses = {}
         yield
     finally:
         for layer in layers:

@@ -155,7 +155,7 @@ class GameBatch:
             last = info["final_obs"][i] if over[i] else observations[i]
             infos[i] = {
                 "terminal_observation": self._blanked(last.copy(), i),
-                "TimeLimit.truncated": bool(truncated[i]),
+                "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
             }
             if over[i]:
                 infos[i]["episode"] = self._finished_game(i)

@@ -33,7 +33,15 @@ class AtariPolicy(ActorCriticCnnPolicy):
         critic_extractor_kwargs: arguments of the critic's own trunk, of the same class as the
             actor's; `None` shares one trunk. Needs `share_features_extractor=False`.
         **kwargs: as SB3's ActorCriticCnnPolicy.
+
+    Attributes:
+        reuses_memory: whether `evaluate_actions` may put the scaled images where those of its last
+            call were. They are the largest block of a gradient step, and the system clears new
+            memory page by page. For training loops that finish one step before the next: a
+            backward pass that comes too late raises torch's error about in-place changes.
     """
+
+    reuses_memory = False
 
     def __init__(
         self,
@@ -52,6 +60,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
             raise ValueError("critic_extractor_kwargs needs share_features_extractor=False")
         self.critic_extractor_kwargs = critic_extractor_kwargs
         self._recalled: Sequence[Tensor] | None = None
+        self._images: Tensor | None = None
         super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
         # After construction: orthogonal initialisation fails on channels-last weights.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -73,9 +82,21 @@ class AtariPolicy(ActorCriticCnnPolicy):
 
     def scaled(self, observations: Tensor) -> Tensor:
         """uint8 (N, C, H, W) to channels-last float32 in [0, 1]."""
+        if self.reuses_memory and torch.is_grad_enabled():
+            return self._remembered_images(observations).copy_(observations).mul_(1 / 255)
         images = observations.to(torch.float32, memory_format=torch.channels_last)
         # A float input is not converted, and must not be scaled in the caller's memory.
         return images.mul_(1 / 255) if images is not observations else images / 255
+
+    def _remembered_images(self, like: Tensor) -> Tensor:
+        """Channels-last float32 memory for images of this number and size."""
+        count, channels, height, width = like.shape
+        rest = (height, width, channels)
+        memory = self._images
+        if memory is None or len(memory) < count or memory.shape[1:] != rest:
+            memory = torch.empty((count, *rest), device=like.device)
+            self._images = memory
+        return memory[:count].permute(0, 3, 1, 2)
 
     def _latents(self, observations: PyTorchObs) -> tuple[Tensor, Tensor]:
         """Features for the actor and for the critic."""

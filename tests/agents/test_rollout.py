@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.build import Algorithm, build_model
+from agents.errors import UserError
 from agents.rollout import suitable_batches
 from agents.rollout_buffer import ImageRolloutBuffer
 from envs import AtariVecEnv, GameBatch
@@ -99,7 +100,7 @@ def test_the_buffer_holds_the_game_that_was_played() -> None:
             shown = recorder.steps[step]
             np.testing.assert_array_equal(shown["dones"], starts)
             np.testing.assert_array_equal(shown["rewards"], rewards)
-            np.testing.assert_array_equal(shown["actions"].numpy(), actions)
+            np.testing.assert_array_equal(shown["actions"], actions)
             assert [info.keys() for info in shown["infos"]] == [info.keys() for info in infos]
         with torch.no_grad():
             images = buffer.images[:-1].flatten(0, 1).permute(0, 3, 1, 2)
@@ -193,6 +194,46 @@ def test_an_error_while_playing_is_shown_and_nobody_waits(
         with pytest.raises(MemoryError, match="no room"):
             collect(model, Recorder())
     assert collect(model, Recorder())
+    env.close()
+
+
+def test_an_error_behind_a_started_step_leaves_playable_environments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, env = prepared(2, "a2c")
+    store = ImageRolloutBuffer.store_outputs
+
+    def failing(buffer: Any, step: int, environments: slice, outputs: Any) -> None:
+        if step == 3 and environments.stop == 8:
+            raise MemoryError("no room for activations")
+        store(buffer, step, environments, outputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageRolloutBuffer, "store_outputs", failing)
+        with pytest.raises(MemoryError, match="no room"):
+            collect(model, Recorder())
+    newest = np.asarray(model._last_obs).copy()
+    assert collect(model, Recorder())
+    first = model.rollout_buffer.images[0].permute(0, 3, 1, 2).numpy()
+    np.testing.assert_array_equal(first, newest)
+    env.close()
+
+
+def test_a_network_that_has_diverged_ends_training() -> None:
+    model, env = prepared(2)
+    with torch.no_grad():
+        model.policy.action_net.weight[0, 0] = float("nan")
+    with pytest.raises(UserError, match="training has diverged"):
+        collect(model, Recorder())
+    env.close()
+
+
+def test_outputs_of_an_older_rollout_are_not_learned_from() -> None:
+    model, env = prepared(1, "a2c")
+    assert collect(model, Recorder())
+    assert model.outputs_kept
+    assert not collect(model, Recorder(limit=1))
+    assert not model.outputs_kept
     env.close()
 
 

@@ -317,6 +317,27 @@ def test_evaluation_does_not_disturb_training(train_run: TrainRun) -> None:
     assert all(int(row["seed"]) % 2 == 1 for row in rows), "odd: seeds that training never uses"
 
 
+def test_somebodys_own_network_is_called_by_one_thread_at_a_time(
+    train_run: TrainRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "careless.py").write_text(
+        "import torch\n"
+        "from policies import NatureExtractor\n"
+        "class Careless(NatureExtractor):\n"
+        "    def forward(self, images):\n"
+        "        self.kept = torch.rand(len(images), 1)\n"
+        "        return super().forward(images) * self.kept\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = {"extractor": "careless:Careless", "n_envs": 8, "threads": 2, "steps": 256}
+    alone, _, _ = train_run("alone", **settings)
+    again, _, _ = train_run("again", **settings)
+    watched, _, _ = train_run("watched", **settings, eval_every=128, eval_episodes=1)
+    for name, tensor in weights(alone).items():
+        assert torch.equal(weights(again)[name], tensor)
+        assert torch.equal(weights(watched)[name], tensor)
+
+
 def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty, nothing was written"):
