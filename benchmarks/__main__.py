@@ -1,31 +1,52 @@
-"""All benchmarks of speed, one after the other, into the tables of docs/performance.md.
+"""Benchmarks of speed, one after the other, each into its place in docs/performance.md.
 
-    python -m benchmarks
+    python -m benchmarks [layer environment training threads growth]
 
-On an idle machine; takes some 40 minutes. `benchmarks.parity`, `benchmarks.stock_sb3` and
-`benchmarks.memory` take hours and are started by themselves.
+On an idle machine; all of them take some 40 minutes. `benchmarks.parity`, `benchmarks.stock_sb3`
+and `benchmarks.memory` take hours and are started by themselves.
 """
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import environment, growth, layer, threads, training
 from benchmarks.measure import machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
-BEGIN, END = "<!-- written by python -m benchmarks -->", "<!-- end of what it wrote -->"
+BENCHMARKS: dict[str, Callable[[], str]] = {
+    "layer": layer.run,
+    "environment": environment.run,
+    "training": training.run,
+    "threads": threads.run,
+    "growth": growth.run,
+}
 
 
 def main() -> None:
-    """Measure everything and put it between the marks of the page."""
-    parts = [module.run() for module in (layer, environment, training, threads, growth)]
-    text = "\n\n".join([BEGIN, f"Measured on {machine()}.", *parts, END])
-    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else f"{BEGIN}\n{END}\n"
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + text + after, encoding="utf-8")
-    print(f"wrote {PAGE}")
+    """Measure what was asked for and put it between its marks on the page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("names", nargs="*", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names or list(BENCHMARKS)
+    for name in names:
+        if name not in BENCHMARKS:
+            parser.error(f"no benchmark {name!r} (choose from {', '.join(BENCHMARKS)})")
+    for name in names:
+        text = f"{BENCHMARKS[name]()}\n\nMeasured on {machine()}."
+        page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Performance\n"
+        PAGE.write_text(with_section(page, name, text), encoding="utf-8")
+
+
+def with_section(page: str, name: str, text: str) -> str:
+    """The page with `text` between the marks of this benchmark, which are added if missing."""
+    begin, end = f"<!-- begin benchmarks.{name} -->", f"<!-- end benchmarks.{name} -->"
+    if begin not in page:
+        page = f"{page.rstrip()}\n\n{begin}\n{end}\n"
+    before, _, rest = page.partition(begin)
+    after = rest.partition(end)[2]
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,14 +82,16 @@ def gradient_step(policy: ActorCriticPolicy) -> Callable[[], float]:
 
 
 def acting(
-    policy: ActorCriticPolicy, count: int, context: AbstractContextManager[Any] | None = None
+    policy: ActorCriticPolicy,
+    count: int,
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Callable[[], float]:
     """Does twenty forward passes and returns the milliseconds of one."""
     images = observations(policy, count)
     policy.set_training_mode(False)
 
     def passes() -> float:
-        with torch.no_grad(), context or nullcontext():
+        with torch.no_grad(), context():
             policy(images)
             start = time.perf_counter()
             for _ in range(20):
@@ -117,7 +120,9 @@ def run(repeats: int = 15) -> str:
             networks = policies()
             passes = {name: acting(policy, count) for name, policy in networks.items()}
             kept = networks[COORDCONV]
-            passes["coordconv here, maps kept"] = acting(kept, count, constant_where_maps(kept))
+            passes["coordconv here, maps kept"] = acting(
+                kept, count, partial(constant_where_maps, kept)
+            )
             folded: Any = fold_model(kept, observations(kept, 1))
             passes["coordconv here, folded"] = acting(folded, count)
             taking_turns(passes, 1)

@@ -26,7 +26,7 @@ import torch
 from benchmarks.limits import limits
 from benchmarks.measure import in_own_process, print_report, table, taking_turns
 
-STEPS = {"ppo": 8 * 1024, "a2c": 16 * 1024}
+STEPS = {"ppo": 4 * 1024, "a2c": 8 * 1024}
 TARGETS = {
     ("ppo", "nature"): 1.9,
     ("ppo", "coordconv"): 2.2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.__main__ import with_section
 from benchmarks.measure import in_own_process, table, taking_turns
 from benchmarks.stock_sb3 import ConcatenatingCoordConv
 from coordconv import ConcatCoordConv2d
@@ -55,3 +56,11 @@ def test_the_opponent_is_the_layer_of_the_paper() -> None:
     convolution.load_state_dict(opponent.state_dict())
     images = torch.rand(2, 3, 9, 12)
     torch.testing.assert_close(opponent(images), reference(images))
+
+
+def test_a_benchmark_replaces_its_own_section_of_the_page() -> None:
+    page = with_section("# Performance\n", "layer", "old")
+    page = with_section(page, "training", "other") + "\nWords.\n"
+    changed = with_section(page, "layer", "new")
+    assert changed == page.replace("old", "new")
+    assert changed.index("new") < changed.index("other") < changed.index("Words.")
