@@ -2,7 +2,7 @@
 
     python -m benchmarks [layer environment training threads growth]
 
-On an idle machine; all of them take some 40 minutes. `benchmarks.parity`, `benchmarks.stock_sb3`
+On an idle machine; all of them take more than an hour. `benchmarks.parity`, `benchmarks.stock_sb3`
 and `benchmarks.memory` take hours and are started by themselves.
 """
 
