@@ -88,7 +88,8 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
 def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopRequest) -> Outcome:
     threads = config.threads or min(_usable_cores(), MOST_THREADS)
     torch.set_num_threads(threads)
-    keep_freed_memory()
+    if config.algo == "ppo":  # A2C's updates are too small to gain from it
+        keep_freed_memory()
     checkpoint, state = None, None
     if resume and (list_checkpoints(folder) or not _is_untouched(folder)):
         checkpoint = find_checkpoint(folder)

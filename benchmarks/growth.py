@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import statistics
 from pathlib import Path
 
 import matplotlib as mpl
 from gymnasium import spaces
+from matplotlib.axes import Axes
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
@@ -26,10 +28,16 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 N_ENVS = (4, 8, 16, 32, 64, 128)
-# Steps of each environment between two updates; the zoo's where that fits in memory twice.
-N_STEPS = {"ppo": 128, "a2c": 5}
 GAME = "Pong"
 COLORS = {"ppo": "#d1495b", "a2c": "#00798c"}
+# The number of environments while the depth varies: the zoo's.
+ENVS_OF_DEPTHS = {"ppo": 8, "a2c": 16}
+# Agent steps of a run. PPO's rollouts have as many observations whatever the number of environments.
+STEPS = {"ppo": 4_096, "a2c": 7_680}
+PPO_ROLLOUT = 1_024
+
+# (algorithm, environments, convolutions)
+Setting = tuple[str, int, int]
 
 
 class Deep(BaseFeaturesExtractor):
@@ -73,54 +81,59 @@ class Deep8(Deep):
 DEPTHS = {3: "Deep", 5: "Deep2", 7: "Deep4", 11: "Deep8"}
 
 
-def speed(algo: str, extractor: str, n_envs: int) -> float:
-    """Agent steps per second of a run in a process of its own."""
-    return float(in_own_process(__spec__.name, algo, extractor, n_envs)["per_second"])
+def settings() -> list[Setting]:
+    """What is measured: every number of environments at depth 3, every depth at the zoo's number."""
+    numbers = [(algo, n_envs, 3) for algo in COLORS for n_envs in N_ENVS]
+    depths = [(algo, ENVS_OF_DEPTHS[algo], depth) for algo in COLORS for depth in DEPTHS]
+    return list(dict.fromkeys(numbers + depths))
 
 
-def worker(algo: str, extractor: str, n_envs: int) -> None:
+def worker(algo: str, n_envs: int, depth: int) -> None:
     """Train in this process and print the result as JSON."""
-    rollout = n_envs * N_STEPS[algo]
-    least = {"ppo": 4_000, "a2c": 8_000}[algo]
-    steps = max(-(-least // rollout), 2) * rollout
-    print(json.dumps(train_here(algo, GAME, extractor, 0, steps, n_envs=n_envs)))
+    n_steps = {"ppo": PPO_ROLLOUT // n_envs, "a2c": 5}[algo]
+    extractor = "coordconv" if depth == 3 else f"{__spec__.name}:{DEPTHS[depth]}"
+    steps = STEPS[algo]
+    print(json.dumps(train_here(algo, GAME, extractor, 0, steps, n_envs=n_envs, n_steps=n_steps)))
 
 
-def run(out: Path = Path("docs/results/performance")) -> str:
+def run(repeats: int = 3, out: Path = Path("docs/results/performance")) -> str:
     """Measure, draw, and say in a table what was measured."""
-    rows: list[tuple[str, int, int, float]] = []
-    for algo in N_STEPS:
-        rows += [(algo, n_envs, 3, speed(algo, "coordconv", n_envs)) for n_envs in N_ENVS]
-        for depth, name in DEPTHS.items():
-            n_envs = {"ppo": 8, "a2c": 16}[algo]
-            rows.append((algo, n_envs, depth, speed(algo, f"{__spec__.name}:{name}", n_envs)))
     out.mkdir(parents=True, exist_ok=True)
+    speeds: dict[Setting, list[float]] = {setting: [] for setting in settings()}
     with (out / "growth.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["algo", "n_envs", "convolutions", "steps_per_second"])
-        writer.writerows((*row[:3], round(row[3], 1)) for row in rows)
-    draw(rows, out / "growth.png")
+        writer.writerow(["turn", "algo", "n_envs", "convolutions", "steps_per_second"])
+        for turn in range(repeats):
+            for setting, measured in speeds.items():
+                measured.append(float(in_own_process(__spec__.name, *setting)["per_second"]))
+                writer.writerow((turn + 1, *setting, round(measured[-1], 1)))
+                file.flush()
+    draw(speeds, out / "growth.png")
     lines = [
         "| algorithm | environments | convolutions | agent steps/s |",
         "| --- | --- | --- | --- |",
     ]
-    lines += [f"| {algo} | {n} | {depth} | {value:,.0f} |" for algo, n, depth, value in rows]
-    return print_report("Growth", ["\n".join(lines)])
+    for (algo, n_envs, depth), measured in speeds.items():
+        middle, low, high = (f"{f(measured):,.0f}" for f in (statistics.median, min, max))
+        lines.append(f"| {algo} | {n_envs} | {depth} | {middle} ({low}–{high}) |")
+    return print_report(
+        "Growth", ["\n".join(lines), "![Steps per second](results/performance/growth.png)"]
+    )
 
 
-def draw(rows: list[tuple[str, int, int, float]], path: Path) -> None:
-    """Two panels: environments, and convolutions."""
+def draw(speeds: dict[Setting, list[float]], path: Path) -> None:
+    """Two panels: environments, and convolutions. Bars are the range of the turns."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
-    for algo, color in COLORS.items():
-        mine = [row for row in rows if row[0] == algo]
-        by_envs, by_depth = mine[: len(N_ENVS)], mine[len(N_ENVS) :]
-        left.plot([r[1] for r in by_envs], [r[3] for r in by_envs], "o-", color=color, label=algo)
-        right.plot(
-            [r[2] for r in by_depth], [r[3] for r in by_depth], "o-", color=color, label=algo
-        )
+    for algo in COLORS:
+        by_envs = {n: speeds[algo, n, 3] for n in N_ENVS}
+        by_depth = {depth: speeds[algo, ENVS_OF_DEPTHS[algo], depth] for depth in DEPTHS}
+        label = {"ppo": "PPO", "a2c": "A2C"}[algo]
+        _line(left, by_envs, COLORS[algo], label)
+        _line(right, by_depth, COLORS[algo], f"{label}, {ENVS_OF_DEPTHS[algo]} environments")
     left.set_xscale("log", base=2)
     left.set_xticks(N_ENVS, [str(n) for n in N_ENVS])
     left.set(xlabel="environments", ylabel="agent steps/s", title=f"coordconv, {GAME}")
+    right.set_xticks(list(DEPTHS))
     right.set(xlabel="CoordConv layers", title="deeper networks")
     for axis in (left, right):
         axis.set_ylim(bottom=0)
@@ -130,13 +143,23 @@ def draw(rows: list[tuple[str, int, int, float]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def _line(axis: Axes, measured: dict[int, list[float]], color: str, label: str) -> None:
+    middle = [statistics.median(values) for values in measured.values()]
+    below = [m - min(values) for m, values in zip(middle, measured.values(), strict=True)]
+    above = [max(values) - m for m, values in zip(middle, measured.values(), strict=True)]
+    axis.errorbar(
+        list(measured), middle, [below, above], fmt="o-", color=color, capsize=3, label=label
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("docs/results/performance"))
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--worker", nargs=3, metavar="X", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        algorithm, network, environments = arguments.worker
-        worker(algorithm, network, int(environments))
+        algorithm, environments, convolutions = arguments.worker
+        worker(algorithm, int(environments), int(convolutions))
     else:
-        run(arguments.out)
+        run(arguments.repeats, arguments.out)
