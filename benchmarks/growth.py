@@ -32,12 +32,12 @@ GAME = "Pong"
 COLORS = {"ppo": "#d1495b", "a2c": "#00798c"}
 # The number of environments while the depth varies: the zoo's.
 ENVS_OF_DEPTHS = {"ppo": 8, "a2c": 16}
-# Agent steps of a run. PPO's rollouts have as many observations whatever the number of environments.
+# Agent steps of a run. PPO's rollouts are as large with few environments as with many.
 STEPS = {"ppo": 4_096, "a2c": 7_680}
 PPO_ROLLOUT = 1_024
 
-# (algorithm, environments, convolutions)
-Setting = tuple[str, int, int]
+# (algorithm, environments, extractor)
+Setting = tuple[str, int, str]
 
 
 class Deep(BaseFeaturesExtractor):
@@ -78,20 +78,22 @@ class Deep8(Deep):
     further = 8
 
 
-DEPTHS = {3: "Deep", 5: "Deep2", 7: "Deep4", 11: "Deep8"}
+# An extractor of one's own is called by one thread at a time, so depth 3 is not plain `coordconv`.
+DEPTHS = {
+    3 + kind.further: f"benchmarks.growth:{kind.__name__}" for kind in (Deep, Deep2, Deep4, Deep8)
+}
 
 
 def settings() -> list[Setting]:
-    """What is measured: every number of environments at depth 3, every depth at the zoo's number."""
-    numbers = [(algo, n_envs, 3) for algo in COLORS for n_envs in N_ENVS]
-    depths = [(algo, ENVS_OF_DEPTHS[algo], depth) for algo in COLORS for depth in DEPTHS]
-    return list(dict.fromkeys(numbers + depths))
+    """Every number of environments with `coordconv`, every depth at the zoo's number."""
+    numbers = [(algo, n_envs, "coordconv") for algo in COLORS for n_envs in N_ENVS]
+    depths = [(algo, ENVS_OF_DEPTHS[algo], deep) for algo in COLORS for deep in DEPTHS.values()]
+    return numbers + depths
 
 
-def worker(algo: str, n_envs: int, depth: int) -> None:
+def worker(algo: str, n_envs: int, extractor: str) -> None:
     """Train in this process and print the result as JSON."""
     n_steps = {"ppo": PPO_ROLLOUT // n_envs, "a2c": 5}[algo]
-    extractor = "coordconv" if depth == 3 else f"{__spec__.name}:{DEPTHS[depth]}"
     steps = STEPS[algo]
     print(json.dumps(train_here(algo, GAME, extractor, 0, steps, n_envs=n_envs, n_steps=n_steps)))
 
@@ -102,7 +104,7 @@ def run(repeats: int = 3, out: Path = Path("docs/results/performance")) -> str:
     speeds: dict[Setting, list[float]] = {setting: [] for setting in settings()}
     with (out / "growth.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["turn", "algo", "n_envs", "convolutions", "steps_per_second"])
+        writer.writerow(["turn", "algo", "n_envs", "extractor", "steps_per_second"])
         for turn in range(repeats):
             for setting, measured in speeds.items():
                 measured.append(float(in_own_process(__spec__.name, *setting)["per_second"]))
@@ -110,12 +112,12 @@ def run(repeats: int = 3, out: Path = Path("docs/results/performance")) -> str:
                 file.flush()
     draw(speeds, out / "growth.png")
     lines = [
-        "| algorithm | environments | convolutions | agent steps/s |",
+        "| algorithm | environments | extractor | agent steps/s |",
         "| --- | --- | --- | --- |",
     ]
-    for (algo, n_envs, depth), measured in speeds.items():
+    for (algo, n_envs, extractor), measured in speeds.items():
         middle, low, high = (f"{f(measured):,.0f}" for f in (statistics.median, min, max))
-        lines.append(f"| {algo} | {n_envs} | {depth} | {middle} ({low}–{high}) |")
+        lines.append(f"| {algo} | {n_envs} | {extractor} | {middle} ({low}–{high}) |")
     return print_report(
         "Growth", ["\n".join(lines), "![Steps per second](results/performance/growth.png)"]
     )
@@ -125,8 +127,8 @@ def draw(speeds: dict[Setting, list[float]], path: Path) -> None:
     """Two panels: environments, and convolutions. Bars are the range of the turns."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
     for algo in COLORS:
-        by_envs = {n: speeds[algo, n, 3] for n in N_ENVS}
-        by_depth = {depth: speeds[algo, ENVS_OF_DEPTHS[algo], depth] for depth in DEPTHS}
+        by_envs = {n: speeds[algo, n, "coordconv"] for n in N_ENVS}
+        by_depth = {n: speeds[algo, ENVS_OF_DEPTHS[algo], DEPTHS[n]] for n in DEPTHS}
         label = {"ppo": "PPO", "a2c": "A2C"}[algo]
         _line(left, by_envs, COLORS[algo], label)
         _line(right, by_depth, COLORS[algo], f"{label}, {ENVS_OF_DEPTHS[algo]} environments")
@@ -159,7 +161,7 @@ if __name__ == "__main__":
     parser.add_argument("--worker", nargs=3, metavar="X", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        algorithm, environments, convolutions = arguments.worker
-        worker(algorithm, int(environments), int(convolutions))
+        algorithm, environments, network = arguments.worker
+        worker(algorithm, int(environments), network)
     else:
         run(arguments.repeats, arguments.out)
