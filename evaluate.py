@@ -1,7 +1,8 @@
-"""Score trained agents over whole games, or record them playing."""
+"""Score trained agents over whole games, record them playing, or compare them."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from agents.checkpoint import find_checkpoint
 from agents.command_line import parse, run
 from agents.errors import UserError
 from agents.run_folder import RunFolder
+from evaluation.compare import Request, grids, write_report
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
 
@@ -67,18 +69,45 @@ class RecordArguments:
     """Print what would be recorded and record nothing."""
 
 
+@dataclass(frozen=True)
+class CompareArguments:
+    """Compare arms with a baseline over games and seeds, and write a report."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders that hold runs, at any depth."""
+    out: Path
+    """Folder for the report: new, or holding an older one."""
+    baseline: str = "nature"
+    """The extractor that others are compared with."""
+    episodes: int | None = None
+    """Scored games each run counts with; left out, as many as most runs have."""
+    deterministic: bool = False
+    """Compare scores of most likely actions; the default those of drawn ones."""
+    allow_missing: bool = False
+    """Compare what is there where runs are missing; they are listed in the report."""
+    videos: int = 2
+    """Games to record side by side, the first by name."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the runs' own package.module:Class here to let videos import that code."""
+    dry_run: bool = False
+    """Say what would be compared and write nothing."""
+
+
 Command = (
     Annotated[ScoreArguments, tyro.conf.subcommand("score", prefix_name=False)]
     | Annotated[RecordArguments, tyro.conf.subcommand("record", prefix_name=False)]
+    | Annotated[CompareArguments, tyro.conf.subcommand("compare", prefix_name=False)]
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and score or record."""
+    """Parse the command line and score, record or compare."""
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
     _check_numbers(arguments)
+    if isinstance(arguments, CompareArguments):
+        return _compare(arguments)
     for path in arguments.runs:
         folder, config = RunFolder.open(path)
         require_trusted_extractor(config, arguments.extractor, path)
@@ -98,10 +127,11 @@ BOUNDS = {
     "threads": (0, 1024),
     "max_steps": (1, 10**9),
     "first_game": (0, 100_000),
+    "videos": (0, 100),
 }
 
 
-def _check_numbers(arguments: ScoreArguments | RecordArguments) -> None:
+def _check_numbers(arguments: ScoreArguments | RecordArguments | CompareArguments) -> None:
     for name, (lowest, highest) in BOUNDS.items():
         value = getattr(arguments, name, None)
         if value is not None and not lowest <= value <= highest:
@@ -157,6 +187,31 @@ def _record(arguments: RecordArguments) -> int:
     for recording in recordings:
         scores = " and ".join(f"{score:.0f}" for score in recording.scores)
         print(f"wrote {recording.path} (score {scores})")
+    return 0
+
+
+def _compare(arguments: CompareArguments) -> int:
+    request = Request(
+        arguments.runs,
+        arguments.out,
+        arguments.baseline,
+        arguments.deterministic,
+        arguments.episodes,
+        arguments.allow_missing,
+        arguments.videos,
+        arguments.extractor,
+    )
+    if arguments.dry_run:
+        for grid in grids(request)[0]:
+            print(
+                f"would compare {', '.join(grid.arms)} with {grid.baseline} ({grid.algo}, "
+                f"{len(grid.games)} games, {len(grid.runs)} runs) into {request.out}"
+            )
+        return 0
+    command = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
+    for verdict in write_report(request, command):
+        print(verdict)
+    print(f"report: {request.out / 'index.html'}")
     return 0
 
 

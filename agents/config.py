@@ -76,6 +76,9 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "eval_episodes": (1, 100_000),
 }
 
+# Settings that change nothing about what is learned.
+WITHOUT_INFLUENCE = ("device", "threads", "checkpoint_every", "eval_every", "eval_episodes")
+
 # n_envs × n_steps observations of 84×84×4 bytes are held twice at once: this is 3.7 GB of them.
 MAX_ROLLOUT = 65_536
 
@@ -240,6 +243,16 @@ class RunConfig:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+
+def differences(first: RunConfig, second: RunConfig) -> list[str]:
+    """The settings in which two runs differ, but for those without influence on what is learned."""
+    names = (field.name for field in dataclasses.fields(RunConfig))
+    return [
+        name
+        for name in names
+        if name not in WITHOUT_INFLUENCE and getattr(first, name) != getattr(second, name)
+    ]
 
 
 def _check_choice(name: str, value: object, allowed: Iterable[str]) -> None:

@@ -13,8 +13,12 @@ LOCK_NAME = ".lock"
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, work: str = "training") -> Iterator[None]:
     """Hold a folder for this process; the system lets go of it however the process ends.
+
+    Args:
+        folder: to hold.
+        work: what is done there, for the message to others.
 
     Raises:
         UserError: another process holds it.
@@ -27,5 +31,17 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"another process is training in {folder}: wait for it") from None
+            raise UserError(f"another process is {work} in {folder}: wait for it") from None
         yield
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the folder at this moment."""
+    try:
+        with (folder / LOCK_NAME).open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such folder, or nobody ever held it
+        return False
+    return False

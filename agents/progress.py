@@ -84,12 +84,13 @@ class ProgressReport:
         left = (self._total - self._done) / speed if speed > 0 else 0.0
         text = (
             f"{self._title}: {self._done:,}/{self._total:,} {self._unit}, {speed:,.0f}/s, "
-            f"{_duration(left)} left"
+            f"{duration(left)} left"
         )
         print(f"{text}, {note}" if note else text, file=sys.stderr, flush=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """As minutes:seconds, or hours:minutes:seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from agents.config import RunConfig
+from agents.config import WITHOUT_INFLUENCE, RunConfig
 from coordconv import coordconv_layers, translation_dependence
 from coordconv.inside import inputs_of_layers
 from policies import short_name
@@ -36,8 +36,6 @@ LOSSES = {
     "train/explained_variance": "value/explained_variance",
     "train/learning_rate": "train/learning_rate",
 }
-# Settings that change nothing about what is learned: left out of the HParams tab.
-NOT_COMPARED = {"device", "threads", "checkpoint_every", "eval_every", "eval_episodes"}
 SCORE = "score/mean_of_last_100_games"
 NORMALISED = "score/human_normalised"
 EVALUATION = "evaluation/score"
@@ -62,7 +60,7 @@ class RunWriter:
         values = {
             name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
             for name, value in dataclasses.asdict(config).items()
-            if value is not None and name not in NOT_COMPARED
+            if value is not None and name not in WITHOUT_INFLUENCE
         }
         metrics = {SCORE: 0.0, NORMALISED: 0.0}
         for summary in hparams(values, metrics):  # type: ignore[no-untyped-call]

@@ -77,7 +77,7 @@ def score_run(
         device=device,
     )
     folder = RunFolder(path)
-    known = _scored_games(folder.evaluation_file, step, agent.mode)
+    known = scored_games(folder.evaluation_file, step, agent.mode)
     seeds = evaluation_seeds(episodes)
     missing = [seed for seed in seeds if seed not in known]
     if len(missing) < len(seeds):
@@ -168,8 +168,12 @@ def _play(
         )
 
 
-def _scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
-    """Games of evaluation.csv by seed, of one checkpoint and mode."""
+def scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
+    """Games of an evaluation.csv by seed, of one checkpoint and mode; none if there is no file.
+
+    Raises:
+        UserError: a row of it cannot be read.
+    """
     if not path.exists():
         return {}
     games: dict[int, Game] = {}

@@ -1,0 +1,159 @@
+"""`evaluate.py compare`: from folders of runs to a report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.durable import as_json, write_durably
+from agents.errors import UserError
+from evaluation.comparison import Comparison, Grid, compare, make_grid, sentence
+from evaluation.curves import read_curves
+from evaluation.report.figures import all_pictures
+from evaluation.report.gameplay import record_clips
+from evaluation.report.layers import layer_pictures
+from evaluation.report.page import Section, html, markdown, missing_lines, save_pictures
+from evaluation.report.tables import write_csv
+from evaluation.runs import (
+    EvaluatedRun,
+    SetAside,
+    find_runs,
+    read_runs,
+    require_no_doubles,
+    require_one_kind,
+)
+
+MARK = "report.json"  # tells a report of ours from a folder that must not be written to
+LINES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare and how."""
+
+    roots: tuple[Path, ...]
+    out: Path
+    baseline: str = "nature"
+    deterministic: bool = False
+    episodes: int | None = None
+    allow_missing: bool = False
+    videos: int = 2
+    trusted: Collection[str] = ()
+
+    @property
+    def mode(self) -> str:
+        """Of the scores that count."""
+        return "deterministic" if self.deterministic else "stochastic"
+
+
+def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
+    """The grid of each algorithm, and the runs that have no place in one.
+
+    Raises:
+        UserError: nothing can be compared, runs are of different kinds, or cells are missing and
+            were not allowed to be.
+    """
+    paths = find_runs(request.roots)
+    runs, aside = read_runs(paths, request.mode, request.episodes)
+    if not runs:
+        reasons = "; ".join(f"{run.path}: {run.why}" for run in aside[:3])
+        raise UserError(f"none of {len(paths)} runs can be compared: {reasons}")
+    require_no_doubles(runs)
+    by_algo: dict[str, list[EvaluatedRun]] = {}
+    for run in runs:
+        by_algo.setdefault(run.config.algo, []).append(run)
+    found = []
+    for algo, mine in sorted(by_algo.items()):
+        require_one_kind(mine)
+        found.append(make_grid(algo, mine, aside, request.baseline))
+    missing = [line for grid in found for line in missing_lines(grid)]
+    if missing and not request.allow_missing:
+        for line in missing[:LINES_SHOWN]:
+            print(f"missing: {line}", file=sys.stderr)
+        more = f", {LINES_SHOWN} of them above" if len(missing) > LINES_SHOWN else ""
+        raise UserError(
+            f"{len(missing)} cells are missing{more}: complete them (sweep.py started again does "
+            "only what is missing), or leave them out with --allow-missing"
+        )
+    return found, aside
+
+
+def write_report(request: Request, command: str) -> list[str]:
+    """Compare and write the report; returns the verdicts.
+
+    Raises:
+        UserError: as `grids`, or the folder for the report cannot be written.
+    """
+    found, aside = grids(request)
+    _make_folder(request.out)
+    notices = [f"set aside: {run.path}: {run.why}" for run in aside if run.config is None]
+    sections = [_section(compare(grid), request) for grid in found]
+    for section in sections:
+        save_pictures([*section.pictures, *section.layers], request.out / "figures")
+    comparisons = [section.comparison for section in sections]
+    verdicts = [
+        f"{c.grid.algo.upper()}: {sentence(result, c)}" for c in comparisons for result in c.results
+    ]
+    write_csv(comparisons, request.out)
+    page = markdown(sections, notices, command)
+    (request.out / "report.md").write_text(page, encoding="utf-8")
+    write_durably(request.out / "index.html", html(sections, notices, command))
+    write_durably(request.out / MARK, as_json({"command": command, "verdicts": verdicts}))
+    for notice in [*notices, *(notice for section in sections for notice in section.notices)]:
+        print(f"note: {notice}", file=sys.stderr)
+    return verdicts
+
+
+def _section(comparison: Comparison, request: Request) -> Section:
+    grid = comparison.grid
+    curves = read_curves(list(grid.runs.values()))
+    notices = [*_notices(comparison), *curves.problems]
+    clips, problems = record_clips(grid, request.videos, request.deterministic, request.trusted)
+    return Section(
+        comparison,
+        request.mode,
+        all_pictures(comparison, curves),
+        layer_pictures(grid),
+        clips,
+        [*notices, *problems],
+    )
+
+
+def _notices(comparison: Comparison) -> list[str]:
+    """What a reader must know that no number shows."""
+    grid = comparison.grid
+    notices = []
+    if grid.missing:
+        notices.append(
+            f"{grid.algo}: {len(grid.missing)} cells of the grid are missing and left out; they "
+            "are listed below"
+        )
+    unknown = [game for game in grid.games if game not in grid.human_games]
+    if unknown:
+        notices.append(
+            f"no human score is published for {', '.join(unknown)}: raw scores only, not part of "
+            "any aggregate"
+        )
+    for name, what in (("commit", "commits"), ("processor", "processors")):
+        values = {str(run.provenance.get(name)) for run in grid.runs.values()}
+        if len(values) > 1:
+            notices.append(f"{grid.algo}: the runs are of {len(values)} {what}")
+    if any(run.provenance.get("dirty") for run in grid.runs.values()):
+        notices.append(f"{grid.algo}: some runs were made with local changes to the suite")
+    return notices
+
+
+def _make_folder(path: Path) -> None:
+    """A folder for the report: new, empty, or holding an older report of ours."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()) and not (path / MARK).exists():
+            raise UserError(
+                f"{path} is not empty and holds no report: nothing was written; choose another "
+                "--out"
+            )
+        write_durably(path / MARK, as_json({"unfinished": True}))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

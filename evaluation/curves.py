@@ -1,0 +1,144 @@
+"""Learning curves: training's own games against agent steps and against hours."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agents.csv_log import EPISODE_COLUMNS
+from agents.errors import UserError
+from agents.run_folder import RunFolder
+from evaluation import statistics
+from evaluation.comparison import Grid
+from evaluation.runs import EvaluatedRun
+from evaluation.statistics import Array, Estimate, estimate
+
+# The score of a moment is the mean over so many games before it, as SB3 and the papers report.
+GAMES_AVERAGED = 100
+POINTS = 100
+POINTS_OF_EFFICIENCY = 40
+# An interval at every point of a curve: a look, not a claim.
+REPLICATES = 400
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Training of one run.
+
+    Attributes:
+        steps: agent step at which each game ended.
+        seconds: wall time of training then.
+        scores: mean raw score of the last 100 games at that moment.
+    """
+
+    steps: Array
+    seconds: Array
+    scores: Array
+
+    def at(self, moments: Array, axis: str) -> Array:
+        """The score at moments of `axis` ("steps" or "hours"); NaN before the first game ended."""
+        when = self.steps if axis == "steps" else self.seconds / 3600
+        position = np.searchsorted(when, moments, side="right") - 1
+        return np.where(position >= 0, self.scores[position], np.nan)
+
+    def start(self, axis: str) -> float:
+        """Where the first game ended on an axis."""
+        return float(self.steps[0] if axis == "steps" else self.seconds[0] / 3600)
+
+    def end(self, axis: str) -> float:
+        """Where the curve ends on an axis."""
+        return float(self.steps[-1] if axis == "steps" else self.seconds[-1] / 3600)
+
+
+def read_curve(path: Path) -> Curve:
+    """The learning curve of a run folder.
+
+    Raises:
+        UserError: episodes.csv is missing, damaged, or has no game in it.
+    """
+    file = RunFolder(path).episodes_file
+    try:
+        with file.open(encoding="utf-8") as rows, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy warns of a file without rows
+            if rows.readline().rstrip("\n") != ",".join(EPISODE_COLUMNS):
+                raise UserError(f"{file} does not have the columns {', '.join(EPISODE_COLUMNS)}")
+            table = np.loadtxt(rows, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is damaged: {error}") from error
+    if table.size == 0:
+        raise UserError(f"{file} has no finished game")
+    if table.shape[1] != len(EPISODE_COLUMNS) or not np.isfinite(table).all():
+        raise UserError(f"{file} is damaged: a row is not four numbers")
+    steps, seconds, scores, _ = table.T
+    sums = np.concatenate([[0.0], np.cumsum(scores)])
+    ends = np.arange(1, len(scores) + 1)
+    starts = np.maximum(ends - GAMES_AVERAGED, 0)
+    means = (sums[ends] - sums[starts]) / (ends - starts)
+    return Curve(steps, seconds, means)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The curves of a grid.
+
+    Attributes:
+        of: by run folder.
+        problems: runs without a readable curve, with why.
+    """
+
+    of: Mapping[Path, Curve]
+    problems: tuple[str, ...]
+
+
+def read_curves(runs: Sequence[EvaluatedRun]) -> Curves:
+    """Every readable learning curve."""
+    curves, problems = {}, []
+    for run in runs:
+        try:
+            curves[run.path] = read_curve(run.path)
+        except UserError as error:
+            problems.append(f"no learning curve of {run.path}: {error}")
+    return Curves(curves, tuple(problems))
+
+
+def efficiency(
+    grid: Grid, curves: Curves, arm: str, axis: str
+) -> tuple[Array, list[Estimate]] | None:
+    """IQM of human-normalised training scores of an arm, point by point.
+
+    Args:
+        grid: the runs.
+        curves: of them.
+        arm: whose.
+        axis: "steps" or "hours".
+
+    Returns:
+        Moments on the axis, from where every run has finished a game to where the first one ends,
+        and the estimate at each; None without games that have human scores, or without curves.
+    """
+    cells = [
+        [curves.of[run.path] for run in grid.of(arm, game) if run.path in curves.of]
+        for game in grid.human_games
+    ]
+    flat = [curve for column in cells for curve in column]
+    if not cells or not all(cells):
+        return None
+    first = max(curve.start(axis) for curve in flat)
+    last = min(curve.end(axis) for curve in flat)
+    if first >= last:
+        return None
+    moments = np.linspace(first, last, POINTS_OF_EFFICIENCY)
+    scores = np.full((len(moments), max(map(len, cells)), len(cells)), np.nan)
+    for column, runs in enumerate(cells):
+        for row, curve in enumerate(runs):
+            scores[:, row, column] = curve.at(moments, axis)
+    normalised = grid.in_human_units(scores)
+    return moments, _pointwise(normalised, statistics.iqm)
+
+
+def _pointwise(scores: Array, statistic: Callable[..., Array]) -> list[Estimate]:
+    return [estimate(statistic, at_once, replicates=REPLICATES) for at_once in scores]

@@ -1,0 +1,287 @@
+"""The figures of a comparison, each as SVG and PNG."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from evaluation import statistics
+from evaluation.comparison import AGGREGATES, UNDECIDED, ArmResult, Comparison, Grid
+from evaluation.curves import POINTS, Curves, efficiency
+from evaluation.statistics import FEWEST_SEEDS, Array, Estimate, estimate
+
+mpl.use("Agg")
+# Text stays text: searchable, and as sharp as the reader's screen.
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",  # the same figure is the same file
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "figure.constrained_layout.use": True,
+}
+# Okabe and Ito's palette, told apart by the colour-blind; grey is the baseline.
+BASELINE_COLOR = "#6b6b6b"
+COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a800")
+DOTS_PER_INCH = 150
+COLUMNS_OF_CURVES = 3
+PROFILE_POINTS = 101
+PROFILE_REPLICATES = 400
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that was drawn.
+
+    Attributes:
+        name: of its files, without ending.
+        title: over it.
+        caption: what it shows and how to read it.
+        svg: the drawing.
+        png: the same.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: bytes
+    png: bytes
+
+    def save(self, folder: Path) -> None:
+        """Write both files."""
+        (folder / f"{self.name}.svg").write_bytes(self.svg)
+        (folder / f"{self.name}.png").write_bytes(self.png)
+
+
+def arm_colors(grid: Grid) -> dict[str, str]:
+    """A colour for each arm, the same in every figure."""
+    others = {arm: COLORS[index % len(COLORS)] for index, arm in enumerate(grid.arms)}
+    return {grid.baseline: BASELINE_COLOR, **others}
+
+
+def all_pictures(comparison: Comparison, curves: Curves) -> list[Picture]:
+    """Every figure that the runs allow."""
+    drawn = [
+        intervals(comparison),
+        profile(comparison),
+        *(improvement(comparison, result) for result in comparison.results),
+        sample_efficiency(comparison, curves),
+        learning_curves(comparison, curves, "steps"),
+        learning_curves(comparison, curves, "hours"),
+    ]
+    return [one for one in drawn if one is not None]
+
+
+def intervals(comparison: Comparison) -> Picture | None:
+    """Aggregates of every arm with their intervals."""
+    grid = comparison.grid
+    if not grid.human_games:
+        return None
+    colors = arm_colors(grid)
+    rows = [(grid.baseline, comparison.baseline)]
+    rows += [(result.arm, result.aggregates) for result in comparison.results]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 0.8 + 0.35 * len(rows)))
+        axes = figure.subplots(1, len(AGGREGATES), sharey=True)
+        for axis, name in zip(axes, AGGREGATES, strict=True):
+            for height, (arm, aggregates) in enumerate(reversed(rows)):
+                _interval(axis, aggregates[name], height, colors[arm])
+            axis.set_title(name)
+            axis.set_ylim(-0.6, len(rows) - 0.4)
+            axis.locator_params(axis="x", nbins=4)
+        axes[0].set_yticks(range(len(rows)), [arm for arm, _ in reversed(rows)])
+        figure.supxlabel("human-normalised score", fontsize=9)
+    return picture(
+        figure,
+        f"{grid.algo}-intervals",
+        "Aggregate scores",
+        f"Over {len(grid.human_games)} games with 95 % bootstrap intervals over seeds. IQM is the "
+        "mean of the middle half of all runs. For the optimality gap less is better.",
+    )
+
+
+def profile(comparison: Comparison) -> Picture | None:
+    """Performance profiles."""
+    grid = comparison.grid
+    if not grid.human_games:
+        return None
+    scores = {arm: grid.normalised(arm) for arm in grid.every_arm}
+    low = min(float(np.nanmin(values)) for values in scores.values())
+    high = max(float(np.nanmax(values)) for values in scores.values())
+    margin = 0.03 * (high - low) or 0.1
+    thresholds = np.linspace(low - margin, high + margin, PROFILE_POINTS)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7, 3.4))
+        axis = figure.subplots()
+        for arm, color in arm_colors(grid).items():
+            curve = statistics.performance_profile(scores[arm], thresholds)
+            axis.plot(thresholds, curve, color=color, label=arm)
+            if comparison.fewest_seeds >= FEWEST_SEEDS:
+                below, above = _profile_band(scores[arm], thresholds)
+                axis.fill_between(thresholds, below, above, color=color, alpha=0.15, lw=0)
+        axis.set(
+            xlabel="human-normalised score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02)
+        )
+        axis.legend(frameon=False)
+    return picture(
+        figure,
+        f"{grid.algo}-profile",
+        "Performance profile",
+        "How many runs score above τ, averaged over games. A curve further up and to the right is "
+        "better; curves that cross mean that it depends on what one asks for.",
+    )
+
+
+def _profile_band(scores: Array, thresholds: Array) -> tuple[list[float], list[float]]:
+    below, above = [], []
+    for threshold in thresholds:
+        at = np.array([threshold])
+        point = estimate(
+            lambda drawn, at=at: statistics.performance_profile(drawn, at)[..., 0],
+            scores,
+            replicates=PROFILE_REPLICATES,
+            bounds=(0.0, 1.0),
+        )
+        below.append(point.value if point.low is None else point.low)
+        above.append(point.value if point.high is None else point.high)
+    return below, above
+
+
+def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
+    """Bars of the per-game difference, sorted."""
+    grid = comparison.grid
+    rows = [(game, game.normalised) for game in result.games if game.normalised is not None]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row[1].value)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7, 1.0 + 0.22 * len(rows)))
+        axis = figure.subplots()
+        for height, (game, difference) in enumerate(rows):
+            decided = game.verdict != UNDECIDED
+            color = COLORS[0] if difference.value > 0 else COLORS[1]
+            axis.barh(height, difference.value, color=color, alpha=0.9 if decided else 0.3)
+            if difference.low is not None and difference.high is not None:
+                axis.plot([difference.low, difference.high], [height] * 2, color="#333333", lw=1)
+        axis.set_yticks(range(len(rows)), [game.game for game, _ in rows])
+        axis.set_ylim(-0.7, len(rows) - 0.3)
+        axis.axvline(0, color="#333333", lw=0.8)
+        span = max(abs(difference.value) for _, difference in rows)
+        if len(rows) > 1 and span > 0:
+            axis.set_xscale("symlog", linthresh=max(0.1, span / 20))
+        axis.set_xlabel(f"human-normalised score of {result.arm} - {grid.baseline}")
+    return picture(
+        figure,
+        f"{grid.algo}-improvement-{_file_name(result.arm)}",
+        f"{result.arm} - {grid.baseline}, game by game",
+        "Difference of the means over seeds; lines are 95 % intervals of each game by itself. Pale "
+        "bars are undecided after correction for the number of comparisons. The axis is "
+        "logarithmic at its ends.",
+    )
+
+
+def sample_efficiency(comparison: Comparison, curves: Curves) -> Picture | None:
+    """IQM during training against steps and hours."""
+    grid = comparison.grid
+    drawn = False
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.2))
+        axes = figure.subplots(1, 2, sharey=True)
+        for axis, unit in zip(axes, ("steps", "hours"), strict=True):
+            for arm, color in arm_colors(grid).items():
+                found = efficiency(grid, curves, arm, unit)
+                if found is None:
+                    continue
+                drawn = True
+                moments, points = found
+                axis.plot(moments, [p.value for p in points], color=color, label=arm)
+                if comparison.fewest_seeds >= FEWEST_SEEDS:
+                    ends = np.array([(p.low, p.high) for p in points], dtype=float).T
+                    axis.fill_between(moments, *ends, color=color, alpha=0.15, lw=0)
+            axis.set_xlabel({"steps": "agent steps", "hours": "hours of training"}[unit])
+        axes[0].set_ylabel("IQM, human-normalised")
+        axes[0].legend(frameon=False)
+    if not drawn:
+        return None
+    return picture(
+        figure,
+        f"{grid.algo}-efficiency",
+        "Sample efficiency",
+        "IQM of the mean of each run's last 100 training games, with pointwise 95 % intervals. "
+        "Hours are of the machines the runs were made on.",
+    )
+
+
+def learning_curves(comparison: Comparison, curves: Curves, unit: str) -> Picture | None:
+    """Every seed's curve, game by game."""
+    grid = comparison.grid
+    if not curves.of:
+        return None
+    columns = min(COLUMNS_OF_CURVES, len(grid.games))
+    rows = -(-len(grid.games) // columns)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.2 * columns, 2.1 * rows + 0.5))
+        axes = figure.subplots(rows, columns, squeeze=False).flatten()
+        for axis, game in zip(axes, grid.games, strict=False):
+            _curves_of_game(axis, grid, curves, game, unit)
+        for axis in axes[len(grid.games) :]:
+            axis.set_axis_off()
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False)
+        figure.supxlabel({"steps": "agent steps", "hours": "hours of training"}[unit], fontsize=9)
+    return picture(
+        figure,
+        f"{grid.algo}-curves-{unit}",
+        f"Learning curves against {unit}",
+        "Raw score, mean of the last 100 training games. A thin line is one seed, the thick line "
+        "the mean of the seeds up to where the first of them ends.",
+    )
+
+
+def _curves_of_game(axis: Axes, grid: Grid, curves: Curves, game: str, unit: str) -> None:
+    for arm, color in arm_colors(grid).items():
+        mine = [curves.of[run.path] for run in grid.of(arm, game) if run.path in curves.of]
+        for curve in mine:
+            moments = np.linspace(0, curve.end(unit), POINTS)
+            axis.plot(moments, curve.at(moments, unit), color=color, lw=0.6, alpha=0.6)
+        if mine:
+            moments = np.linspace(0, min(curve.end(unit) for curve in mine), POINTS)
+            scores = np.mean([curve.at(moments, unit) for curve in mine], axis=0)
+            axis.plot(moments, scores, color=color, lw=2, label=arm)
+    axis.set_title(game)
+    axis.locator_params(axis="x", nbins=4)
+    if unit == "steps":
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def _interval(axis: Any, value: Estimate, height: float, color: str) -> None:
+    if value.low is not None and value.high is not None:
+        axis.barh(height, value.high - value.low, 0.5, value.low, color=color, alpha=0.35)
+    axis.plot([value.value] * 2, [height - 0.25, height + 0.25], color=color, lw=2.5)
+
+
+def picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
+    """A figure in both formats."""
+    files = []
+    with mpl.rc_context(STYLE):
+        for kind in ("svg", "png"):
+            buffer = io.BytesIO()
+            metadata = {"Date": None} if kind == "svg" else None
+            figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
+            files.append(buffer.getvalue())
+    return Picture(name, title, caption, *files)
+
+
+def _file_name(arm: str) -> str:
+    return arm.replace(":", ".")

@@ -1,0 +1,60 @@
+"""Baseline and arm playing the same game side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.errors import UserError
+from evaluation.arms import CONTROL
+from evaluation.comparison import Grid
+from evaluation.record import record_runs
+
+SECONDS = 30
+STEPS = SECONDS * 15  # agent steps a second, in real time
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recorded pair.
+
+    Attributes:
+        title: game, arms and seed.
+        path: the mp4.
+    """
+
+    title: str
+    path: Path
+
+
+def record_clips(
+    grid: Grid, count: int, deterministic: bool, trusted: Collection[str]
+) -> tuple[list[Clip], list[str]]:
+    """The first half minute of the first scored game, for the first games by name.
+
+    Neither games nor seeds are chosen by how they went: the lowest seed both arms have.
+
+    Returns:
+        Clips, and why others could not be made.
+    """
+    shown = [arm for arm in grid.arms if arm != CONTROL] or list(grid.arms)
+    clips, problems = [], []
+    for game in grid.games[:count]:
+        pair = [grid.of(arm, game) for arm in (grid.baseline, shown[0])]
+        seeds = {run.config.seed for run in pair[0]} & {run.config.seed for run in pair[1]}
+        if not seeds:
+            problems.append(f"no video of {game}: the arms have no seed in common")
+            continue
+        seed = min(seeds)
+        paths = [run.path for runs in pair for run in runs if run.config.seed == seed]
+        try:
+            (recording,) = record_runs(
+                paths, together=True, deterministic=deterministic, trusted=trusted, max_steps=STEPS
+            )
+        except UserError as error:
+            problems.append(f"no video of {game}: {error}")
+            continue
+        title = f"{game}: {grid.baseline} and {shown[0]}, seed {seed}, the first {SECONDS} seconds"
+        clips.append(Clip(title, recording.path))
+    return clips, problems

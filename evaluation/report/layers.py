@@ -1,0 +1,137 @@
+"""What CoordConv layers made of place during training, as TensorBoard has it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from evaluation.comparison import Grid
+from evaluation.report.figures import COLORS, STYLE, Picture, picture
+
+DEPENDENCE, MAPS = "translation_dependence/", "where_maps/"
+# Reading events is slow: one seed of so many games shows what happens.
+MOST_GAMES = 6
+MOMENTS = 3
+KEPT = {"scalars": 500, "images": 12, "tensors": 1, "histograms": 1, "compressedHistograms": 1}
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Of one run, by layer.
+
+    Attributes:
+        dependence: (steps, translation dependence).
+        maps: (step, all channels' where-maps side by side, grey) at moments of training.
+    """
+
+    dependence: Mapping[str, tuple[list[int], list[float]]]
+    maps: Mapping[str, list[tuple[int, NDArray[np.uint8]]]]
+
+
+def read_layers(path: Path) -> Layers | None:
+    """What a run folder's TensorBoard events tell of its layers; None if that is nothing."""
+    if not any(path.glob("events.out.tfevents.*")):
+        return None
+    events = EventAccumulator(str(path), size_guidance=KEPT)
+    try:
+        events.Reload()
+        tags = events.Tags()
+        dependence = {}
+        for tag in tags["scalars"]:
+            if tag.startswith(DEPENDENCE):
+                points = events.Scalars(tag)
+                steps, values = [p.step for p in points], [p.value for p in points]
+                dependence[tag.removeprefix(DEPENDENCE)] = (steps, values)
+        maps = {}
+        for tag in tags["images"]:
+            if tag.startswith(MAPS):
+                frames = events.Images(tag)
+                chosen = np.linspace(0, len(frames) - 1, min(MOMENTS, len(frames))).astype(int)
+                maps[tag.removeprefix(MAPS)] = [
+                    (frames[i].step, _grey(frames[i].encoded_image_string)) for i in chosen
+                ]
+    except Exception:  # a damaged file makes the reader raise whatever it met
+        return None
+    return Layers(dependence, maps) if dependence else None
+
+
+def layer_pictures(grid: Grid) -> list[Picture]:
+    """Translation dependence over training and where-maps, for each arm that has coordinates."""
+    pictures = []
+    for arm in grid.every_arm:
+        seen = {}
+        for game in grid.games[:MOST_GAMES]:
+            layers = read_layers(grid.of(arm, game)[0].path)
+            if layers is not None:
+                seen[game] = layers
+        if seen:
+            pictures.append(_dependence(grid, arm, seen))
+            game = next(iter(seen))
+            if seen[game].maps:
+                pictures.append(_maps(grid, arm, game, seen[game]))
+    return pictures
+
+
+def _dependence(grid: Grid, arm: str, seen: Mapping[str, Layers]) -> Picture:
+    names = list(dict.fromkeys(name for layers in seen.values() for name in layers.dependence))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(min(3 * len(names), 12), 2.8))
+        axes = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
+        for axis, name in zip(axes, names, strict=True):
+            for color, (game, layers) in zip(COLORS, seen.items(), strict=False):
+                if name in layers.dependence:
+                    steps, values = layers.dependence[name]
+                    axis.plot(steps, np.maximum(values, 1e-6), color=color, label=game)
+            axis.set(title=name, yscale="log")
+            axis.locator_params(axis="x", nbins=4)
+        axes[0].set_ylabel("translation dependence")
+        axes[0].legend(frameon=False)
+        figure.supxlabel("agent steps", fontsize=9)
+    return picture(
+        figure,
+        f"{grid.algo}-dependence-{arm.replace(':', '.')}",
+        f"Translation dependence of {arm}",
+        "Energy of the where-map's spatial variation relative to that of the layer's response to "
+        "the data: 0 is an ordinary convolution, 1 means that place moves the output as much as "
+        f"what is seen there. Lowest seed of each game{_first_games(grid)}.",
+    )
+
+
+def _maps(grid: Grid, arm: str, game: str, layers: Layers) -> Picture:
+    names = list(layers.maps)
+    columns = max(len(moments) for moments in layers.maps.values())
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(3 * columns, 3.1 * len(names)))
+        axes = figure.subplots(len(names), columns, squeeze=False)
+        for row, name in zip(axes, names, strict=True):
+            for axis in row:
+                axis.set_axis_off()
+            for axis, (step, tiles) in zip(row, layers.maps[name], strict=False):
+                axis.imshow(tiles, cmap="gray", interpolation="nearest")
+                axis.set_title(f"{name}, step {step:,}")
+    return picture(
+        figure,
+        f"{grid.algo}-where-maps-{arm.replace(':', '.')}",
+        f"Where-maps of {arm} in {game}",
+        "What each output channel adds at each place, over training: a tile a channel, from its "
+        "lowest value (black) to its highest (white).",
+    )
+
+
+def _grey(encoded: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(encoded)).convert("L"))
+
+
+def _first_games(grid: Grid) -> str:
+    if len(grid.games) <= MOST_GAMES:
+        return ""
+    return f", of the first {MOST_GAMES} games by name"

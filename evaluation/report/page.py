@@ -1,0 +1,258 @@
+"""The report as one HTML page with everything inside it, and as Markdown."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from evaluation.arms import CONTROL
+from evaluation.comparison import Comparison, Grid, sentence
+from evaluation.report.figures import Picture
+from evaluation.report.gameplay import Clip
+from evaluation.report.tables import (
+    aggregates_table,
+    arms_table,
+    games_table,
+    references_table,
+)
+from evaluation.runs import EvaluatedRun
+
+# Drawings with more than this are shown as pixels: a browser draws every line of an SVG anew.
+LARGEST_SVG = 1_500_000
+# Below this no published score of any game is within reach, and most games are near random play.
+FEW_STEPS = 1_000_000
+REFERENCE_SOURCES = (
+    "PPO paper (Schulman et al. 2017, mean of the last 100 training episodes, 3 seeds); "
+    "rl-baselines3-zoo benchmark.md (one run); OpenAI baselines and CleanRL from CleanRL's "
+    "benchmark of ppo_atari_envpool_xla_jax (no trustworthy episode cap: distrust Atlantis, "
+    "UpNDown, VideoPinball); SLM-Lab docs/BENCHMARKS.md (sticky actions); random play and human "
+    "from DQN Zoo's atari_data.py."
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything about one algorithm."""
+
+    comparison: Comparison
+    mode: str
+    pictures: Sequence[Picture]
+    layers: Sequence[Picture] = ()
+    clips: Sequence[Clip] = ()
+    notices: Sequence[str] = field(default=())
+
+
+def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> str:
+    """The page; needs no other file and no network."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("evaluation.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html.j2")
+    first = sections[0].comparison.grid
+    return template.render(
+        title=title(sections),
+        subtitle=_subtitle(sections[0]),
+        small=small_budget(sections),
+        notices=[*notices, *(notice for section in sections for notice in section.notices)],
+        sections=[_section(section, command) for section in sections],
+        reference_sources=REFERENCE_SOURCES,
+        game=first.games[0],
+    )
+
+
+def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) -> str:
+    """The same for papers and pull requests: verdicts, tables, and links to the figures."""
+    parts = [f"# {title(sections)}", _subtitle(sections[0])]
+    small = small_budget(sections)
+    parts += [f"**{small}**"] if small else []
+    for section in sections:
+        comparison, grid = section.comparison, section.comparison.grid
+        parts.append(f"## {grid.algo.upper()}")
+        for result in comparison.results:
+            parts.append(sentence(result, comparison))
+            parts.append(games_table(result, grid).markdown())
+            aggregates = aggregates_table(comparison, result)
+            parts += [aggregates.markdown()] if aggregates else []
+        parts.append(how_to_read(comparison))
+        parts.append(arms_table(grid).markdown())
+        parts += [
+            f"![{picture.title}](figures/{picture.name}.svg)"
+            for picture in [*section.pictures, *section.layers]
+        ]
+        references = references_table(grid)
+        if references:
+            parts += [f"Published scores: {REFERENCE_SOURCES}", references.markdown()]
+        if grid.missing:
+            parts += ["Missing cells:", _bullets(missing_lines(grid))]
+        parts.append(_bullets(f"{name}: {value}" for name, value in _facts(section)))
+        parts.append(f"```\n{_commands(grid, command)}\n```")
+    every = [*notices, *(notice for section in sections for notice in section.notices)]
+    if every:
+        parts += ["To be seen with the result:", _bullets(every)]
+    return "\n\n".join(parts) + "\n"
+
+
+def title(sections: Sequence[Section]) -> str:
+    """What is compared."""
+    arms = dict.fromkeys(
+        arm for s in sections for arm in s.comparison.grid.arms if arm != CONTROL
+    ) or {CONTROL: None}
+    return f"{', '.join(arms)} against {sections[0].comparison.grid.baseline} on Atari"
+
+
+def small_budget(sections: Sequence[Section]) -> str | None:
+    """A warning when the budget is too small for any conclusion about an architecture."""
+    steps = min(s.comparison.grid.any_run.config.total_steps for s in sections)
+    if steps >= FEW_STEPS:
+        return None
+    return (
+        f"{steps:,} agent steps a run decide nothing about an architecture: published comparisons "
+        "train for 10 million. Take this for a look at how the comparison works, or at the very "
+        "beginning of learning."
+    )
+
+
+def how_to_read(comparison: Comparison) -> str:
+    """What the columns mean, and which corrections were made."""
+    grid = comparison.grid
+    count = len(grid.games) * len(grid.arms)
+    return (
+        "Scores are raw points of whole games, the mean over games of one run and then over seeds "
+        "± the standard deviation between seeds. Intervals are of 95 % by stratified bootstrap "
+        "over seeds, widened for few seeds; P(improvement) is the chance that a run of the arm "
+        "beats one of the baseline, with Newcombe's interval. p is of the difference, corrected "
+        f"by Holm's method for all {count} comparisons of games and arms here; a verdict is better "
+        "or worse where p < 0.05, and undecided otherwise. Undecided does not mean equal."
+    )
+
+
+def missing_lines(grid: Grid) -> list[str]:
+    """Cells of the grid that are not there, and games that were left out for it."""
+    lines = [
+        f"{grid.algo} {game} {arm} seed {seed}: {why}"
+        for (arm, game, seed), why in sorted(grid.missing.items())
+    ]
+    return [*lines, *(f"{game} is left out: not every arm has a run" for game in grid.left_out)]
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A file as an address that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _section(section: Section, command: str) -> Mapping[str, Any]:
+    comparison, grid = section.comparison, section.comparison.grid
+    return {
+        "algo": grid.algo,
+        "baseline": grid.baseline,
+        "arms": grid.arms,
+        "verdicts": [f"{grid.algo.upper()}: {sentence(r, comparison)}" for r in comparison.results],
+        "results": [
+            {
+                "name": result.arm,
+                "games": games_table(result, grid),
+                "aggregates": aggregates_table(comparison, result),
+            }
+            for result in comparison.results
+        ],
+        "how_to_read": how_to_read(comparison),
+        "pictures": [_shown(picture) for picture in section.pictures],
+        "layers": [_shown(picture) for picture in section.layers],
+        "clips": [
+            {"title": clip.title, "source": data_uri(clip.path.read_bytes(), "video/mp4")}
+            for clip in section.clips
+        ],
+        "arms_table": arms_table(grid),
+        "references": references_table(grid),
+        "steps": f"{grid.any_run.config.total_steps:,}",
+        "missing": missing_lines(grid),
+        "facts": _facts(section),
+        "commands": _commands(grid, command),
+    }
+
+
+def _shown(picture: Picture) -> Mapping[str, str]:
+    vector = len(picture.svg) <= LARGEST_SVG
+    source = (
+        data_uri(picture.svg, "image/svg+xml") if vector else data_uri(picture.png, "image/png")
+    )
+    return {"title": picture.title, "caption": picture.caption, "source": source}
+
+
+def _subtitle(section: Section) -> str:
+    grid = section.comparison.grid
+    run = grid.any_run
+    return (
+        f"{len(grid.games)} games, {len(grid.seeds)} seeds, {run.config.total_steps:,} agent steps "
+        f"a run; every run scored on the same {len(run.games)} whole games, protocol "
+        f"{run.config.protocol}, {section.mode} actions"
+    )
+
+
+def _facts(section: Section) -> list[tuple[str, str]]:
+    grid = section.comparison.grid
+    runs = list(grid.runs.values())
+    run = grid.any_run
+    packages = {
+        f"{name} {version}"
+        for r in runs
+        for name, version in dict(r.provenance.get("packages") or {}).items()
+    }
+    return [
+        ("protocol", f"{run.config.protocol} ({_seen(runs, 'protocol_hash')})"),
+        ("agent steps a run", f"{run.config.total_steps:,}"),
+        ("games scored a run", f"{len(run.games)}, {section.mode} actions"),
+        ("seeds", ", ".join(map(str, grid.seeds))),
+        ("hyperparameters", _hyperparameters(run)),
+        ("commit", _seen(runs, "commit")),
+        ("with local changes", _seen(runs, "dirty")),
+        ("versions", ", ".join(sorted(packages)) or "unknown"),
+        ("processor", _seen(runs, "processor")),
+    ]
+
+
+def _hyperparameters(run: EvaluatedRun) -> str:
+    names = (
+        "n_envs", "n_steps", "learning_rate", "learning_rate_schedule", "gamma", "gae_lambda",
+        "ent_coef", "vf_coef", "max_grad_norm", "n_epochs", "batch_size", "clip_range",
+    )  # fmt: skip
+    values = {name: getattr(run.config, name) for name in names}
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+
+
+def _seen(runs: Iterable[EvaluatedRun], name: str) -> str:
+    """Every value that the runs' provenance has for a name."""
+    values = {str(run.provenance[name]) for run in runs if run.provenance.get(name) is not None}
+    return ", ".join(sorted(values)) or "unknown"
+
+
+def _commands(grid: Grid, command: str) -> str:
+    config = grid.any_run.config
+    sweep = [
+        "python", "sweep.py", "--games", *grid.games, "--algos", grid.algo,
+        "--extractors", *grid.every_arm, "--seeds", str(max(grid.seeds)),
+        "--steps", str(config.steps), "--episodes", str(len(grid.any_run.games)),
+        "--protocol", config.protocol,
+    ]  # fmt: skip
+    return f"{shlex.join(sweep)}\n{command}"
+
+
+def save_pictures(pictures: Iterable[Picture], folder: Path) -> None:
+    """Write every figure as SVG and PNG."""
+    folder.mkdir(exist_ok=True)
+    for picture in pictures:
+        picture.save(folder)

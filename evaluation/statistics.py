@@ -1,0 +1,221 @@
+"""What may be concluded from scores: pure functions of (seeds × games) arrays.
+
+Scores are (..., seeds, games) float arrays, NaN where a cell was not run; statistics reduce the
+last two axes. The aggregates are those of Agarwal et al. 2021 ("Deep Reinforcement Learning at the
+Edge of the Statistical Precipice"). The intervals are wider than theirs, because a plain bootstrap
+of three to five seeds claims too much:
+
+- Each replicate draws n - 1 of a game's n seeds, which makes the bootstrap's variance that of the
+  sample (Rao & Wu 1988); drawing n makes it (n - 1)/n of that.
+- Quantiles are moved away from the estimate by the ratio of Student's t to the normal quantile
+  (after Hesterberg 2015), with the degrees of freedom of Welch and Satterthwaite.
+
+`tests/evaluation/test_statistics.py` measures how often they hold the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+Array = NDArray[np.float64]
+Statistic = Callable[..., Array]
+
+# Below this no spread between seeds is known well enough to claim an interval.
+FEWEST_SEEDS = 3
+LEVEL = 0.95
+REPLICATES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes:
+        value: from the scores as they are.
+        low: lower end; None where there are too few seeds to claim one.
+        high: upper end.
+        p: two-sided: one minus the level at which the interval would just reach `reference`.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+
+    def excludes(self, value: float) -> bool:
+        """Whether there is an interval and `value` lies outside it."""
+        if self.low is None or self.high is None:
+            return False
+        return not self.low <= value <= self.high
+
+
+def mean(scores: Array) -> Array:
+    """Mean over games of the mean over seeds."""
+    return np.asarray(_over_seeds(scores).mean(axis=-1))
+
+
+def median(scores: Array) -> Array:
+    """Median over games of the mean over seeds."""
+    return np.asarray(np.median(_over_seeds(scores), axis=-1))
+
+
+def iqm(scores: Array) -> Array:
+    """Interquartile mean: the mean of all runs of all games without a quarter at each end.
+
+    Whole runs are left out, as `scipy.stats.trim_mean` does.
+    """
+    flat = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)  # NaN come last
+    count = int(np.isfinite(flat).sum(axis=-1).flat[0])
+    cut = count // 4
+    return np.asarray(flat[..., cut : count - cut].mean(axis=-1))
+
+
+def optimality_gap(scores: Array, target: float = 1.0) -> Array:
+    """By how much runs miss `target` on average; more than the target does not make up for less."""
+    return mean(np.maximum(target - scores, 0.0))
+
+
+def win_rates(arm: Array, baseline: Array) -> Array:
+    """For each game the share of pairs of runs in which the arm's is better; a tie counts half.
+
+    Mann and Whitney's U divided by the number of pairs.
+
+    Args:
+        arm: (..., seeds, games).
+        baseline: (..., seeds', games).
+
+    Returns:
+        (..., games).
+    """
+    difference = arm[..., :, None, :] - baseline[..., None, :, :]
+    pairs = np.where(np.isnan(difference), np.nan, (np.sign(difference) + 1) / 2)
+    return np.asarray(np.nanmean(pairs, axis=(-3, -2)))
+
+
+def probability_of_improvement(arm: Array, baseline: Array) -> Array:
+    """How likely a run of the arm beats one of the baseline on a game drawn at random."""
+    return np.asarray(win_rates(arm, baseline).mean(axis=-1))
+
+
+def performance_profile(scores: Array, thresholds: Array) -> Array:
+    """Share of runs above each of `thresholds` (T,), averaged over games: (..., T)."""
+    above = np.where(
+        np.isnan(scores)[..., None], np.nan, (scores[..., None] > thresholds).astype(float)
+    )
+    return np.asarray(np.nanmean(above, axis=-3).mean(axis=-2))
+
+
+def estimate(
+    statistic: Statistic,
+    *arms: Array,
+    level: float = LEVEL,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    reference: float = 0.0,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
+    """A statistic of one or more arms with its stratified bootstrap interval.
+
+    Seeds are drawn within each game and arm. With fewer than three seeds of any game in any arm,
+    there is no interval.
+
+    Args:
+        statistic: of as many arrays (..., seeds, games) as there are arms, to (...).
+        *arms: (seeds, games) each; their numbers of seeds may differ.
+        level: how often intervals hold the truth.
+        replicates: of the bootstrap.
+        seed: the same seed gives the same interval.
+        reference: what `p` is about.
+        bounds: what the statistic cannot leave.
+    """
+    value = float(statistic(*arms))
+    if min(int(np.isfinite(arm).sum(axis=0).min()) for arm in arms) < FEWEST_SEEDS:
+        return Estimate(value)
+    rng = np.random.default_rng(seed)
+    drawn = np.asarray(statistic(*(_resampled(arm, replicates, rng) for arm in arms)))
+    tail = (1 - level) / 2
+    below, above = np.quantile(drawn, [tail, 1 - tail])
+    freedom = _degrees_of_freedom(arms)
+    wider = float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
+    low, high = value - wider * (value - below), value + wider * (above - value)
+    # In standard normal quantiles: how far the reference is, on the side where it lies.
+    side = value - below if reference < value else above - value
+    if value == reference:
+        p = 1.0
+    elif side <= 0:  # the seeds agree completely
+        p = 0.0
+    else:
+        distance = abs(value - reference) / side * stats.norm.ppf(1 - tail)
+        p = float(2 * stats.t.sf(distance, freedom))
+    return Estimate(value, max(float(low), bounds[0]), min(float(high), bounds[1]), p)
+
+
+def win_rate(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
+    """The probability of improvement on one game with Newcombe's interval.
+
+    A bootstrap of seeds that do not overlap would claim certainty; this interval is the set of
+    probabilities under which what was seen is within reach (Newcombe 2006, method 5).
+
+    Args:
+        arm: (seeds,) of one game.
+        baseline: (seeds',).
+        level: how often intervals hold the truth.
+    """
+    arm, baseline = arm[np.isfinite(arm)], baseline[np.isfinite(baseline)]
+    seen = float(win_rates(arm[:, None], baseline[:, None])[0])
+    m, n = len(arm), len(baseline)
+    if min(m, n) < FEWEST_SEEDS:
+        return Estimate(seen)
+    quantile = stats.norm.ppf((1 + level) / 2)
+
+    def beyond(chance: float) -> float:
+        spread = (1 - chance) / (2 - chance) + chance / (1 + chance)
+        variance = chance * (1 - chance) * (1 + ((m + n) / 2 - 1) * spread) / (m * n)
+        return float((seen - chance) ** 2 - quantile**2 * variance)
+
+    # At exactly 0 and 1 the variance vanishes, which is the claim of certainty to be avoided.
+    low = 0.0 if seen == 0 else optimize.brentq(beyond, 0.0, min(seen, 1 - 1e-9))
+    high = 1.0 if seen == 1 else optimize.brentq(beyond, max(seen, 1e-9), 1.0)
+    return Estimate(seen, float(low), float(high))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for being looked at together (Holm 1979), in the order given."""
+    order = np.argsort(p_values, kind="stable")
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def _over_seeds(scores: Array) -> Array:
+    return np.asarray(np.nanmean(scores, axis=-2))
+
+
+def _resampled(scores: Array, replicates: int, rng: np.random.Generator) -> Array:
+    """(replicates, seeds - 1, games): of each game's n runs, n - 1 drawn with replacement."""
+    seeds = len(scores)
+    ordered = np.sort(scores, axis=0)  # NaN come last
+    counts = np.isfinite(scores).sum(axis=0)
+    rows = (rng.random((replicates, seeds - 1, scores.shape[1])) * counts).astype(np.intp)
+    drawn = np.take_along_axis(ordered[None], rows, axis=1)
+    drawn[:, np.arange(seeds - 1)[:, None] >= counts - 1] = np.nan
+    return np.asarray(drawn)
+
+
+def _degrees_of_freedom(arms: Sequence[Array]) -> float:
+    """Of the sum of the variances of every game's mean in every arm (Welch and Satterthwaite)."""
+    counts = np.concatenate([np.isfinite(arm).sum(axis=0) for arm in arms])
+    variances = np.concatenate([np.nanvar(arm, axis=0, ddof=1) for arm in arms]) / counts
+    largest = variances.max()
+    if largest == 0:
+        return float(np.inf)
+    shares = variances / largest  # squares of tiny variances would vanish
+    return float(shares.sum() ** 2 / (shares**2 / (counts - 1)).sum())

@@ -1,0 +1,131 @@
+"""Train and score a grid of agents: games × algorithms × extractors × seeds."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+
+from agents.command_line import parse, run
+from agents.errors import UserError
+from agents.lock import exclusive
+from agents.progress import duration
+from agents.provenance import now
+from sweeps.grid import FOLDER, Cell, Sweep, load_sweep, require_same_runs, save_sweep
+from sweeps.local import run_local
+from sweeps.ray_cluster import run_ray
+from sweeps.speed import measured_speeds
+from sweeps.status import Progress, progress
+from sweeps.table import every_cell, summary
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train and score a grid of agents. Started again, it does only what is missing."""
+
+    sweep: Sweep
+    workers: int = 0
+    """Runs at a time; 0 for one on each core (or thread of --threads), or all a cluster has."""
+    engine: str = "local"
+    """local, or ray for a cluster of machines."""
+    address: str = "auto"
+    """HOST:PORT of the Ray cluster's head; auto for the one this machine belongs to."""
+    status: bool = False
+    """Print how far the sweep has come, started here or elsewhere, and run nothing."""
+    dry_run: bool = False
+    """List the cells, estimate the time from a measured speed, and run nothing."""
+
+
+@dataclass(frozen=True)
+class StatusOfTheLast:
+    """Print how far the sweep has come that was started last in a folder."""
+
+    status: tyro.conf.FlagConversionOff[bool] = True
+    """Print it."""
+    runs_dir: Path = Path("runs")
+    """Where its runs are."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse the command line and run the sweep, or tell about it."""
+    if "--status" in argv and not any(word.split("=")[0] == "--games" for word in argv):
+        rest = [word for word in argv if word != "--status"]
+        arguments = parse(StatusOfTheLast, "sweep.py", StatusOfTheLast.__doc__ or "", rest)
+        sweep, workers = load_sweep(arguments.runs_dir)
+        return _tell(sweep, sweep.cells(), workers)
+    arguments = parse(Arguments, "sweep.py", Arguments.__doc__ or "", argv)
+    sweep = arguments.sweep
+    if arguments.engine not in ("local", "ray"):
+        raise UserError(f"unknown engine {arguments.engine!r} (allowed: local, ray)")
+    if not 0 <= arguments.workers <= 10_000:
+        raise UserError(f"--workers must be between 0 and 10,000, got {arguments.workers}")
+    workers = arguments.workers or max(1, (os.cpu_count() or 1) // max(1, sweep.threads))
+    cells = sweep.cells()
+    require_same_runs(cells)
+    if arguments.status:
+        return _tell(sweep, cells, workers)
+    if arguments.dry_run:
+        return _estimate(sweep, cells, workers)
+    return _run(arguments, replace(sweep, runs_dir=sweep.runs_dir.absolute()), workers)
+
+
+def _run(arguments: Arguments, sweep: Sweep, workers: int) -> int:
+    command = shlex.join(["python", "sweep.py", *sys.argv[1:]])
+    made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
+    save_sweep(sweep, {**made_by, "command": command})
+    with exclusive(sweep.runs_dir / FOLDER, "sweeping"):
+        cells = sweep.cells()
+        if arguments.engine == "ray":
+            results = run_ray(sweep, cells, arguments.workers or None, arguments.address)
+        else:
+            results = run_local(sweep, cells, workers)
+    return _ended(sweep, results, workers, command)
+
+
+def _ended(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command: str) -> int:
+    print(summary(results, workers))
+    failed = {cell: now for cell, now in results.items() if now.state == "failed"}
+    for cell, state in failed.items():
+        print(f"{cell.name} failed:", *state.error, sep="\n  ", file=sys.stderr)
+    if failed:
+        print(f"logs: {sweep.runs_dir / FOLDER}", file=sys.stderr)
+    if all(now.state == "done" for now in results.values()):
+        print(f"compare: python evaluate.py compare {sweep.runs_dir} --out report")
+        return 0
+    print(f"go on with: {command}")
+    return 1 if failed else 130
+
+
+def _tell(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
+    print(every_cell({cell: progress(sweep, cell) for cell in cells}, workers))
+    return 0
+
+
+def _estimate(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
+    states = {cell: progress(sweep, cell) for cell in cells}
+    for cell, state in states.items():
+        print(f"{state.state:<11}  {cell.name:<40}  {cell.path}")
+    seconds = 0.0
+    for algo, (speed, source) in measured_speeds(sweep, states, workers).items():
+        steps = sum(
+            cell.config.total_steps - state.step
+            for cell, state in states.items()
+            if cell.config.algo == algo
+        )
+        print(f"{algo}: {speed:,.0f} steps/s a run ({source}), {steps:,} steps to go")
+        seconds += steps / speed
+    print(
+        f"{len(cells)} cells, {workers} at a time: about {duration(seconds / workers)} of "
+        "training, and the time for scoring"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[0]).name, main)

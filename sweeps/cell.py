@@ -1,0 +1,171 @@
+"""One cell on its way: train.py and evaluate.py as processes of their own, until it is complete."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import IO
+
+from agents.errors import UserError
+from agents.lock import is_held
+from agents.run_folder import RunFolder
+from policies import is_import_path
+from sweeps.grid import Cell, Sweep
+from sweeps.status import (
+    SECONDS_BETWEEN_HEARTBEATS,
+    State,
+    scored_count,
+    sweep_file,
+    write_record,
+)
+
+ROOT = Path(__file__).parents[1]
+LINES_OF_AN_ERROR = 6
+ASKED_TO_STOP = 130  # train.py's exit code after Ctrl-C or SIGTERM
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def next_command(sweep: Sweep, cell: Cell) -> list[str] | None:
+    """What brings a cell further: a script of the suite with its arguments; None: it is complete.
+
+    Raises:
+        UserError: a file of the run is damaged.
+    """
+    folder, config = RunFolder(cell.path), cell.config
+    own = ["--extractor", config.extractor] if is_import_path(config.extractor) else []
+    if not folder.config_file.exists():
+        settings = ("game", "algo", "extractor", "steps", "seed", "protocol", "device", "threads")
+        options = [
+            word
+            for name in (*settings, "checkpoint_every")
+            for word in (f"--{name.replace('_', '-')}", str(getattr(config, name)))
+        ]
+        return ["train.py", *options, "--out", str(cell.path)]
+    if not folder.is_done:
+        return ["train.py", "--resume", str(cell.path), *own]
+    if scored_count(cell, sweep.episodes) < sweep.episodes:
+        options = ["--episodes", str(sweep.episodes), "--threads", str(config.threads)]
+        return ["evaluate.py", "score", str(cell.path), *options, *own]
+    return None
+
+
+class CellProcess:
+    """Runs what a cell still needs, one process after the other; `poll` moves it on.
+
+    Args:
+        sweep: the grid it belongs to.
+        cell: what to complete.
+        cores: the cores its processes stay on; empty for any.
+    """
+
+    def __init__(self, sweep: Sweep, cell: Cell, cores: Collection[int] = ()) -> None:
+        self.sweep, self.cell, self.cores = sweep, cell, cores
+        self.state: State = "running"
+        self.error: tuple[str, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._last_command: list[str] | None = None
+        self._stopping = False
+        self._heartbeat = 0.0
+        path = sweep_file(sweep, cell, ".log")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._log_path = path
+        self._log: IO[bytes] = path.open("ab")
+
+    def poll(self) -> State:
+        """Start the next process if the last one has ended; "running" until there is none left."""
+        if self.state != "running":
+            return self.state
+        code = None if self._process is None else self._process.poll()
+        if self._process is None or code == 0:
+            self._begin_next()
+        elif code is not None:
+            stopped = self._stopping or code in (ASKED_TO_STOP, -signal.SIGTERM)
+            self._end("interrupted" if stopped else "failed", self._last_lines())
+        if self.state == "running" and time.time() - self._heartbeat > SECONDS_BETWEEN_HEARTBEATS:
+            self._heartbeat = time.time()
+            write_record(self.sweep, self.cell, "running")
+        return self.state
+
+    def stop(self) -> None:
+        """Ask the process to stop: training finishes its update and writes a checkpoint."""
+        self._stopping = True
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._stopping = True
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+        elif self.state == "running" and self._process is None:
+            self._end("interrupted")
+
+    def _begin_next(self) -> None:
+        if self._stopping:
+            self._end("interrupted")
+            return
+        if is_held(self.cell.path):  # a worker that was thought dead may still be at it
+            return
+        try:
+            command = next_command(self.sweep, self.cell)
+        except UserError as error:
+            self._end("failed", (str(error),))
+            return
+        if command is None:
+            self._end("done")
+        elif command == self._last_command:
+            self._end("failed", ("it ended without an error, and is not complete",))
+        else:
+            self._last_command = command
+            self._start(command)
+
+    def _start(self, command: list[str]) -> None:
+        script, *arguments = command
+        launcher = [sys.executable, str(ROOT / "sweeps" / "child.py"), str(os.getpid())]
+        self._log.write(f"$ python {' '.join(command)}\n".encode())
+        self._log.flush()
+        self._process = subprocess.Popen(
+            [*launcher, str(ROOT / script), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the sweep, which passes it on once
+        )
+        if self.cores and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(self._process.pid, self.cores)
+
+    def _end(self, state: State, error: tuple[str, ...] = ()) -> None:
+        self.state = state
+        self.error = error if state == "failed" else ()
+        write_record(self.sweep, self.cell, state, self.error)
+        self._log.close()
+
+    def _last_lines(self) -> tuple[str, ...]:
+        with self._log_path.open("rb") as file:
+            file.seek(max(0, self._log_path.stat().st_size - 4000))
+            lines = file.read().decode(errors="replace").splitlines()
+        told = [line.rstrip() for line in lines if line.strip() and not line.startswith("$ ")]
+        return tuple(told[-LINES_OF_AN_ERROR:])
+
+
+def complete_cell(sweep: Sweep, cell: Cell) -> tuple[State, tuple[str, ...]]:
+    """Bring a cell to its end in this process's time; how it ended, and the error if it failed.
+
+    A KeyboardInterrupt stops it with a checkpoint.
+    """
+    running = CellProcess(sweep, cell)
+    try:
+        while running.poll() == "running":
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    except KeyboardInterrupt:
+        running.stop()
+        while running.poll() == "running":
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    return running.state, running.error

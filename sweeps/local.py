@@ -1,0 +1,79 @@
+"""The cells of a sweep on this machine's cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from sweeps.cell import SECONDS_BETWEEN_LOOKS, CellProcess
+from sweeps.grid import Cell, Sweep
+from sweeps.status import Progress, progress
+from sweeps.table import LiveTable
+
+
+def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, Progress]:
+    """Complete the cells, `workers` at a time, each on cores of its own where there are enough.
+
+    Ctrl-C and SIGTERM stop the runs with a checkpoint each; a second Ctrl-C ends them at once.
+
+    Returns:
+        What became of every cell.
+    """
+    results = {cell: progress(sweep, cell) for cell in cells}
+    waiting = deque(cell for cell in cells if results[cell].state != "done")
+    running: dict[int, CellProcess] = {}  # by the worker's number
+    cores = _cores_of_workers(workers, sweep.threads)
+    with _Interrupts(lambda: list(running.values())) as interrupts, LiveTable(workers) as table:
+        while running or (waiting and not interrupts.stopping):
+            for worker in range(workers):
+                if worker not in running and waiting and not interrupts.stopping:
+                    running[worker] = CellProcess(sweep, waiting.popleft(), cores[worker])
+            for worker, process in list(running.items()):
+                state = process.poll()
+                results[process.cell] = progress(sweep, process.cell)
+                if state != "running":
+                    del running[worker]
+            table.update(results)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    return results
+
+
+def _cores_of_workers(workers: int, threads: int) -> list[tuple[int, ...]]:
+    """Cores for each worker; none where there are not enough for all."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [()] * workers
+    free = sorted(os.sched_getaffinity(0))
+    if workers * threads > len(free):
+        return [()] * workers
+    return [tuple(free[threads * number : threads * (number + 1)]) for number in range(workers)]
+
+
+class _Interrupts:
+    """Passes Ctrl-C and SIGTERM on to the runs, once politely and then not."""
+
+    def __init__(self, running: Callable[[], list[CellProcess]]) -> None:
+        self.stopping = False
+        self._running = running
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._interrupted)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        for process in self._running():
+            if self.stopping and number == signal.SIGINT:
+                process.kill()
+            else:
+                process.stop()
+        self.stopping = True

@@ -1,0 +1,95 @@
+"""The cells of a sweep on the machines of a Ray cluster, results in a folder they all see.
+
+Every machine needs the suite installed at the same path and the runs folder mounted at the same
+path. A cell is a task that needs `threads` CPUs (or a GPU). When a machine dies, Ray gives its
+cells to another one, where they resume from their newest checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agents.errors import UserError
+from sweeps.cell import SECONDS_BETWEEN_LOOKS, complete_cell
+from sweeps.grid import Cell, Sweep
+from sweeps.status import Progress, State, progress, write_record
+from sweeps.table import LiveTable
+
+# How often a cell may lose its machine.
+MOST_LOSSES = 10
+
+
+def run_ray(
+    sweep: Sweep, cells: Sequence[Cell], workers: int | None, address: str
+) -> dict[Cell, Progress]:
+    """Complete the cells on a cluster.
+
+    Args:
+        sweep: with an absolute runs_dir that every machine sees.
+        cells: of it.
+        workers: most cells at a time; None for as many as the cluster has room for.
+        address: of the cluster's head, HOST:PORT.
+
+    Returns:
+        What became of every cell.
+
+    Raises:
+        UserError: Ray is not installed, or no cluster answers.
+    """
+    ray = _connected(address)
+    gpus = 0 if sweep.device == "cpu" else 1
+    task = ray.remote(num_cpus=sweep.threads, num_gpus=gpus, max_retries=MOST_LOSSES)(complete_cell)
+    results = {cell: progress(sweep, cell) for cell in cells}
+    waiting = [cell for cell in cells if results[cell].state != "done"]
+    waiting.reverse()
+    running: dict[Any, Cell] = {}
+    capacity = int(ray.cluster_resources().get("CPU", 1)) // sweep.threads
+    try:
+        with LiveTable(min(workers or capacity, max(capacity, 1))) as table:
+            while waiting or running:
+                while waiting and (workers is None or len(running) < workers):
+                    cell = waiting.pop()
+                    running[task.remote(sweep, cell)] = cell
+                finished, _ = ray.wait(list(running), timeout=SECONDS_BETWEEN_LOOKS)
+                for reference in finished:
+                    cell = running.pop(reference)
+                    _collect(ray, sweep, cell, reference)
+                    results[cell] = progress(sweep, cell)
+                for cell in running.values():
+                    results[cell] = progress(sweep, cell)
+                table.update(results)
+    except KeyboardInterrupt:
+        for reference in running:
+            ray.cancel(reference)  # a KeyboardInterrupt there: the run writes a checkpoint
+        ray.wait(list(running), num_returns=len(running), timeout=120)
+        for cell in running.values():
+            results[cell] = progress(sweep, cell)
+    finally:
+        ray.shutdown()
+    return results
+
+
+def _connected(address: str) -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError(
+            "--engine ray needs Ray: pip install -e '.[ray]', or use --engine local"
+        ) from error
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise UserError(f"no Ray cluster answers at {address}: {error}") from error
+    return ray
+
+
+def _collect(ray: Any, sweep: Sweep, cell: Cell, reference: Any) -> None:
+    """Take a finished task's word for its cell, or write down how it was lost."""
+    try:
+        state: State
+        state, error = ray.get(reference)
+    except ray.exceptions.RayError as failure:
+        state, error = "failed", (f"lost by Ray: {str(failure).splitlines()[0]}",)
+    if state == "failed":
+        write_record(sweep, cell, "failed", error)

@@ -1,0 +1,72 @@
+"""How long a sweep will take, from a speed measured here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from agents.errors import UserError
+from sweeps.cell import ROOT
+from sweeps.grid import Cell, Sweep
+from sweeps.status import Progress
+
+# Some seconds of training: enough to tell minutes from days.
+STEPS = {"ppo": 3 * 1024, "a2c": 4000}
+
+
+def measured_speeds(
+    sweep: Sweep, cells: Mapping[Cell, Progress], workers: int
+) -> dict[str, tuple[float, str]]:
+    """Agent steps per second of a run of each algorithm, and where the number is from.
+
+    From the runs that are there; otherwise as many short runs as there are workers are trained
+    side by side in a temporary folder.
+
+    Raises:
+        UserError: a short run failed.
+    """
+    speeds = {}
+    for algo in sweep.algos:
+        mine = [cell for cell in cells if cell.config.algo == algo]
+        known = [speed for cell in mine if (speed := cells[cell].per_second) is not None]
+        if known:
+            speeds[algo] = (float(np.mean(known)), f"of {len(known)} runs that are there")
+        else:
+            count = min(workers, len(mine))
+            speeds[algo] = (_measure(sweep, algo, count), f"measured now, {count} side by side")
+    return speeds
+
+
+def _measure(sweep: Sweep, algo: str, count: int) -> float:
+    cell = replace(sweep, algos=(algo,), games=sweep.games[:1], extractors=sweep.extractors[-1:])
+    config = cell.cells()[0].config
+    with tempfile.TemporaryDirectory() as folder:
+        running = [
+            subprocess.Popen(
+                [
+                    sys.executable, str(ROOT / "train.py"), "--game", config.game, "--algo", algo,
+                    "--extractor", config.extractor, "--protocol", config.protocol,
+                    "--threads", str(config.threads), "--device", config.device,
+                    "--steps", str(STEPS[algo]), "--out", str(Path(folder) / str(number)),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(count)
+        ]  # fmt: skip
+        speeds = []
+        for process in running:
+            out, err = process.communicate()
+            found = re.search(r"steps at ([\d,]+) steps/s", out)
+            if process.returncode or not found:
+                raise UserError(f"a short run to measure the speed failed: {err.strip()[-300:]}")
+            speeds.append(float(found[1].replace(",", "")))
+    return float(np.mean(speeds))

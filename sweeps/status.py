@@ -1,0 +1,116 @@
+"""How far the cells of a sweep have come, read from their folders by whoever asks."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agents.durable import as_json, read_json, write_durably
+from agents.errors import UserError
+from agents.play import evaluation_seeds
+from agents.run_folder import RunFolder
+from evaluation.score import scored_games
+from sweeps.grid import FOLDER, Cell, Sweep
+
+State = Literal["waiting", "running", "interrupted", "failed", "done"]
+
+MODE = "stochastic"
+SECONDS_BETWEEN_HEARTBEATS = 10.0
+# A process that has not been heard of for so long is gone.
+SECONDS_ALIVE = 60.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a cell stands.
+
+    Attributes:
+        state: of the cell.
+        step: agent steps done, as far as its files tell.
+        per_second: agent steps per second of training so far; None before the first game is over.
+        scored: games of its last checkpoint that were scored.
+        where: the host it is on.
+        error: last lines of its log, of a failed one.
+    """
+
+    state: State
+    step: int = 0
+    per_second: float | None = None
+    scored: int = 0
+    where: str = ""
+    error: tuple[str, ...] = ()
+
+
+def sweep_file(sweep: Sweep, cell: Cell, ending: str) -> Path:
+    """A file the sweep keeps of a cell: `.json`, its record, or `.log`, what it printed."""
+    relative = cell.path.relative_to(sweep.runs_dir)
+    return sweep.runs_dir / FOLDER / relative.with_name(f"{relative.name}{ending}")
+
+
+def write_record(sweep: Sweep, cell: Cell, state: State, error: tuple[str, ...] = ()) -> None:
+    """Tell everybody what became of a cell; of a running one again and again, as a heartbeat."""
+    path = sweep_file(sweep, cell, ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"state": state, "host": socket.gethostname(), "time": time.time(), "error": error}
+    write_durably(path, as_json(record))
+
+
+def scored_count(cell: Cell, episodes: int) -> int:
+    """How many of the games that `evaluate.py score` would play are scored already."""
+    path = RunFolder(cell.path).evaluation_file
+    known = scored_games(path, cell.config.total_steps, MODE)
+    return sum(seed in known for seed in evaluation_seeds(episodes))
+
+
+def is_complete(cell: Cell, episodes: int) -> bool:
+    """Whether nothing is left to do: trained to its last step, and scored."""
+    return RunFolder(cell.path).is_done and scored_count(cell, episodes) >= episodes
+
+
+def progress(sweep: Sweep, cell: Cell) -> Progress:
+    """Where a cell stands; its files may be damaged or belong to a machine far away."""
+    try:
+        scored = scored_count(cell, sweep.episodes)
+        record = _record(sweep, cell)
+    except UserError as damage:
+        return Progress("failed", error=(str(damage),))
+    done = RunFolder(cell.path).is_done
+    step, per_second = _training(cell)
+    if done:
+        step = cell.config.total_steps
+    if done and scored >= sweep.episodes:
+        return Progress("done", step, per_second, scored)
+    state: State = record.get("state", "waiting" if step == 0 else "interrupted")
+    if state == "running" and time.time() - record.get("time", 0.0) > SECONDS_ALIVE:
+        state = "interrupted"
+    if state == "done":  # its files have gone since, or more games are asked for
+        state = "waiting"
+    error = tuple(str(line) for line in record.get("error", ())) if state == "failed" else ()
+    return Progress(state, step, per_second, scored, str(record.get("host", "")), error)
+
+
+def _record(sweep: Sweep, cell: Cell) -> dict[str, Any]:
+    path = sweep_file(sweep, cell, ".json")
+    if not path.exists():
+        return {}
+    record = read_json(path)
+    known = ("waiting", "running", "interrupted", "failed", "done")
+    if not isinstance(record, dict) or record.get("state") not in known:
+        raise UserError(f"{path} is damaged: delete it")
+    return record
+
+
+def _training(cell: Cell) -> tuple[int, float | None]:
+    """(agent step, steps per second) by the newest finished game; the last line of episodes.csv."""
+    path = RunFolder(cell.path).episodes_file
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 200))
+            row = file.read().decode(errors="replace").splitlines()[-1].split(",")
+        step, seconds = int(row[0]), float(row[1])
+    except (OSError, ValueError, IndexError):
+        return 0, None
+    return step, step / seconds if seconds > 0 else None

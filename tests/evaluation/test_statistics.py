@@ -1,0 +1,201 @@
+"""Hand-computed values, and how often the intervals hold the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from evaluation import statistics
+from evaluation.statistics import estimate
+
+# 2 seeds × 3 games.
+SCORES = np.array([[0.0, 1.0, 4.0], [2.0, 3.0, 8.0]])
+NAN = np.nan
+
+
+def difference_of_means(arm, baseline):
+    return statistics.mean(arm) - statistics.mean(baseline)
+
+
+def test_aggregates_of_a_small_table_are_what_one_computes_by_hand():
+    assert statistics.mean(SCORES) == 3.0  # of 1, 2, 6
+    assert statistics.median(SCORES) == 2.0
+    # Sorted 0 1 2 3 4 8: a quarter of six is one whole run at each end.
+    assert statistics.iqm(SCORES) == 2.5
+    # What is missing to 3: (3 + 1) / 2, (2 + 0) / 2, 0.
+    assert statistics.optimality_gap(SCORES, target=3.0) == 1.0
+
+
+def test_the_iqm_leaves_out_the_quarters_at_both_ends():
+    eight = np.arange(8.0)[:, None]
+    assert statistics.iqm(eight) == np.mean([2, 3, 4, 5])
+    with_outlier = eight.copy()
+    with_outlier[7] = 1e9
+    assert statistics.iqm(with_outlier) == statistics.iqm(eight)
+
+
+def test_a_missing_cell_counts_for_nothing():
+    scores = np.array([[0.0, 1.0], [2.0, NAN], [4.0, 5.0]])
+    assert statistics.mean(scores) == 2.5  # of 2 and 3
+    assert statistics.median(scores) == 2.5
+    assert statistics.iqm(scores) == np.mean([1.0, 2.0, 4.0])  # 0 1 2 4 5
+    assert statistics.win_rates(scores, scores).tolist() == [0.5, 0.5]
+
+
+def test_win_rates_count_pairs_and_halve_ties():
+    arm, baseline = np.array([[1.0], [2.0], [3.0]]), np.array([[2.0], [0.0]])
+    # Against 2: lose, tie, win; against 0: three wins.
+    assert statistics.win_rates(arm, baseline).tolist() == [4.5 / 6]
+
+
+def test_the_probability_of_improvement_is_the_mean_over_games():
+    arm = np.array([[5.0, 0.0, 1.0], [6.0, 0.0, 1.0]])
+    baseline = np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 1.0]])
+    assert statistics.probability_of_improvement(arm, baseline) == 0.5  # 1, 0, 1/2
+
+
+def test_the_performance_profile_is_the_share_of_runs_above_each_threshold():
+    profile = statistics.performance_profile(SCORES, np.array([-1.0, 0.0, 2.0, 7.0, 8.0]))
+    assert profile == pytest.approx([1.0, 5 / 6, 3 / 6, 1 / 6, 0.0])
+
+
+def test_statistics_take_many_tables_at_once():
+    many = np.stack([SCORES, SCORES + 1, SCORES * 2])
+    for statistic in (statistics.mean, statistics.median, statistics.iqm):
+        assert statistic(many).tolist() == [float(statistic(table)) for table in many]
+    pairs = statistics.probability_of_improvement(many, np.stack([SCORES] * 3))
+    assert pairs[0] == 0.5
+    thresholds = np.array([0.5, 3.5])
+    assert statistics.performance_profile(many, thresholds).shape == (3, 2)
+
+
+def test_holm_corrects_for_how_many_are_left():
+    # 0.01 × 3, then 0.02 × 2, then 0.03 × 1, which must not fall below the one before.
+    assert statistics.holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert statistics.holm([0.6, 0.9]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
+
+
+@given(arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6)), st.permutations(range(4)))
+def test_the_order_of_seeds_does_not_matter(scores, order):
+    shuffled = scores[list(order)]
+    for statistic in (statistics.mean, statistics.median, statistics.iqm):
+        assert statistic(shuffled) == pytest.approx(float(statistic(scores)))
+    first, second = estimate(statistics.mean, shuffled), estimate(statistics.mean, scores)
+    assert [first.value, first.low, first.high] == pytest.approx(
+        [second.value, second.low, second.high]
+    )
+
+
+@given(arrays(np.float64, (3, 2), elements=st.floats(-1e3, 1e3)))
+def test_an_arm_and_itself_are_undecided(scores):
+    result = estimate(difference_of_means, scores, scores)
+    assert result.value == 0.0
+    assert result.p == 1.0
+    assert result.low <= 0.0 <= result.high
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_one_another():
+    scores = np.random.default_rng(1).normal(size=(5, 4))
+    first = estimate(statistics.iqm, scores, seed=3)
+    assert estimate(statistics.iqm, scores, seed=3) == first
+    assert estimate(statistics.iqm, scores, seed=4).low != first.low
+
+
+def test_no_interval_is_claimed_of_two_seeds_of_any_game():
+    three = np.random.default_rng(1).normal(size=(3, 2))
+    assert estimate(statistics.mean, three).low is not None
+    two = three.copy()
+    two[2, 1] = NAN
+    assert estimate(statistics.mean, two) == statistics.Estimate(float(statistics.mean(two)))
+    assert estimate(difference_of_means, three, two).low is None
+    assert statistics.win_rate(three[:, 0], two[:, 1]).low is None
+
+
+def test_seeds_that_agree_completely_leave_nothing_to_doubt_or_to_claim():
+    same = np.full((3, 1), 7.0)
+    assert estimate(difference_of_means, same + 1, same) == statistics.Estimate(1.0, 1.0, 1.0, 0.0)
+    assert estimate(difference_of_means, same, same) == statistics.Estimate(0.0, 0.0, 0.0, 1.0)
+
+
+def test_p_and_the_interval_agree():
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        arm, baseline = rng.normal(0.8, 1, (5, 1)), rng.normal(0, 1, (5, 1))
+        result = estimate(difference_of_means, arm, baseline, replicates=400)
+        if abs(result.p - 0.05) > 1e-9:
+            assert (result.p < 0.05) == result.excludes(0.0)
+
+
+def test_complete_separation_of_three_seeds_is_not_certainty():
+    rate = statistics.win_rate(np.array([4.0, 5.0, 6.0]), np.array([1.0, 2.0, 3.0]))
+    assert rate.value == 1.0
+    assert rate.high == 1.0
+    assert 0.4 < rate.low < 0.8
+    mirrored = statistics.win_rate(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
+    assert mirrored.low == 0.0
+    assert mirrored.high == pytest.approx(1 - rate.low)
+
+
+def coverage(truth, draw, statistic, experiments=600, **settings):
+    """In what share of simulated experiments the 95 % interval holds the truth."""
+    hits = 0
+    for experiment in range(experiments):
+        rng = np.random.default_rng(experiment)
+        result = estimate(statistic, *draw(rng), replicates=400, seed=experiment, **settings)
+        hits += result.low <= truth <= result.high
+    return hits / experiments
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_95_percent_intervals_of_a_difference_on_one_game_hold_the_truth(seeds):
+    def draw(rng):
+        return rng.normal(2, 1, (seeds, 1)), rng.normal(1, 2, (seeds, 1))
+
+    assert 0.92 <= coverage(1.0, draw, difference_of_means) <= 0.98
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_95_percent_intervals_of_aggregates_hold_the_truth(seeds):
+    """Ten games of different scale and level, as Atari's are."""
+    levels, scales = np.linspace(0.0, 3.0, 10), np.linspace(0.1, 1.0, 10)
+
+    def draw(rng):
+        return (rng.normal(levels, scales, (seeds, 10)),)
+
+    def draw_two(rng):
+        return rng.normal(levels + 0.2, scales, (seeds, 10)), rng.normal(levels, scales, (seeds, 10))
+
+    def iqm_difference(arm, baseline):
+        return statistics.iqm(arm) - statistics.iqm(baseline)
+
+    # The IQM of so many seeds that chance has no part in it, by simulation.
+    many = np.random.default_rng(0).normal(levels, scales, (2000, seeds, 10))
+    truth = float(statistics.iqm(many).mean())
+    shift = float(statistics.iqm(many + 0.2).mean()) - truth
+    assert 0.92 <= coverage(levels.mean(), draw, statistics.mean) <= 0.98
+    assert 0.92 <= coverage(truth, draw, statistics.iqm) <= 0.98
+    assert 0.92 <= coverage(shift, draw_two, iqm_difference) <= 0.98
+
+
+def test_95_percent_intervals_of_the_probability_of_improvement_hold_the_truth():
+    """Normal scores a standard deviation apart: the arm's run wins with probability Φ(1/√2)."""
+    truth, hits = 0.7602, 0
+    for experiment in range(2000):
+        rng = np.random.default_rng(experiment)
+        rate = statistics.win_rate(rng.normal(1, 1, 6), rng.normal(0, 1, 6))
+        hits += rate.low <= truth <= rate.high
+    assert 0.92 <= hits / 2000 <= 0.98
+
+
+def test_no_difference_is_rarely_called_one():
+    """Fewer than 8 % of comparisons of equals are decided at the 5 % level, with three seeds too."""
+    false = 0
+    for experiment in range(600):
+        rng = np.random.default_rng(experiment)
+        arm, baseline = rng.normal(size=(3, 1)), rng.normal(size=(3, 1))
+        false += estimate(difference_of_means, arm, baseline, replicates=400).p < 0.05
+    assert false / 600 < 0.08
