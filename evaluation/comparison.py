@@ -258,13 +258,7 @@ def compare(grid: Grid) -> Comparison:
                 games,
                 _aggregates(grid, arm),
                 aggregates,
-                estimate(
-                    statistics.probability_of_improvement,
-                    scores,
-                    baseline,
-                    reference=0.5,
-                    bounds=(0.0, 1.0),
-                ),
+                statistics.improvement(scores, baseline),
                 p,
                 verdict,
                 overall_control[arm][1] if arm in overall_control else None,
@@ -364,7 +358,7 @@ def sentence(result: ArmResult, comparison: Comparison) -> str:
     difference = result.differences.get("IQM")
     if difference is None:
         return f"{arm} against {baseline}: {counts} (raw scores; no human scores are published)."
-    shown = f"IQM of human-normalised scores {_signed(difference)}"
+    shown = f"difference of the IQMs of human-normalised scores {_signed(difference)}"
     if result.verdict == UNDECIDED:
         return f"Undecided whether {arm} differs from {baseline} over {where}: {shown}; {counts}."
     claim = f"{arm} is {result.verdict} than {baseline} over {where}"

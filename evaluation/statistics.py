@@ -39,7 +39,7 @@ class Estimate:
         value: from the scores as they are.
         low: lower end; None where there are too few seeds to claim one.
         high: upper end.
-        p: two-sided: one minus the level at which the interval would just reach `reference`.
+        p: two-sided: one minus the level at which the interval would just reach 0.
     """
 
     value: float
@@ -116,7 +116,6 @@ def estimate(
     level: float = LEVEL,
     replicates: int = REPLICATES,
     seed: int = 0,
-    reference: float = 0.0,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Estimate:
     """A statistic of one or more arms with its stratified bootstrap interval.
@@ -130,7 +129,6 @@ def estimate(
         level: how often intervals hold the truth.
         replicates: of the bootstrap.
         seed: the same seed gives the same interval.
-        reference: what `p` is about.
         bounds: what the statistic cannot leave.
     """
     value = float(statistic(*arms))
@@ -143,14 +141,14 @@ def estimate(
     freedom = _degrees_of_freedom(arms)
     wider = float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
     low, high = value - wider * (value - below), value + wider * (above - value)
-    # In standard normal quantiles: how far the reference is, on the side where it lies.
-    side = value - below if reference < value else above - value
-    if value == reference:
+    # In standard normal quantiles: how far 0 is, on the side where it lies.
+    side = value - below if value > 0 else above - value
+    if value == 0:
         p = 1.0
     elif side <= 0:  # the seeds agree completely
         p = 0.0
     else:
-        distance = abs(value - reference) / side * stats.norm.ppf(1 - tail)
+        distance = abs(value) / side * stats.norm.ppf(1 - tail)
         p = float(2 * stats.t.sf(distance, freedom))
     return Estimate(value, max(float(low), bounds[0]), min(float(high), bounds[1]), p)
 
@@ -159,7 +157,8 @@ def win_rate(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
     """The probability of improvement on one game with Newcombe's interval.
 
     A bootstrap of seeds that do not overlap would claim certainty; this interval is the set of
-    probabilities under which what was seen is within reach (Newcombe 2006, method 5).
+    probabilities under which what was seen is within reach (Newcombe 2006, method 5, with
+    Student's t).
 
     Args:
         arm: (seeds,) of one game.
@@ -171,7 +170,8 @@ def win_rate(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
     m, n = len(arm), len(baseline)
     if min(m, n) < FEWEST_SEEDS:
         return Estimate(seen)
-    quantile = stats.norm.ppf((1 + level) / 2)
+    # Newcombe takes the normal quantile, which covers 88 to 92 % with three seeds.
+    quantile = stats.t.ppf((1 + level) / 2, m + n - 2)
 
     def beyond(chance: float) -> float:
         spread = (1 - chance) / (2 - chance) + chance / (1 + chance)
@@ -182,6 +182,27 @@ def win_rate(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
     low = 0.0 if seen == 0 else optimize.brentq(beyond, 0.0, min(seen, 1 - 1e-9))
     high = 1.0 if seen == 1 else optimize.brentq(beyond, max(seen, 1e-9), 1.0)
     return Estimate(seen, float(low), float(high))
+
+
+def improvement(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
+    """The probability of improvement over all games, with an interval from those of the games.
+
+    Distances from the estimate to the ends are squared and added, as of independent things
+    (Zou & Donner 2008): it inherits that complete separation of few seeds is not certainty.
+
+    Args:
+        arm: (seeds, games).
+        baseline: (seeds', games).
+        level: how often intervals hold the truth.
+    """
+    rates = [win_rate(arm[:, game], baseline[:, game], level=level) for game in range(arm.shape[1])]
+    value = float(probability_of_improvement(arm, baseline))
+    below = [rate.value - rate.low for rate in rates if rate.low is not None]
+    above = [rate.high - rate.value for rate in rates if rate.high is not None]
+    if len(below) < len(rates):
+        return Estimate(value)
+    low, high = (float(np.linalg.norm(ends)) / len(rates) for ends in (below, above))
+    return Estimate(value, value - low, value + high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -37,6 +37,8 @@ COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8
 DOTS_PER_INCH = 150
 COLUMNS_OF_CURVES = 3
 PROFILE_POINTS = 101
+# A largest difference beyond so many medians puts the bars on an axis with logarithmic ends.
+OUTLIER = 20
 PROFILE_REPLICATES = 400
 
 
@@ -177,17 +179,16 @@ def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
         axis.set_yticks(range(len(rows)), [game.game for game, _ in rows])
         axis.set_ylim(-0.7, len(rows) - 0.3)
         axis.axvline(0, color="#333333", lw=0.8)
-        span = max(abs(difference.value) for _, difference in rows)
-        if len(rows) > 1 and span > 0:
-            axis.set_xscale("symlog", linthresh=max(0.1, span / 20))
+        sizes = [abs(difference.value) for _, difference in rows]
+        if max(sizes) > OUTLIER * float(np.median(sizes)) > 0:  # or one game would hide the rest
+            axis.set_xscale("symlog", linthresh=2 * float(np.median(sizes)))
         axis.set_xlabel(f"human-normalised score of {result.arm} - {grid.baseline}")
     return picture(
         figure,
         f"{grid.algo}-improvement-{_file_name(result.arm)}",
         f"{result.arm} - {grid.baseline}, game by game",
         "Difference of the means over seeds; lines are 95 % intervals of each game by itself. Pale "
-        "bars are undecided after correction for the number of comparisons. The axis is "
-        "logarithmic at its ends.",
+        "bars are undecided after correction for the number of comparisons.",
     )
 
 

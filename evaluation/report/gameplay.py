@@ -39,12 +39,12 @@ def record_clips(
         Clips, and why others could not be made.
     """
     shown = [arm for arm in grid.arms if arm != CONTROL] or list(grid.arms)
-    clips, problems = [], []
+    clips, why = [], {}
     for game in grid.games[:count]:
         pair = [grid.of(arm, game) for arm in (grid.baseline, shown[0])]
         seeds = {run.config.seed for run in pair[0]} & {run.config.seed for run in pair[1]}
         if not seeds:
-            problems.append(f"no video of {game}: the arms have no seed in common")
+            why[game] = "the arms have no seed in common"
             continue
         seed = min(seeds)
         paths = [run.path for runs in pair for run in runs if run.config.seed == seed]
@@ -53,8 +53,8 @@ def record_clips(
                 paths, together=True, deterministic=deterministic, trusted=trusted, max_steps=STEPS
             )
         except UserError as error:
-            problems.append(f"no video of {game}: {error}")
+            why[game] = str(error)
             continue
         title = f"{game}: {grid.baseline} and {shown[0]}, seed {seed}, the first {SECONDS} seconds"
         clips.append(Clip(title, recording.path))
-    return clips, problems
+    return clips, [f"no video of {', '.join(why)}: {next(iter(why.values()))}"] if why else []

@@ -108,12 +108,10 @@ def references_table(grid: Grid) -> Table | None:
         known = reference_scores(game)
         if any(column in known for column in columns):
             ours = [
-                f"{np.mean([run.score for run in grid.of(arm, game)]):,.1f}"
+                _raw(float(np.mean([run.score for run in grid.of(arm, game)])))
                 for arm in grid.every_arm
             ]
-            others = [
-                f"{known[c]:,.1f}" if c in known else "" for c in (*columns, "random", "human")
-            ]
+            others = [_raw(known[c]) if c in known else "" for c in (*columns, "random", "human")]
             rows.append((game, *ours, *others))
     if not rows:
         return None
@@ -182,7 +180,7 @@ def _game_row(game: GameResult) -> tuple[str, ...]:
         _mean_and_spread(game.baseline),
         _mean_and_spread(game.arm),
         normalised or "no human score",
-        shown(game.difference, 1, sign=True),
+        shown(game.difference, _digits(float(np.mean(game.baseline))), sign=True),
         shown(game.win_rate, 2),
         "" if game.p is None else f"{game.p:.3f}",
         game.words,
@@ -191,8 +189,18 @@ def _game_row(game: GameResult) -> tuple[str, ...]:
 
 def _mean_and_spread(scores: Sequence[float]) -> str:
     """Mean over seeds ± standard deviation between them."""
-    mean = f"{np.mean(scores):,.1f}"
-    return mean if len(scores) < 2 else f"{mean} ± {np.std(scores, ddof=1):,.1f}"
+    digits = _digits(float(np.mean(scores)))
+    mean = f"{np.mean(scores):,.{digits}f}"
+    return mean if len(scores) < 2 else f"{mean} ± {np.std(scores, ddof=1):,.{digits}f}"
+
+
+def _raw(score: float) -> str:
+    return f"{score:,.{_digits(score)}f}"
+
+
+def _digits(score: float) -> int:
+    """Decimals that a raw score of this size deserves."""
+    return 0 if abs(score) >= 1000 else 1
 
 
 def _game_cells(grid: Grid, arm: str, game: GameResult) -> tuple[object, ...]:

@@ -167,7 +167,9 @@ def test_95_percent_intervals_of_aggregates_hold_the_truth(seeds):
         return (rng.normal(levels, scales, (seeds, 10)),)
 
     def draw_two(rng):
-        return rng.normal(levels + 0.2, scales, (seeds, 10)), rng.normal(levels, scales, (seeds, 10))
+        return rng.normal(levels + 0.2, scales, (seeds, 10)), rng.normal(
+            levels, scales, (seeds, 10)
+        )
 
     def iqm_difference(arm, baseline):
         return statistics.iqm(arm) - statistics.iqm(baseline)
@@ -199,3 +201,24 @@ def test_no_difference_is_rarely_called_one():
         arm, baseline = rng.normal(size=(3, 1)), rng.normal(size=(3, 1))
         false += estimate(difference_of_means, arm, baseline, replicates=400).p < 0.05
     assert false / 600 < 0.08
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_95_percent_intervals_of_the_overall_probability_hold_the_truth(seeds):
+    """Eight games, half of them better by a standard deviation: (4 Φ(1/√2) + 4 / 2) / 8."""
+    shift = np.array([0.0, 1.0] * 4)
+    truth, hits = (0.7602 + 0.5) / 2, 0
+    for experiment in range(1000):
+        rng = np.random.default_rng(experiment)
+        arm, baseline = rng.normal(shift, 1, (seeds, 8)), rng.normal(0, 1, (seeds, 8))
+        rate = statistics.improvement(arm, baseline)
+        hits += rate.low <= truth <= rate.high
+    assert 0.92 <= hits / 1000 <= 0.98
+
+
+def test_the_overall_probability_of_improvement_is_never_certain():
+    arm, baseline = np.full((3, 4), 2.0), np.zeros((3, 4))
+    rate = statistics.improvement(arm, baseline)
+    single = statistics.win_rate(arm[:, 0], baseline[:, 0])
+    assert rate.value == rate.high == 1.0
+    assert 1 - rate.low == pytest.approx((1 - single.low) / 2)  # √(4 d²) / 4

@@ -1,0 +1,82 @@
+"""Run folders with the suite's own files and made-up scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from agents.config import RunConfig
+from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS
+from agents.durable import as_json
+from agents.play import evaluation_seeds
+from agents.provenance import provenance
+from agents.run_folder import RunFolder, default_path
+from envs.reference_scores import reference_scores
+
+STEPS = 1_000_000
+
+
+@cache
+def _provenance(protocol: str) -> str:
+    return as_json({**provenance(RunConfig("Pong", protocol=protocol)), "commit": "c0ffee"})
+
+
+def make_run(
+    root: Path,
+    game: str = "Pong",
+    extractor: str = "nature",
+    seed: int = 1,
+    *,
+    level: float = 0.5,
+    spread: float = 0.05,
+    episodes: int = 20,
+    training_games: int = 300,
+    **settings,
+) -> Path:
+    """A finished and scored run whose human-normalised score is about `level`."""
+    settings = {"algo": "a2c", "steps": STEPS, **settings}
+    config = RunConfig(game, extractor=extractor, seed=seed, **settings)
+    path = default_path(root, config)
+    folder = RunFolder(path)
+    path.mkdir(parents=True)
+    rng = np.random.default_rng([seed, sum(map(ord, game + extractor))])
+    known = reference_scores(game)
+    zero, human = known.get("random", 0.0), known.get("human", 100.0)
+    of_run = level + spread * rng.normal()
+    folder.config_file.write_text(config.to_json())
+    folder.provenance_file.write_text(_provenance(config.protocol))
+    scores = zero + (human - zero) * (of_run + 0.2 * abs(of_run) * rng.normal(size=episodes))
+    rows = zip(evaluation_seeds(episodes), scores, rng.integers(500, 2000, episodes), strict=True)
+    lines = [f"{config.total_steps},{s},{score:.0f},{n},stochastic" for s, score, n in rows]
+    _write_rows(folder.evaluation_file, EVALUATION_COLUMNS, lines)
+    steps = np.linspace(config.total_steps / training_games, config.total_steps, training_games)
+    learned = 1 - np.exp(-3 * steps / config.total_steps)
+    of_games = zero + (human - zero) * of_run * learned * rng.uniform(0.5, 1.1, training_games)
+    lines = [
+        f"{step:.0f},{step / 800:.2f},{score:.0f},900"
+        for step, score in zip(steps, of_games, strict=True)
+    ]
+    _write_rows(folder.episodes_file, EPISODE_COLUMNS, lines)
+    folder.done_file.write_text("now\n")
+    return path
+
+
+def make_grid_of_runs(
+    root: Path,
+    games: Sequence[str],
+    levels: Mapping[str, float],
+    seeds: int = 3,
+    **settings,
+) -> None:
+    """A run for each game, arm and seed; `levels` are each arm's."""
+    for game in games:
+        for arm, level in levels.items():
+            for seed in range(1, seeds + 1):
+                make_run(root, game, arm, seed, level=level, **settings)
+
+
+def _write_rows(path: Path, columns: Sequence[str], lines: Sequence[str]) -> None:
+    path.write_text("\n".join([",".join(columns), *lines]) + "\n")
