@@ -17,7 +17,15 @@ from agents.errors import UserError
 from agents.lock import exclusive
 from agents.progress import duration
 from agents.provenance import now
-from sweeps.grid import FOLDER, Cell, Sweep, load_sweep, require_same_runs, save_sweep
+from sweeps.grid import (
+    FOLDER,
+    Cell,
+    Sweep,
+    load_sweep,
+    require_same_runs,
+    save_sweep,
+    sweep_folder,
+)
 from sweeps.local import run_local
 from sweeps.ray_cluster import run_ray
 from sweeps.speed import measured_speeds
@@ -78,8 +86,8 @@ def main(argv: Sequence[str]) -> int:
 def _run(arguments: Arguments, sweep: Sweep, workers: int) -> int:
     command = shlex.join(["python", "sweep.py", *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
-    save_sweep(sweep, {**made_by, "command": command})
-    with exclusive(sweep.runs_dir / FOLDER, "sweeping"):
+    with exclusive(sweep_folder(sweep), "sweeping"):
+        save_sweep(sweep, {**made_by, "command": command})
         cells = sweep.cells()
         if arguments.engine == "ray":
             results = run_ray(sweep, cells, arguments.workers or None, arguments.address)

@@ -16,9 +16,7 @@ from agents.durable import read_json
 from agents.errors import UserError
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
 from agents.run_folder import RunFolder
-from evaluation.score import scored_games
-
-MODES = ("stochastic", "deterministic")
+from evaluation.score import MODES, scored_games
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from agents.play import Game, evaluation_seeds, play_games
 from agents.progress import ProgressReport
 from agents.run_folder import RunFolder
 from envs import human_normalised, n_actions
+
+# How actions are chosen in games that are scored.
+MODES = ("stochastic", "deterministic")
 
 
 @dataclass(frozen=True)
@@ -179,9 +183,20 @@ def scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
     games: dict[int, Game] = {}
     for number, row in enumerate(read_csv(path, EVALUATION_COLUMNS), start=2):
         try:
-            if int(row["step"]) == step and row["mode"] == mode:
-                seed = int(row["seed"])
-                games[seed] = Game(seed, float(row["score"]), int(row["length"]))
-        except (TypeError, ValueError) as error:
+            game = _game_of_row(row)
+            if int(row["step"]) != step or row["mode"] != mode:
+                continue
+            if games.setdefault(game.seed, game) != game:
+                raise ValueError(f"seed {game.seed} is there before with another score")
+        except ValueError as error:
             raise UserError(f"{path} is damaged at line {number}: {error}") from error
     return games
+
+
+def _game_of_row(row: Mapping[str, str]) -> Game:
+    if None in row or None in row.values() or row["mode"] not in MODES:
+        raise ValueError(f"it is not {', '.join(EVALUATION_COLUMNS)}")
+    game = Game(int(row["seed"]), float(row["score"]), int(row["length"]))
+    if not math.isfinite(game.score):
+        raise ValueError(f"the score is {game.score}")
+    return game

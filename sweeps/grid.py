@@ -117,31 +117,41 @@ class Sweep:
 
 
 def require_same_runs(cells: Sequence[Cell]) -> None:
-    """Raises UserError if a cell's folder holds a run that would learn otherwise."""
+    """Raises UserError if a cell's folder holds a run that would learn otherwise.
+
+    A folder that cannot be read is a failed cell among others, and no reason to stop them.
+    """
     for cell in cells:
-        if RunFolder(cell.path).config_file.exists():
+        try:
             _, config = RunFolder.open(cell.path)
-            different = differences(cell.config, config)
-            if different:
-                shown = ", ".join(
-                    f"{name} {getattr(config, name)} in place of {getattr(cell.config, name)}"
-                    for name in different
-                )
-                raise UserError(
-                    f"{cell.path} holds another run ({shown}): choose another --runs-dir, or ask "
-                    "for what is there"
-                )
+        except UserError:
+            continue
+        different = differences(cell.config, config)
+        if different:
+            shown = ", ".join(
+                f"{name} {getattr(config, name)} in place of {getattr(cell.config, name)}"
+                for name in different
+            )
+            raise UserError(
+                f"{cell.path} holds another run ({shown}): choose another --runs-dir, or ask for "
+                "what is there"
+            )
+
+
+def sweep_folder(sweep: Sweep) -> Path:
+    """Where a sweep keeps what is its own; made if it is not there."""
+    folder = sweep.runs_dir / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+    return folder
 
 
 def save_sweep(sweep: Sweep, made_by: dict[str, Any]) -> None:
     """Write down what is being run, for `--status` and for people."""
-    folder = sweep.runs_dir / FOLDER
     values = {**dataclasses.asdict(sweep), "runs_dir": str(sweep.runs_dir)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_durably(folder / RECORD, as_json({"sweep": values, **made_by}))
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+    write_durably(sweep_folder(sweep) / RECORD, as_json({"sweep": values, **made_by}))
 
 
 def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:

@@ -212,9 +212,9 @@ def sample_efficiency(comparison: Comparison, curves: Curves) -> Picture | None:
                     axis.fill_between(moments, *ends, color=color, alpha=0.15, lw=0)
             axis.set_xlabel({"steps": "agent steps", "hours": "hours of training"}[unit])
         axes[0].set_ylabel("IQM, human-normalised")
+        if not drawn:
+            return None
         axes[0].legend(frameon=False)
-    if not drawn:
-        return None
     return picture(
         figure,
         f"{grid.algo}-efficiency",

@@ -131,8 +131,9 @@ def how_to_read(comparison: Comparison) -> str:
         "± the standard deviation between seeds. Intervals are of 95 % by stratified bootstrap "
         "over seeds, widened for few seeds; P(improvement) is the chance that a run of the arm "
         "beats one of the baseline, with Newcombe's interval. p is of the difference, corrected "
-        f"by Holm's method for all {count} comparisons of games and arms here; a verdict is better "
-        "or worse where p < 0.05, and undecided otherwise. Undecided does not mean equal."
+        f"by Holm's method for all {count} comparisons of games and arms here (those with the "
+        "control by themselves); a verdict is better or worse where p < 0.05, and undecided "
+        "otherwise. Undecided does not mean equal."
     )
 
 

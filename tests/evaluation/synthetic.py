@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def make_run(
     spread: float = 0.05,
     episodes: int = 20,
     training_games: int = 300,
-    **settings,
+    **settings: Any,
 ) -> Path:
     """A finished and scored run whose human-normalised score is about `level`."""
     settings = {"algo": "a2c", "steps": STEPS, **settings}
@@ -69,7 +70,7 @@ def make_grid_of_runs(
     games: Sequence[str],
     levels: Mapping[str, float],
     seeds: int = 3,
-    **settings,
+    **settings: Any,
 ) -> None:
     """A run for each game, arm and seed; `levels` are each arm's."""
     for game in games:

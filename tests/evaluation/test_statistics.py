@@ -134,7 +134,7 @@ def test_complete_separation_of_three_seeds_is_not_certainty():
     rate = statistics.win_rate(np.array([4.0, 5.0, 6.0]), np.array([1.0, 2.0, 3.0]))
     assert rate.value == 1.0
     assert rate.high == 1.0
-    assert 0.4 < rate.low < 0.8
+    assert 0.2 < rate.low < 0.5
     mirrored = statistics.win_rate(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
     assert mirrored.low == 0.0
     assert mirrored.high == pytest.approx(1 - rate.low)
@@ -167,9 +167,8 @@ def test_95_percent_intervals_of_aggregates_hold_the_truth(seeds):
         return (rng.normal(levels, scales, (seeds, 10)),)
 
     def draw_two(rng):
-        return rng.normal(levels + 0.2, scales, (seeds, 10)), rng.normal(
-            levels, scales, (seeds, 10)
-        )
+        size = (seeds, 10)
+        return rng.normal(levels + 0.2, scales, size), rng.normal(levels, scales, size)
 
     def iqm_difference(arm, baseline):
         return statistics.iqm(arm) - statistics.iqm(baseline)
@@ -194,7 +193,7 @@ def test_95_percent_intervals_of_the_probability_of_improvement_hold_the_truth()
 
 
 def test_no_difference_is_rarely_called_one():
-    """Fewer than 8 % of comparisons of equals are decided at the 5 % level, with three seeds too."""
+    """Fewer than 8 % of comparisons of equals are decided at the 5 % level, even of three seeds."""
     false = 0
     for experiment in range(600):
         rng = np.random.default_rng(experiment)

@@ -1,0 +1,108 @@
+"""The report in a real browser: nothing missing, nothing complained about, nothing cut off."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from agents.csv_log import EVALUATION_COLUMNS
+from agents.play import evaluation_seeds
+from agents.run_folder import RunFolder, default_path
+from agents.training import train
+from evaluation.compare import Request, write_report
+from tests.agents.conftest import small_config
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs a Chromium: apt-get install chromium"
+)
+SIZES = {"phone": (360, 740), "desktop": (1200, 900)}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on agents that were really trained, though for 16 steps."""
+    root = tmp_path_factory.mktemp("browser")
+    for extractor, level in {"nature": 3, "coordconv": 9, "control-noise": 4}.items():
+        for seed in (1, 2, 3):
+            config = small_config(steps=16, extractor=extractor, seed=seed)
+            folder = RunFolder.create(default_path(root / "runs", config), config)
+            train(config, folder)
+            rows = [
+                f"{config.total_steps},{number},{level + seed},10,stochastic"
+                for number in evaluation_seeds(2)
+            ]
+            text = "\n".join([",".join(EVALUATION_COLUMNS), *rows, ""])
+            folder.evaluation_file.write_text(text)
+            folder.episodes_file.write_text("step,seconds,score,length\n8,0.1,1,9\n16,0.2,2,9\n")
+    write_report(Request((root / "runs",), root / "report", videos=1), "the command")
+    return root / "report" / "index.html"
+
+
+@pytest.fixture(params=SIZES)
+def page(request: pytest.FixtureRequest, report: Path) -> Iterator[tuple[Page, list[str]]]:
+    """The report on a screen of some size, and what the console said."""
+    width, height = SIZES[request.param]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        opened = browser.new_page(viewport={"width": width, "height": height})
+        said: list[str] = []
+        opened.on("console", lambda message: said.append(message.text))
+        opened.on("pageerror", lambda error: said.append(str(error)))
+        opened.on("requestfailed", lambda wish: said.append(f"failed: {wish.url[:100]}"))
+        opened.goto(report.as_uri())
+        yield opened, said
+        browser.close()
+
+
+def test_the_page_is_whole(page: tuple[Page, list[str]]) -> None:
+    opened, said = page
+    opened.wait_for_function(
+        "() => [...document.querySelectorAll('video')].every(v => v.readyState >= 1 || v.error)"
+    )
+    assert said == []
+    images = opened.evaluate("[...document.images].map(i => i.complete && i.naturalWidth)")
+    assert len(images) >= 8
+    assert all(images)
+    videos = opened.evaluate(
+        "[...document.querySelectorAll('video')].map(v => [v.videoWidth, v.duration])"
+    )
+    assert len(videos) == 1
+    assert videos[0][0] == 960
+    assert 5 < videos[0][1] <= 30
+    for heading in ("game by game", "The arms", "How it was made", "Gameplay on the same seed"):
+        assert heading in opened.inner_text("body")
+
+
+def test_nothing_is_wider_than_the_screen(page: tuple[Page, list[str]]) -> None:
+    opened, _ = page
+    too_wide = opened.evaluate(
+        "[...document.querySelectorAll('body *')]"
+        ".filter(e => Math.max(e.getBoundingClientRect().right, e.scrollWidth) > innerWidth + 1)"
+        ".map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert too_wide == []
+
+
+def test_every_number_of_a_table_has_its_name_on_a_phone(page: tuple[Page, list[str]]) -> None:
+    opened, _ = page
+    nameless = opened.evaluate(
+        "[...document.querySelectorAll('td:not(:first-child)')]"
+        ".filter(e => !e.dataset.label).length"
+    )
+    assert nameless == 0
+
+
+def test_it_prints_on_pages_without_the_videos(page: tuple[Page, list[str]]) -> None:
+    opened, _ = page
+    opened.emulate_media(media="print")
+    assert not opened.is_visible("video")
+    assert opened.is_visible("table")
+    assert opened.pdf(format="A4").startswith(b"%PDF")

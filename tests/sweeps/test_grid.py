@@ -1,0 +1,150 @@
+"""Which cells a sweep has, and what each needs next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agents.config import RunConfig
+from agents.csv_log import EVALUATION_COLUMNS
+from agents.errors import UserError
+from agents.run_folder import RunFolder
+from sweeps.cell import next_command
+from sweeps.grid import Sweep, load_sweep, require_same_runs, save_sweep
+from sweeps.status import Progress, progress, write_record
+from sweeps.table import every_cell, seconds_left, summary
+
+
+def test_a_sweep_is_every_combination_with_all_first_seeds_first(tmp_path):
+    sweep = Sweep(("Pong", "Qbert"), ("a2c", "ppo"), seeds=2, runs_dir=tmp_path)
+    cells = sweep.cells()
+    assert len(cells) == len({cell.path for cell in cells}) == 16
+    assert [cell.config.seed for cell in cells] == [1] * 8 + [2] * 8
+    assert cells[1].path == tmp_path / "a2c/Pong/coordconv/seed-1"
+    assert cells[1].name == "a2c Pong coordconv seed 1"
+    assert {cell.config.threads for cell in cells} == {1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"games": ()}, "--games needs at least one"),
+        ({"games": ("Pong", "Pong")}, "--games names Pong twice"),
+        ({"games": ("Pnog",)}, "did you mean Pong"),
+        ({"algos": ("dqn",)}, "unknown algo"),
+        ({"extractors": ("coordcov",)}, "did you mean coordconv"),
+        ({"seeds": 0}, "--seeds must be between 1"),
+        ({"episodes": -1}, "--episodes must be between 0"),
+        ({"steps": 0}, "steps must be between 1"),
+        (
+            {
+                "seeds": 10_000,
+                "games": ("Pong", "Qbert"),
+                "algos": ("ppo", "a2c"),
+                "extractors": ("nature", "coordconv", "coordconv-r"),
+            },
+            "at most 100,000 cells",
+        ),
+    ],
+)
+def test_what_a_sweep_cannot_be_is_said_in_a_line(changes, told):
+    with pytest.raises(UserError, match=told):
+        replace(Sweep(("Breakout",)), **changes).cells()
+
+
+def test_what_a_cell_needs_next_follows_from_its_folder(small_sweep):
+    cell = small_sweep.cells()[0]
+    folder = RunFolder(cell.path)
+    command = next_command(small_sweep, cell)
+    assert command[:3] == ["train.py", "--game", "Pong"]
+    assert command[-2:] == ["--out", str(cell.path)]
+    RunFolder.create(cell.path, cell.config)
+    assert next_command(small_sweep, cell) == ["train.py", "--resume", str(cell.path)]
+    folder.finish()
+    assert next_command(small_sweep, cell)[:2] == ["evaluate.py", "score"]
+    header = ",".join(EVALUATION_COLUMNS)
+    # Another checkpoint, another mode and another game do not count.
+    rows = ["40,1,3,9,stochastic", "80,1,3,9,deterministic", "80,3,3,9,stochastic"]
+    folder.evaluation_file.write_text("\n".join([header, *rows, ""]))
+    assert next_command(small_sweep, cell)[:2] == ["evaluate.py", "score"]
+    folder.evaluation_file.write_text("\n".join([header, *rows, "80,1,3,9,stochastic", ""]))
+    assert next_command(small_sweep, cell) is None
+    assert next_command(replace(small_sweep, episodes=2), cell) is None
+    assert next_command(replace(small_sweep, episodes=3), cell)[:2] == ["evaluate.py", "score"]
+
+
+def test_somebodys_own_class_is_named_again_where_its_code_would_be_imported(small_sweep):
+    sweep = replace(small_sweep, extractors=("their.module:Net",))
+    cell = sweep.cells()[0]
+    RunFolder.create(cell.path, cell.config)
+    assert next_command(sweep, cell)[-2:] == ["--extractor", "their.module:Net"]
+
+
+def test_a_folder_with_another_run_is_refused_before_anything_starts(small_sweep):
+    cell = small_sweep.cells()[1]
+    RunFolder.create(cell.path, replace(cell.config, threads=2, checkpoint_every=7))
+    require_same_runs(small_sweep.cells())  # nothing of this changes what is learned
+    with pytest.raises(UserError, match="steps 80 in place of 160"):
+        require_same_runs(replace(small_sweep, steps=160).cells())
+
+
+def test_progress_tells_of_what_is_in_the_folder(small_sweep):
+    cell = small_sweep.cells()[0]
+    assert progress(small_sweep, cell) == Progress("waiting")
+    folder = RunFolder.create(cell.path, cell.config)
+    folder.episodes_file.write_text("step,seconds,score,length\n16,0.5,1,9\n40,0.8,-3,10\n")
+    found = progress(small_sweep, cell)
+    assert (found.state, found.step, found.per_second) == ("interrupted", 40, 50.0)
+    write_record(small_sweep, cell, "running")
+    assert progress(small_sweep, cell).state == "running"
+    write_record(small_sweep, cell, "failed", ("out of memory",))
+    assert progress(small_sweep, cell).error == ("out of memory",)
+
+
+def test_a_running_cell_that_is_not_heard_of_is_interrupted(small_sweep, monkeypatch):
+    cell = small_sweep.cells()[0]
+    write_record(small_sweep, cell, "running")
+    monkeypatch.setattr("sweeps.status.SECONDS_ALIVE", -1.0)
+    assert progress(small_sweep, cell).state == "interrupted"
+
+
+def test_damaged_files_make_a_cell_failed_and_no_traceback(small_sweep):
+    cell = small_sweep.cells()[0]
+    folder = RunFolder.create(cell.path, cell.config)
+    folder.finish()
+    folder.evaluation_file.write_text("step,what\n1,2\n")
+    found = progress(small_sweep, cell)
+    assert found.state == "failed"
+    assert "evaluation.csv" in found.error[0]
+
+
+def test_the_time_left_is_what_is_left_at_the_speed_seen():
+    config = RunConfig("Pong", algo="a2c", steps=8000)
+    cells = Sweep(("Pong",), ("a2c",), steps=8000, seeds=2).cells()
+    assert config.total_steps == 8000
+    states = [
+        Progress("done", 8000, 100.0),
+        Progress("running", 4000, 300.0),
+        Progress("waiting"),
+        Progress("failed", 10),
+    ]
+    table = dict(zip(cells, states, strict=True))
+    # 4,000 + 8,000 steps at 200 a second by two workers.
+    assert seconds_left(table, 2) == 30.0
+    assert summary(table, 2) == (
+        "4 cells: 1 done, 1 running, 1 waiting, 1 failed, about 0:30 of training left"
+    )
+    assert "4,000/8,000 steps, 300 steps/s, 0:13 left" in every_cell(table, 2)
+
+
+def test_a_sweep_is_found_again_by_its_folder_alone(small_sweep):
+    save_sweep(small_sweep, {"workers": 3})
+    assert load_sweep(small_sweep.runs_dir) == (small_sweep, 3)
+    record = small_sweep.runs_dir / ".sweep/sweep.json"
+    for damage in ("{", "[]", '{"sweep": {}, "workers": 1}', '{"sweep": 5}'):
+        record.write_text(damage)
+        with pytest.raises(UserError, match=r"sweep\.json"):
+            load_sweep(small_sweep.runs_dir)
+    with pytest.raises(UserError, match="no sweep was started"):
+        load_sweep(small_sweep.runs_dir / "elsewhere")
