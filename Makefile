@@ -1,8 +1,10 @@
 # Needs Python 3.11 or newer with venv and pip, and make.
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO := runs/demo
-DEMO_STEPS ?= 65000
+DEMO := runs/demo-sweep
+DEMO_GAME ?= KungFuMaster
+DEMO_ALGO ?= ppo
+DEMO_STEPS ?= 24000
 
 .PHONY: setup demo test check
 
@@ -14,15 +16,12 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# The main job on a small budget. Started again it goes on where it was, or shows what is there.
+# The main job on a small budget: a grid of runs, their scores and the report. Started again it goes
+# on where it was, or makes the report anew.
 demo: setup
-	@if [ -f $(DEMO)/DONE ]; then echo "$(DEMO) is trained already: delete it to train again"; \
-	elif [ -f $(DEMO)/config.json ]; then $(BIN)/python train.py --resume $(DEMO); \
-	else $(BIN)/python train.py --game KungFuMaster --algo ppo --extractor coordconv --steps $(DEMO_STEPS) --out $(DEMO); fi
-	@$(BIN)/python evaluate.py score $(DEMO) --episodes 24 --random
-	@$(BIN)/python evaluate.py record $(DEMO)
-	@echo "run folder:  $(DEMO)"
-	@echo "TensorBoard: $(BIN)/tensorboard --logdir runs"
+	@$(BIN)/python sweep.py --games $(DEMO_GAME) --algos $(DEMO_ALGO) --extractors nature coordconv --seeds 3 --steps $(DEMO_STEPS) --episodes 20 --runs-dir $(DEMO)
+	@$(BIN)/python evaluate.py compare $(DEMO) --out $(DEMO)/report --videos 1
+	@echo "TensorBoard: $(BIN)/tensorboard --logdir $(DEMO)"
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2

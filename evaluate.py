@@ -16,7 +16,7 @@ from agents.checkpoint import find_checkpoint
 from agents.command_line import parse, run
 from agents.errors import UserError
 from agents.run_folder import RunFolder
-from evaluation.compare import Request, grids, write_report
+from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
 
@@ -209,8 +209,7 @@ def _compare(arguments: CompareArguments) -> int:
             )
         return 0
     command = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
-    for verdict in write_report(request, command):
-        print(verdict)
+    print(for_terminal(write_report(request, command)))
     print(f"report: {request.out / 'index.html'}")
     return 0
 

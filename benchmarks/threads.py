@@ -9,11 +9,12 @@ Runs of one thread are pinned to a core. The neighbour is a process that compute
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 
-from benchmarks.measure import finished, print_report, start, table, taking_turns
+from benchmarks.measure import Values, finished, print_report, start, table, taking_turns
 
 TRAINING = "benchmarks.training"
 STEPS = {"ppo": 4 * 1024, "a2c": 8 * 1024}
@@ -65,13 +66,23 @@ def run(repeats: int = 3) -> str:
         parts += [
             f"{algo.upper()} nature, {GAME}: agent steps/s of all runs together",
             table(values, "stock, two runs of 1 thread", "steps/s", more_is_better=True),
+            which("A grid", values, "here, two runs of 1 thread", "here, one run of 2 threads"),
         ]
         values = taking_turns(loaded(algo), repeats)
+        one, two = "here, 1 thread, one core loaded", "here, 2 threads, one core loaded"
         parts += [
             f"{algo.upper()} nature, {GAME}: one run",
             table(values, "here, 2 threads, idle", "steps/s", more_is_better=True),
+            which("A run beside a busy neighbour", values, one, two),
         ]
     return print_report("Threads", parts)
+
+
+def which(what: str, values: Values, first: str, second: str) -> str:
+    """Which of two ways is faster, and by how much."""
+    ratio = statistics.median(a / b for a, b in zip(values[first], values[second], strict=True))
+    better, times = (first, ratio) if ratio > 1 else (second, 1 / ratio)
+    return f"{what} is {times:.2f} times as fast with: {better.removeprefix('here, ')}."
 
 
 if __name__ == "__main__":

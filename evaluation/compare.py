@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,15 @@ from evaluation.curves import read_curves
 from evaluation.report.figures import all_pictures
 from evaluation.report.gameplay import record_clips
 from evaluation.report.layers import layer_pictures
-from evaluation.report.page import Section, html, markdown, missing_lines, save_pictures
-from evaluation.report.tables import write_csv
+from evaluation.report.page import (
+    Section,
+    html,
+    markdown,
+    missing_lines,
+    save_pictures,
+    small_budget,
+)
+from evaluation.report.tables import games_table, write_csv
 from evaluation.runs import (
     EvaluatedRun,
     SetAside,
@@ -69,6 +76,7 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
         require_one_kind(mine)
         found.append(make_grid(algo, mine, aside, request.baseline))
     missing = [line for grid in found for line in missing_lines(grid)]
+    missing += _without_algorithm(aside, by_algo)
     if missing and not request.allow_missing:
         for line in missing[:LINES_SHOWN]:
             print(f"missing: {line}", file=sys.stderr)
@@ -80,8 +88,8 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
     return found, aside
 
 
-def write_report(request: Request, command: str) -> list[str]:
-    """Compare and write the report; returns the verdicts.
+def write_report(request: Request, command: str) -> list[Section]:
+    """Compare and write the report; returns what is in it.
 
     Raises:
         UserError: as `grids`, or the folder for the report cannot be written.
@@ -89,21 +97,40 @@ def write_report(request: Request, command: str) -> list[str]:
     found, aside = grids(request)
     _make_folder(request.out)
     notices = [f"set aside: {run.path}: {run.why}" for run in aside if run.config is None]
+    notices += _without_algorithm(aside, {grid.algo for grid in found})
     sections = [_section(compare(grid), request) for grid in found]
     for section in sections:
         save_pictures([*section.pictures, *section.layers], request.out / "figures")
     comparisons = [section.comparison for section in sections]
-    verdicts = [
-        f"{c.grid.algo.upper()}: {sentence(result, c)}" for c in comparisons for result in c.results
-    ]
     write_csv(comparisons, request.out)
     page = markdown(sections, notices, command)
     (request.out / "report.md").write_text(page, encoding="utf-8")
     write_durably(request.out / "index.html", html(sections, notices, command))
-    write_durably(request.out / MARK, as_json({"command": command, "verdicts": verdicts}))
+    record = {"command": command, "verdicts": verdicts(sections)}
+    write_durably(request.out / MARK, as_json(record))
     for notice in [*notices, *(notice for section in sections for notice in section.notices)]:
         print(f"note: {notice}", file=sys.stderr)
-    return verdicts
+    return sections
+
+
+def verdicts(sections: Sequence[Section]) -> list[str]:
+    """A sentence for each algorithm and arm."""
+    return [
+        f"{section.comparison.grid.algo.upper()}: {sentence(result, section.comparison)}"
+        for section in sections
+        for result in section.comparison.results
+    ]
+
+
+def for_terminal(sections: Sequence[Section]) -> str:
+    """Every game's row, the verdicts, and what a small budget means."""
+    parts = [
+        games_table(result, section.comparison.grid).text()
+        for section in sections
+        for result in section.comparison.results
+    ]
+    small = small_budget(sections)
+    return "\n\n".join([*parts, "\n".join([*verdicts(sections), *([small] if small else [])])])
 
 
 def _section(comparison: Comparison, request: Request) -> Section:
@@ -143,6 +170,16 @@ def _notices(comparison: Comparison) -> list[str]:
     if any(run.provenance.get("dirty") for run in grid.runs.values()):
         notices.append(f"{grid.algo}: some runs were made with local changes to the suite")
     return notices
+
+
+def _without_algorithm(aside: Iterable[SetAside], algos: Container[str]) -> list[str]:
+    """Runs of an algorithm of which none can be used."""
+    configs = ((run.config, run.why) for run in aside if run.config is not None)
+    return [
+        f"{config.algo} {config.game} {config.extractor} seed {config.seed}: {why}"
+        for config, why in configs
+        if config.algo not in algos
+    ]
 
 
 def _make_folder(path: Path) -> None:

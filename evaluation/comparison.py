@@ -210,6 +210,8 @@ def make_grid(
         for key in product((baseline, *arms), all_games, seeds)
         if key not in known
     }
+    # Arms of which no run can be used at all.
+    missing |= {key: reason for key, reason in why.items() if key[0] not in extractors}
     games = tuple(
         game
         for game in all_games

@@ -18,6 +18,7 @@ from agents.play import Game, evaluation_seeds, play_games
 from agents.progress import ProgressReport
 from agents.run_folder import RunFolder
 from envs import human_normalised, n_actions
+from evaluation.text_table import aligned
 
 # How actions are chosen in games that are scored.
 MODES = ("stochastic", "deterministic")
@@ -136,15 +137,7 @@ def score_table(scores: Sequence[Score]) -> str:
                 "unknown" if normalised is None else f"{normalised:.3f}",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    left = {0, 1, 3}
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return aligned(rows, left={0, 1, 3})
 
 
 def _play(

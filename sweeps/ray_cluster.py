@@ -7,6 +7,7 @@ cells to another one, where they resume from their newest checkpoint.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress, State, progress, write_record
 from sweeps.table import LiveTable
 
+SECONDS_TO_ANSWER = 10.0
 # How often a cell may lose its machine.
 MOST_LOSSES = 10
 
@@ -78,10 +80,19 @@ def _connected(address: str) -> Any:
             "--engine ray needs Ray: pip install -e '.[ray]', or use --engine local"
         ) from error
     try:
+        if address != "auto":
+            _require_listener(address)
         ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"no Ray cluster answers at {address}: {error}") from error
     return ray
+
+
+def _require_listener(address: str) -> None:
+    """Raises OSError or ValueError if nobody is there; Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER):
+        pass
 
 
 def _collect(ray: Any, sweep: Sweep, cell: Cell, reference: Any) -> None:

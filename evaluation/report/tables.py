@@ -14,6 +14,7 @@ from envs.reference_scores import reference_scores
 from evaluation.arms import parameters, steps_per_second
 from evaluation.comparison import AGGREGATES, ArmResult, Comparison, GameResult, Grid
 from evaluation.statistics import Estimate
+from evaluation.text_table import aligned
 
 # Column of envs/atari_reference_scores.csv → (label, algorithm, protocol).
 REFERENCES = {
@@ -34,6 +35,11 @@ class Table:
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def text(self) -> str:
+        """For a terminal."""
+        last = len(self.headings) - 1
+        return aligned([self.headings, *self.rows], left={0, last})
 
     def markdown(self) -> str:
         """As a Markdown table."""

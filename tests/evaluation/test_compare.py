@@ -12,7 +12,7 @@ import pytest
 import evaluate
 from agents.errors import UserError
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM
-from evaluation.compare import Request, grids, write_report
+from evaluation.compare import Request, grids, verdicts, write_report
 from evaluation.comparison import BUT_NOT_THAN_CONTROL, compare, sentence
 from evaluation.statistics import win_rate
 from tests.evaluation.synthetic import make_grid_of_runs, make_run
@@ -27,7 +27,7 @@ def comparison(root, **settings):
 
 def report(root, **settings):
     settings = {"videos": 0, **settings}
-    return write_report(Request((root,), root.parent / "report", **settings), "the command")
+    return verdicts(write_report(Request((root,), root.parent / "report", **settings), "command"))
 
 
 def refusal(root, **settings):
@@ -231,6 +231,19 @@ def test_a_game_that_an_arm_never_played_is_left_out_with_a_word(tmp_path):
     assert "Breakout is left out" in (tmp_path.parent / "report/report.md").read_text()
 
 
+@pytest.mark.parametrize("lost", ["a2c/Pong/coordconv-r", "ppo/Pong/nature"])
+def test_an_arm_or_algorithm_without_a_usable_run_does_not_vanish(tmp_path, capsys, lost):
+    algo, _, arm = lost.split("/")
+    make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
+    path = make_run(tmp_path, "Pong", arm, algo=algo)
+    (path / "DONE").unlink()
+    assert "1 cells are missing" in refusal(tmp_path)
+    assert f"missing: {algo} Pong {arm} seed 1: still training" in capsys.readouterr().err
+    report(tmp_path, allow_missing=True)
+    page = (tmp_path.parent / "report/index.html").read_text()
+    assert f"{algo} Pong {arm} seed 1: still training" in page
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
@@ -297,10 +310,10 @@ def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
     root = tmp_path / "runs"
     arms = {"nature": 0.5, "coordconv": 0.7, "control-noise": 0.5}
     make_grid_of_runs(root, GAMES, arms)
-    verdicts = report(root)
+    told = report(root)
     out = tmp_path / "report"
     page = (out / "index.html").read_text()
-    assert verdicts[0] in page.replace("&#39;", "'")
+    assert told[0] in page.replace("&#39;", "'")
     for game in GAMES:
         assert page.count(game) >= 2
     # Nothing is fetched from anywhere.
@@ -320,7 +333,7 @@ def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
     text = (out / "report.md").read_text()
     assert "| game | nature | coordconv |" in text
     assert "python sweep.py --games Breakout MsPacman Pong Qbert --algos a2c" in text
-    assert json.loads((out / "report.json").read_text())["verdicts"] == verdicts
+    assert json.loads((out / "report.json").read_text())["verdicts"] == told
 
 
 def test_the_same_runs_give_the_same_report(tmp_path):

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from agents.agent import load_agent
-from agents.checkpoint import list_checkpoints
 from agents.errors import UserError
 from agents.run_folder import RunFolder
 from sweeps.ray_cluster import run_ray
 from sweeps.status import is_complete
-from tests.sweeps.test_sweep import wait_for
+from tests.sweeps.test_sweep import newest, start, wait_for, words
 
+# Ray reads this when it is imported: all nodes and the sweep stay on the loopback.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="pip install -e '.[ray]'")
 STORE_BYTES = 80 * 2**20  # Ray's least for each node's shared memory
 
@@ -26,23 +27,26 @@ STORE_BYTES = 80 * 2**20  # Ray's least for each node's shared memory
 @pytest.fixture
 def cluster() -> Iterator[tuple[object, list[object]]]:
     """A head that computes nothing and two nodes of one CPU each."""
-    settings = {"object_store_memory": STORE_BYTES, "include_dashboard": False}
-    started = cluster_utils.Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, **settings}
-    )
-    nodes = [started.add_node(num_cpus=1, object_store_memory=STORE_BYTES) for _ in range(2)]
+    settings = {"object_store_memory": STORE_BYTES}
+    head = {"num_cpus": 0, "include_dashboard": False, **settings}
+    started = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
+    nodes = [started.add_node(num_cpus=1, **settings) for _ in range(2)]
     yield started, nodes
     started.shutdown()
 
 
-def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(
-    cluster, small_sweep, command_line
-):
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:port", "127.0.0.1:1"])
+def test_without_a_cluster_it_says_so_in_a_line(small_sweep, address):
+    with pytest.raises(UserError, match=f"no Ray cluster answers at {address}"):
+        run_ray(small_sweep, small_sweep.cells(), None, address)
+
+
+def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(cluster, small_sweep):
     started, nodes = cluster
-    sweep = replace(small_sweep, steps=12_000, checkpoint_every=800)
+    sweep = replace(small_sweep, games=("Breakout",), steps=12_000, checkpoint_every=800)
     cells = sweep.cells()
-    process = command_line(sweep, "--engine", "ray", "--address", started.address)
-    wait_for(lambda: all(len(list_checkpoints(RunFolder(cell.path))) > 1 for cell in cells), 120)
+    process = start(words(sweep, "--engine", "ray", "--address", started.address))
+    wait_for(lambda: all(newest(cell) > 0 for cell in cells))
     started.remove_node(nodes[0], allow_graceful=False)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -53,19 +57,16 @@ def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(
         folder = RunFolder(cell.path)
         assert load_agent(cell.path)[2] == 12_000
         with folder.episodes_file.open() as file:
-            games = [(int(row["step"]), row["seconds"]) for row in csv.DictReader(file)]
-        assert games == sorted(games)
-        assert max(Counter(games).values()) <= 16  # no more games end at once than there are
+            games = list(csv.DictReader(file))
+        steps = [int(row["step"]) for row in games]
+        assert steps == sorted(steps)
+        assert len(games) > 20
+        assert sum(int(row["length"]) for row in games) <= 12_000  # no step is in two games
         with folder.evaluation_file.open() as file:
             assert [row["seed"] for row in csv.DictReader(file)] == ["1"]
         resumes.append(len(json.loads(folder.provenance_file.read_text()).get("resumed", [])))
     # The dead node's cell went on elsewhere; the other one never stopped.
     assert sorted(resumes) == [0, 1]
-
-
-def test_without_a_cluster_it_says_so_in_a_line(small_sweep):
-    with pytest.raises(UserError, match="no Ray cluster answers at 127"):
-        run_ray(small_sweep, small_sweep.cells(), None, "127.0.0.1:1")
 
 
 def test_without_ray_it_says_how_to_get_it(small_sweep, monkeypatch):

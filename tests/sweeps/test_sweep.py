@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +18,15 @@ from agents.checkpoint import list_checkpoints
 from agents.errors import UserError
 from agents.lock import exclusive, is_held
 from agents.run_folder import RunFolder
-from sweeps.grid import FOLDER
+from agents.training import train
+from sweeps.cell import CellProcess
+from sweeps.grid import FOLDER, save_sweep, sweep_folder
 from sweeps.status import is_complete, progress
 
+ROOT = Path(__file__).parents[2]
 
-def wait_for(condition, seconds=60):
+
+def wait_for(condition, seconds=180):
     """Look again and again; whatever is waited for comes, or the test fails."""
     end = time.monotonic() + seconds
     while not condition():
@@ -35,66 +42,85 @@ def files(folder):
     }
 
 
+def newest(cell):
+    """Step of the newest checkpoint; 0 before training has got anywhere."""
+    found = list_checkpoints(RunFolder(cell.path))
+    return int(found[-1].name) if found else 0
+
+
 def rows(cell):
     with RunFolder(cell.path).episodes_file.open() as file:
         return list(csv.DictReader(file))
 
 
-def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(
-    small_sweep, command_line
-):
-    process = command_line(small_sweep)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+def start(arguments):
+    """sweep.py in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "sweep.py"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def words(sweep, *options):
+    """The command line of a sweep."""
+    return [
+        "--games", *sweep.games, "--algos", *sweep.algos, "--extractors", *sweep.extractors,
+        "--seeds", str(sweep.seeds), "--steps", str(sweep.steps),
+        "--episodes", str(sweep.episodes), "--runs-dir", str(sweep.runs_dir),
+        "--checkpoint-every", str(sweep.checkpoint_every), *options,
+    ]  # fmt: skip
+
+
+def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(small_sweep, capsys):
+    assert script.main(words(small_sweep)) == 0
+    out, err = capsys.readouterr()
     assert "2 cells: 2 done" in out
     assert "a2c Pong nature seed 1: running" in err
     assert all(is_complete(cell, 1) for cell in small_sweep.cells())
     before = files(small_sweep.runs_dir)
-    again = command_line(small_sweep)
-    out, _ = again.communicate(timeout=120)
-    assert again.returncode == 0
-    assert "2 done" in out
+    assert script.main(words(small_sweep)) == 0
+    assert "2 done" in capsys.readouterr().out
     assert files(small_sweep.runs_dir) == before
-    status = command_line(small_sweep, "--status")
-    out, _ = status.communicate(timeout=60)
-    assert "80/80 steps, 1 games scored" in out
+    assert script.main(words(small_sweep, "--status")) == 0
+    assert "80/80 steps, 1 games scored" in capsys.readouterr().out
 
 
-def test_only_what_is_missing_is_done(small_sweep, command_line):
-    first, second = small_sweep.cells()
-    process = command_line(replace(small_sweep, extractors=("nature",)))
-    process.communicate(timeout=120)
+def test_only_what_is_missing_is_done(small_sweep):
+    sweep = replace(small_sweep, episodes=0)
+    first, second = sweep.cells()
+    train(first.config, RunFolder.create(first.path, first.config))
     before = files(first.path)
-    process = command_line(small_sweep)
-    process.communicate(timeout=120)
+    assert script.main(words(sweep)) == 0
     assert files(first.path) == before
-    assert is_complete(second, 1)
+    assert is_complete(second, 0)
 
 
-def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(small_sweep, command_line):
-    first, second = small_sweep.cells()
+def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(small_sweep, capsys):
+    sweep = replace(small_sweep, episodes=0)
+    first, second = sweep.cells()
     first.path.mkdir(parents=True)
     (first.path / "notes.txt").write_text("somebody's")
-    process = command_line(small_sweep, "--workers", "1")
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 1
+    assert script.main(words(sweep, "--workers", "1")) == 1
+    out, err = capsys.readouterr()
     assert "1 done, 1 failed" in out
-    assert "go on with: python sweep.py --games Pong" in out
+    assert "go on with: python sweep.py" in out
     assert "a2c Pong nature seed 1 failed:" in err
     assert "is not empty, nothing was written" in err
-    assert is_complete(second, 1)
+    assert is_complete(second, 0)
     assert (first.path / "notes.txt").read_text() == "somebody's"
 
 
-def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_sweep, command_line):
+def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_sweep):
     sweep = replace(small_sweep, steps=1_000_000)
     cells = sweep.cells()
-    process = command_line(sweep, "--workers", "2")
+    process = start(words(sweep, "--workers", "2"))
     wait_for(
         lambda: all(is_held(cell.path) and list_checkpoints(RunFolder(cell.path)) for cell in cells)
     )
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "2 interrupted" in out
     for cell in cells:
@@ -102,38 +128,37 @@ def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_swe
         assert progress(sweep, cell).state == "interrupted"
 
 
-def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_sweep, command_line):
-    sweep = replace(small_sweep, extractors=("nature",), steps=8_000, checkpoint_every=1_600)
+def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_sweep):
+    sweep = replace(
+        small_sweep, extractors=("nature",), episodes=0, steps=8_000, checkpoint_every=1_600
+    )
     (cell,) = sweep.cells()
-    process = command_line(sweep)
-    wait_for(lambda: len(list_checkpoints(RunFolder(cell.path))) > 1)
+    process = start(words(sweep))
+    wait_for(lambda: newest(cell) > 0)
     process.kill()
     process.communicate()
     wait_for(lambda: not is_held(cell.path))  # train.py was told that its parent is gone
-    reached = int(list_checkpoints(RunFolder(cell.path))[-1].name)
-    assert 1_600 <= reached < 8_000
-    process = command_line(sweep)
-    _, err = process.communicate(timeout=120)
+    assert 1_600 <= newest(cell) < 8_000
+    process = start(words(sweep))
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     steps = [int(row["step"]) for row in rows(cell)]
     assert steps == sorted(steps)
-    assert is_complete(cell, 1)
+    assert is_complete(cell, 0)
 
 
-def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep, command_line):
-    (small_sweep.runs_dir / FOLDER).mkdir(parents=True)
-    with exclusive(small_sweep.runs_dir / FOLDER):
-        process = command_line(small_sweep)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "another process is sweeping" in err
-    assert len(err.strip().splitlines()) == 1
+def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep):
+    with (
+        exclusive(sweep_folder(small_sweep)),
+        pytest.raises(UserError, match="another process is sweeping"),
+    ):
+        script.main(words(small_sweep))
+    assert not small_sweep.cells()[0].path.exists()
 
 
-def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(small_sweep, command_line):
-    process = command_line(small_sweep, "--dry-run", "--workers", "1")
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(small_sweep, capsys):
+    assert script.main(words(small_sweep, "--dry-run", "--workers", "1")) == 0
+    out = capsys.readouterr().out
     assert "waiting      a2c Pong coordconv seed 1" in out
     assert "steps/s a run (measured now, 1 side by side), 160 steps to go" in out
     assert "2 cells, 1 at a time: about 0:00 of training" in out
@@ -158,16 +183,12 @@ def test_mistakes_on_the_command_line_are_refused(tmp_path, options, told):
 def test_status_of_the_last_sweep_needs_only_its_folder(small_sweep, capsys):
     with pytest.raises(UserError, match="no sweep was started"):
         script.main(["--status", "--runs-dir", str(small_sweep.runs_dir)])
-    from sweeps.grid import save_sweep
-
     save_sweep(small_sweep, {"workers": 2})
     assert script.main(["--status", "--runs-dir", str(small_sweep.runs_dir)]) == 0
     assert "2 cells: 0 done, 2 waiting" in capsys.readouterr().out
 
 
 def test_the_processes_of_a_cell_stay_on_its_core(small_sweep):
-    from sweeps.cell import CellProcess
-
     core = min(os.sched_getaffinity(0))
     running = CellProcess(small_sweep, small_sweep.cells()[0], (core,))
     running.poll()
