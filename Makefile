@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := runs/demo-sweep
 DEMO_GAME ?= KungFuMaster
 DEMO_ALGO ?= ppo
-DEMO_STEPS ?= 24000
+DEMO_STEPS ?= 20000
 
 .PHONY: setup demo test check
 

@@ -36,6 +36,7 @@ BASELINE_COLOR = "#6b6b6b"
 COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a800")
 DOTS_PER_INCH = 150
 COLUMNS_OF_CURVES = 3
+WIDTH_OF_CURVES = {1: 5.0, 2: 8.0, 3: 9.6}  # inches, by the number of columns
 PROFILE_POINTS = 101
 # A largest difference beyond so many medians puts the bars on an axis with logarithmic ends.
 OUTLIER = 20
@@ -232,7 +233,7 @@ def learning_curves(comparison: Comparison, curves: Curves, unit: str) -> Pictur
     columns = min(COLUMNS_OF_CURVES, len(grid.games))
     rows = -(-len(grid.games) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.2 * columns, 2.1 * rows + 0.5))
+        figure = Figure(figsize=(WIDTH_OF_CURVES[columns], 2.1 * rows + 0.5))
         axes = figure.subplots(rows, columns, squeeze=False).flatten()
         for axis, game in zip(axes, grid.games, strict=False):
             _curves_of_game(axis, grid, curves, game, unit)
