@@ -7,7 +7,7 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.durable import as_json, write_durably
+from agents.durable import as_json, read_json, write_durably
 from agents.errors import UserError
 from evaluation.comparison import Comparison, Grid, compare, make_grid, sentence
 from evaluation.curves import read_curves
@@ -33,6 +33,7 @@ from evaluation.runs import (
 )
 
 MARK = "report.json"  # tells a report of ours from a folder that must not be written to
+MADE_BY = "made by evaluate.py compare"
 LINES_SHOWN = 20
 
 
@@ -77,6 +78,7 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
         found.append(make_grid(algo, mine, aside, request.baseline))
     missing = [line for grid in found for line in missing_lines(grid)]
     missing += _without_algorithm(aside, by_algo)
+    missing += [f"{run.path}: {run.why}" for run in aside if run.config is None]
     if missing and not request.allow_missing:
         for line in missing[:LINES_SHOWN]:
             print(f"missing: {line}", file=sys.stderr)
@@ -96,6 +98,17 @@ def write_report(request: Request, command: str) -> list[Section]:
     """
     found, aside = grids(request)
     _make_folder(request.out)
+    try:
+        return _write(request, command, found, aside)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {error.filename or request.out}: {error.strerror or error}"
+        ) from error
+
+
+def _write(
+    request: Request, command: str, found: Sequence[Grid], aside: Sequence[SetAside]
+) -> list[Section]:
     notices = [f"set aside: {run.path}: {run.why}" for run in aside if run.config is None]
     notices += _without_algorithm(aside, {grid.algo for grid in found})
     sections = [_section(compare(grid), request) for grid in found]
@@ -106,7 +119,7 @@ def write_report(request: Request, command: str) -> list[Section]:
     page = markdown(sections, notices, command)
     (request.out / "report.md").write_text(page, encoding="utf-8")
     write_durably(request.out / "index.html", html(sections, notices, command))
-    record = {"command": command, "verdicts": verdicts(sections)}
+    record = {MADE_BY: command, "verdicts": verdicts(sections)}
     write_durably(request.out / MARK, as_json(record))
     for notice in [*notices, *(notice for section in sections for notice in section.notices)]:
         print(f"note: {notice}", file=sys.stderr)
@@ -163,6 +176,9 @@ def _notices(comparison: Comparison) -> list[str]:
             f"no human score is published for {', '.join(unknown)}: raw scores only, not part of "
             "any aggregate"
         )
+    without = sum(not run.provenance for run in grid.runs.values())
+    if without:
+        notices.append(f"{grid.algo}: {without} runs do not tell what made them (provenance.json)")
     for name, what in (("commit", "commits"), ("processor", "processors")):
         values = {str(run.provenance.get(name)) for run in grid.runs.values()}
         if len(values) > 1:
@@ -182,15 +198,24 @@ def _without_algorithm(aside: Iterable[SetAside], algos: Container[str]) -> list
     ]
 
 
+def _is_report(path: Path) -> bool:
+    """Whether a folder holds a report of ours, which may be made anew."""
+    try:
+        content = read_json(path / MARK)
+    except UserError:
+        return False
+    return isinstance(content, dict) and MADE_BY in content
+
+
 def _make_folder(path: Path) -> None:
     """A folder for the report: new, empty, or holding an older report of ours."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()) and not (path / MARK).exists():
+        if any(path.iterdir()) and not _is_report(path):
             raise UserError(
                 f"{path} is not empty and holds no report: nothing was written; choose another "
                 "--out"
             )
-        write_durably(path / MARK, as_json({"unfinished": True}))
+        write_durably(path / MARK, as_json({MADE_BY: "unfinished"}))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from agents.errors import UserError
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
 from agents.run_folder import RunFolder
 from evaluation.score import MODES, scored_games
+
+# A folder with one of these is a run, or was one: it may be damaged, but it does not vanish.
+FILES_OF_A_RUN = frozenset(
+    ("config.json", "provenance.json", "checkpoints", "episodes.csv", "evaluation.csv", "DONE")
+)
 
 
 @dataclass(frozen=True)
@@ -60,16 +66,30 @@ def find_runs(roots: Sequence[Path]) -> list[Path]:
     for root in roots:
         if not root.is_dir():
             raise UserError(f"{root} is not a folder: name folders that hold runs of train.py")
-        here = set()
-        for folder, subfolders, files in os.walk(root, followlinks=False):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            if "config.json" in files:
-                here.add(Path(folder))
-                subfolders.clear()
+        here = set(_runs_below(root))
         if not here:
             raise UserError(f"no run in {root}: name folders that hold runs of train.py")
         found |= here
     return sorted(found)
+
+
+def _runs_below(root: Path) -> Iterator[Path]:
+    """Folders with any file of a run; one that cannot be looked into is no reason to go on."""
+    seen: set[str] = set()  # a link may lead back to where we came from
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"cannot look into {error.filename}: {error.strerror}") from error
+
+    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        if not FILES_OF_A_RUN.isdisjoint([*files, *subfolders]):
+            subfolders.clear()
+            yield Path(folder)
 
 
 def read_runs(
@@ -94,22 +114,34 @@ def read_runs(
             aside.append(SetAside(path, config, str(error)))
             continue
         scored.append((path, config, games))
-    if episodes is None:
-        counts = Counter(len(games) for _, _, games in scored)
-        episodes = max(counts, key=lambda count: (counts[count], count), default=0)
+    usual = _usual_numbers(scored) if episodes is None else {}
     runs = []
     for path, config, games in scored:
-        seeds = evaluation_seeds(episodes)
+        wanted = usual.get(config.algo, episodes)
+        assert wanted is not None
+        seeds = evaluation_seeds(wanted)
         mine = tuple(games[seed] for seed in seeds if seed in games)
-        if len(mine) < episodes:
+        if len(mine) < wanted:
             why = (
-                f"{len(mine)} of {episodes} games scored: "
-                f"python evaluate.py score {path} --episodes {episodes}{_flag(mode)}"
+                f"{len(mine)} of {wanted} games scored: python evaluate.py score "
+                f"{shlex.quote(str(path))} --episodes {wanted}{_flag(mode)}"
             )
             aside.append(SetAside(path, config, why))
         else:
             runs.append(EvaluatedRun(path, config, mine, _provenance(path)))
     return runs, aside
+
+
+def _usual_numbers(
+    scored: Iterable[tuple[Path, RunConfig, Mapping[int, Game]]],
+) -> dict[str, int]:
+    """For each algorithm the number of games that most runs were scored on."""
+    counts: dict[str, Counter[int]] = {}
+    for _, config, games in scored:
+        counts.setdefault(config.algo, Counter())[len(games)] += 1
+    return {
+        algo: max(mine, key=lambda count: (mine[count], count)) for algo, mine in counts.items()
+    }
 
 
 def require_one_kind(runs: Sequence[EvaluatedRun]) -> None:
@@ -121,18 +153,26 @@ def require_one_kind(runs: Sequence[EvaluatedRun]) -> None:
             for name in differences(first.config, other.config)
             if name not in ("game", "extractor", "seed")
         ]
-        hashes = [run.provenance.get("protocol_hash") for run in (first, other)]
-        if not names and None not in hashes and hashes[0] != hashes[1]:
-            names, values = ["protocol_hash"], [str(value)[:12] for value in hashes]
-        elif names:
+        if names:
             values = [str(getattr(run.config, names[0])) for run in (first, other)]
-        else:
-            continue
-        more = f" (and in {', '.join(names[1:])})" if names[1:] else ""
-        raise UserError(
-            f"runs of different {names[0]} are never compared: {values[0]} in {first.path}, "
-            f"{values[1]} in {other.path}{more}; name folders of one kind only"
-        )
+            more = f" (and in {', '.join(names[1:])})" if names[1:] else ""
+            raise _different(names[0], values, (first, other), more)
+    hashed = [run for run in runs if run.provenance.get("protocol_hash") is not None]
+    for other in hashed[1:]:
+        pair = (hashed[0], other)
+        values = [str(run.provenance["protocol_hash"])[:12] for run in pair]
+        if values[0] != values[1]:
+            raise _different("protocol_hash", values, pair)
+
+
+def _different(
+    name: str, values: Sequence[str], pair: tuple[EvaluatedRun, EvaluatedRun], more: str = ""
+) -> UserError:
+    first, other = (run.path for run in pair)
+    return UserError(
+        f"runs of different {name} are never compared: {values[0]} in {first}, {values[1]} in "
+        f"{other}{more}; name folders of one kind only"
+    )
 
 
 def require_no_doubles(runs: Sequence[EvaluatedRun]) -> None:
@@ -151,8 +191,9 @@ def require_no_doubles(runs: Sequence[EvaluatedRun]) -> None:
 
 def _games(folder: RunFolder, config: RunConfig, mode: str) -> dict[int, Game]:
     """Scored games of the last checkpoint; UserError says why there are none."""
+    path = shlex.quote(str(folder.path))
     if not folder.is_done:
-        raise UserError(f"still training: python train.py --resume {folder.path}")
+        raise UserError(f"still training: python train.py --resume {path}")
     by_mode = {}
     for name in MODES:
         games = scored_games(folder.evaluation_file, config.total_steps, name)
@@ -167,9 +208,9 @@ def _games(folder: RunFolder, config: RunConfig, mode: str) -> dict[int, Game]:
     if other is not None:
         raise UserError(
             f"scored in {other} mode only, and modes are never mixed: "
-            f"python evaluate.py score {folder.path}{_flag(mode)}"
+            f"python evaluate.py score {path}{_flag(mode)}"
         )
-    raise UserError(f"not scored yet: python evaluate.py score {folder.path}{_flag(mode)}")
+    raise UserError(f"not scored yet: python evaluate.py score {path}{_flag(mode)}")
 
 
 def _flag(mode: str) -> str:
@@ -181,4 +222,17 @@ def _provenance(path: Path) -> Mapping[str, Any]:
         content = read_json(RunFolder(path).provenance_file)
     except UserError:
         return {}
-    return content if isinstance(content, dict) else {}
+    return {name: _plain(value) for name, value in content.items()} if _is_record(content) else {}
+
+
+def _is_record(content: object) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("packages", {}), dict)
+
+
+def _plain(value: Any) -> Any:
+    """Text that can be written and stays on its line, however it came into the file."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, str):
+        return " ".join(value.encode("utf-8", "replace").decode().split())[:200]
+    return value

@@ -120,8 +120,9 @@ def estimate(
 ) -> Estimate:
     """A statistic of one or more arms with its stratified bootstrap interval.
 
-    Seeds are drawn within each game and arm. With fewer than three seeds of any game in any arm,
-    there is no interval.
+    Seeds are drawn within each game and arm. There is no interval with fewer than three seeds of
+    any game in any arm, and none where the seeds of every game agree completely: how far others
+    would scatter cannot be told from that.
 
     Args:
         statistic: of as many arrays (..., seeds, games) as there are arms, to (...).
@@ -134,19 +135,19 @@ def estimate(
     value = float(statistic(*arms))
     if min(int(np.isfinite(arm).sum(axis=0).min()) for arm in arms) < FEWEST_SEEDS:
         return Estimate(value)
+    freedom = _degrees_of_freedom(arms)
+    if freedom is None:
+        return Estimate(value)
     rng = np.random.default_rng(seed)
     drawn = np.asarray(statistic(*(_resampled(arm, replicates, rng) for arm in arms)))
     tail = (1 - level) / 2
     below, above = np.quantile(drawn, [tail, 1 - tail])
-    freedom = _degrees_of_freedom(arms)
     wider = float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
     low, high = value - wider * (value - below), value + wider * (above - value)
     # In standard normal quantiles: how far 0 is, on the side where it lies.
     side = value - below if value > 0 else above - value
-    if value == 0:
+    if value == 0 or side <= 0:
         p = 1.0
-    elif side <= 0:  # the seeds agree completely
-        p = 0.0
     else:
         distance = abs(value) / side * stats.norm.ppf(1 - tail)
         p = float(2 * stats.t.sf(distance, freedom))
@@ -231,12 +232,15 @@ def _resampled(scores: Array, replicates: int, rng: np.random.Generator) -> Arra
     return np.asarray(drawn)
 
 
-def _degrees_of_freedom(arms: Sequence[Array]) -> float:
-    """Of the sum of the variances of every game's mean in every arm (Welch and Satterthwaite)."""
+def _degrees_of_freedom(arms: Sequence[Array]) -> float | None:
+    """Of the sum of the variances of every game's mean in every arm (Welch and Satterthwaite).
+
+    None if there is no variance beyond that of rounding.
+    """
     counts = np.concatenate([np.isfinite(arm).sum(axis=0) for arm in arms])
     variances = np.concatenate([np.nanvar(arm, axis=0, ddof=1) for arm in arms]) / counts
     largest = variances.max()
-    if largest == 0:
-        return float(np.inf)
+    if np.sqrt(largest) <= 1e-12 * max(float(np.nanmax(np.abs(arm))) for arm in arms):
+        return None
     shares = variances / largest  # squares of tiny variances would vanish
     return float(shares.sum() ** 2 / (shares**2 / (counts - 1)).sum())
