@@ -104,7 +104,9 @@ def _ended(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command
     if failed:
         print(f"logs: {sweep.runs_dir / FOLDER}", file=sys.stderr)
     if all(now.state == "done" for now in results.values()):
-        print(f"compare: python evaluate.py compare {sweep.runs_dir} --out report")
+        print(
+            f"compare: python evaluate.py compare {shlex.quote(str(sweep.runs_dir))} --out report"
+        )
         return 0
     print(f"go on with: {command}")
     return 1 if failed else 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,13 @@ def read_json(path: Path) -> Any:
         UserError: unreadable, too large, or not JSON.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device would never end
+            raise UserError(f"cannot read {path}: it is not a file")
+        with path.open("rb") as file:
+            content = file.read(MAX_JSON_BYTES + 1)
+        if len(content) > MAX_JSON_BYTES:
             raise UserError(f"{path} is larger than {MAX_JSON_BYTES:,} bytes: not a file of ours")
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
 

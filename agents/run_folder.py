@@ -100,10 +100,13 @@ class RunFolder:
             UserError: not a run folder, or its configuration is damaged.
         """
         folder = cls(path)
-        if not path.is_dir():
-            raise UserError(f"{path} is not a folder: name a run folder made by train.py")
-        if not folder.config_file.is_file():
-            raise UserError(f"{path} has no config.json: name a run folder made by train.py")
+        try:
+            if not path.is_dir():
+                raise UserError(f"{path} is not a folder: name a run folder made by train.py")
+            if not folder.config_file.is_file():
+                raise UserError(f"{path} has no config.json: name a run folder made by train.py")
+        except OSError as error:  # a name that is too long, or a folder that is somebody else's
+            raise UserError(f"cannot read {str(path)[:200]}: {error.strerror}") from error
         try:
             return folder, RunConfig.from_mapping(read_json(folder.config_file))
         except UserError as error:

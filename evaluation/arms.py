@@ -16,6 +16,8 @@ from evaluation.runs import EvaluatedRun
 from policies import is_import_path, parameter_count
 
 CONTROL = "control-noise"
+# What it controls for is the difference from this one.
+CONVOLUTION = "nature"
 # Two networks are matched if their numbers of parameters differ by less.
 MATCHED_WITHIN = 0.01
 
@@ -52,6 +54,6 @@ def steps_per_second(runs: Sequence[EvaluatedRun]) -> float | None:
         try:
             rows = read_csv(RunFolder(run.path).episodes_file, EPISODE_COLUMNS)
             speeds.append(float(rows[-1]["step"]) / float(rows[-1]["seconds"]))
-        except (UserError, IndexError, ValueError, ZeroDivisionError):
+        except (UserError, IndexError, TypeError, ValueError, ZeroDivisionError):
             continue
     return float(np.median(speeds)) if speeds else None

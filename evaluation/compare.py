@@ -116,9 +116,8 @@ def _write(
         save_pictures([*section.pictures, *section.layers], request.out / "figures")
     comparisons = [section.comparison for section in sections]
     write_csv(comparisons, request.out)
-    page = markdown(sections, notices, command)
-    (request.out / "report.md").write_text(page, encoding="utf-8")
-    write_durably(request.out / "index.html", html(sections, notices, command))
+    write_durably(request.out / "report.md", _text(markdown(sections, notices, command)))
+    write_durably(request.out / "index.html", _text(html(sections, notices, command)))
     record = {MADE_BY: command, "verdicts": verdicts(sections)}
     write_durably(request.out / MARK, as_json(record))
     for notice in [*notices, *(notice for section in sections for notice in section.notices)]:
@@ -196,6 +195,11 @@ def _without_algorithm(aside: Iterable[SetAside], algos: Container[str]) -> list
         for config, why in configs
         if config.algo not in algos
     ]
+
+
+def _text(page: str) -> str:
+    """A page in which names that are no Unicode are spelled out."""
+    return page.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_report(path: Path) -> bool:

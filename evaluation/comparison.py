@@ -13,11 +13,12 @@ import numpy as np
 from agents.errors import UserError
 from envs import human_normalised
 from evaluation import statistics
-from evaluation.arms import CONTROL, matched_by_control
+from evaluation.arms import CONTROL, CONVOLUTION, matched_by_control
 from evaluation.runs import EvaluatedRun, SetAside
 from evaluation.statistics import FEWEST_SEEDS, LEVEL, Array, Estimate, Statistic, estimate
 
 BUT_NOT_THAN_CONTROL = "better than convolution but not than the control"
+CONTROL_UNKNOWN = "better, and not to be told from the control: too few runs of it"
 AGGREGATES: Mapping[str, Statistic] = {
     "IQM": statistics.iqm,
     "mean": statistics.mean,
@@ -27,6 +28,7 @@ AGGREGATES: Mapping[str, Statistic] = {
 Key = TypeVar("Key")
 
 BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
+UNKNOWN = "unknown"  # of the control, where no interval can be claimed
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,11 @@ class GameResult:
     @property
     def words(self) -> str:
         """The verdict with what the control says of it."""
-        if self.verdict == BETTER and self.control is not None:
-            if self.control == BETTER:
-                return "better, than the control too"
-            return BUT_NOT_THAN_CONTROL
-        return self.verdict
+        if self.verdict != BETTER or self.control is None:
+            return self.verdict
+        if self.control == BETTER:
+            return "better, than the control too"
+        return CONTROL_UNKNOWN if self.control == UNKNOWN else BUT_NOT_THAN_CONTROL
 
 
 @dataclass(frozen=True)
@@ -169,11 +171,11 @@ class Comparison:
     baseline: Mapping[str, Estimate]
     results: tuple[ArmResult, ...]
 
-    @property
-    def fewest_seeds(self) -> int:
-        """Seeds of the game and arm that has the fewest."""
+    def fewest_seeds(self, *arms: str) -> int:
+        """Seeds of the game and arm that has the fewest; of all arms if none are named."""
         grid = self.grid
-        return min(len(grid.of(arm, game)) for arm, game in product(grid.every_arm, grid.games))
+        pairs = product(arms or grid.every_arm, grid.games)
+        return min(len(grid.of(arm, game)) for arm, game in pairs)
 
 
 def make_grid(
@@ -227,7 +229,9 @@ def make_grid(
 def compare(grid: Grid) -> Comparison:
     """Every arm against the baseline, and those with as many parameters against the control."""
     plain = {arm: _against(grid, arm, grid.baseline) for arm in grid.arms}
-    others = matched_by_control(grid.arms, grid.games[0]) if CONTROL in grid.arms else []
+    # What the control separates from place is a convolution's having more weights.
+    has_control = CONTROL in grid.arms and grid.baseline == CONVOLUTION
+    others = matched_by_control(grid.arms, grid.games[0]) if has_control else []
     controlled = {arm: _against(grid, arm, CONTROL) for arm in others}
     game_verdicts = _verdicts({key: e for arm in plain for key, e in _keyed(arm, plain[arm][0])})
     control_verdicts = _verdicts(
@@ -249,7 +253,7 @@ def compare(grid: Grid) -> Comparison:
                 statistics.win_rate(scores[:, column], baseline[:, column]),
                 game_verdicts[arm, game][0],
                 game_verdicts[arm, game][1],
-                control_verdicts[arm, game][1] if arm in controlled else None,
+                _of_control(control_verdicts.get((arm, game))),
             )
             for column, game in enumerate(grid.games)
         )
@@ -263,7 +267,7 @@ def compare(grid: Grid) -> Comparison:
                 statistics.improvement(scores, baseline),
                 p,
                 verdict,
-                overall_control[arm][1] if arm in overall_control else None,
+                _of_control(overall_control.get(arm)),
             )
         )
     return Comparison(grid, _aggregates(grid, grid.baseline), tuple(results))
@@ -315,6 +319,12 @@ def _verdicts(differences: Mapping[Key, Estimate]) -> dict[Key, tuple[float | No
     return verdicts
 
 
+def _of_control(verdict: tuple[float | None, str] | None) -> str | None:
+    if verdict is None:
+        return None
+    return UNKNOWN if verdict[0] is None else verdict[1]
+
+
 def _normalised(game: str, score: float) -> float:
     value = human_normalised(game, score)
     assert value is not None
@@ -347,16 +357,17 @@ def sentence(result: ArmResult, comparison: Comparison) -> str:
     arm, baseline = result.arm, grid.baseline
     games = len(grid.games)
     where = f"{games} game{'s' if games != 1 else ''}"
-    if comparison.fewest_seeds < FEWEST_SEEDS:
-        return (
-            f"Undecided whether {arm} differs from {baseline}: {comparison.fewest_seeds} "
-            f"seed{'s' if comparison.fewest_seeds != 1 else ''} a game and arm; no interval is "
-            f"claimed with fewer than {FEWEST_SEEDS}."
-        )
     counts = (
         f"better on {result.count(BETTER)}, worse on {result.count(WORSE)}, undecided on "
         f"{result.count(UNDECIDED)} of {where}"
     )
+    fewest = comparison.fewest_seeds(arm, baseline)
+    if fewest < FEWEST_SEEDS:
+        return (
+            f"Undecided whether {arm} differs from {baseline}: {fewest} "
+            f"seed{'s' if fewest != 1 else ''} of some game and arm, and no interval is claimed "
+            f"with fewer than {FEWEST_SEEDS}; {counts}."
+        )
     difference = result.differences.get("IQM")
     if difference is None:
         return f"{arm} against {baseline}: {counts} (raw scores; no human scores are published)."
@@ -365,11 +376,10 @@ def sentence(result: ArmResult, comparison: Comparison) -> str:
         return f"Undecided whether {arm} differs from {baseline} over {where}: {shown}; {counts}."
     claim = f"{arm} is {result.verdict} than {baseline} over {where}"
     if result.verdict == BETTER and result.control is not None:
-        claim = (
-            f"{arm} is better than {baseline} and than the parameter-matched control over {where}"
-            if result.control == BETTER
-            else f"{arm} is {BUT_NOT_THAN_CONTROL} over {where}"
-        )
+        claim = {
+            BETTER: f"{arm} is better than {baseline} and than the parameter-matched control",
+            UNKNOWN: f"{arm} is {CONTROL_UNKNOWN}",
+        }.get(result.control, f"{arm} is {BUT_NOT_THAN_CONTROL}") + f", over {where}"
     return f"{claim}: {shown}; {counts}."
 
 

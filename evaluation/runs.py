@@ -64,8 +64,9 @@ def find_runs(roots: Sequence[Path]) -> list[Path]:
     """
     found: set[Path] = set()
     for root in roots:
-        if not root.is_dir():
-            raise UserError(f"{root} is not a folder: name folders that hold runs of train.py")
+        if not os.path.isdir(root):
+            shown = str(root)[:200]
+            raise UserError(f"{shown} is not a folder: name folders that hold runs of train.py")
         here = set(_runs_below(root))
         if not here:
             raise UserError(f"no run in {root}: name folders that hold runs of train.py")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,8 @@ from agents.run_folder import RunFolder
 from envs import human_normalised, n_actions
 from evaluation.text_table import aligned
 
+# No Atari game counts so far.
+HIGHEST_SCORE = 1e12
 # How actions are chosen in games that are scored.
 MODES = ("stochastic", "deterministic")
 
@@ -190,6 +191,6 @@ def _game_of_row(row: Mapping[str, str]) -> Game:
     if None in row or None in row.values() or row["mode"] not in MODES:
         raise ValueError(f"it is not {', '.join(EVALUATION_COLUMNS)}")
     game = Game(int(row["seed"]), float(row["score"]), int(row["length"]))
-    if not math.isfinite(game.score):
+    if not abs(game.score) <= HIGHEST_SCORE:  # nor is NaN
         raise ValueError(f"the score is {game.score}")
     return game

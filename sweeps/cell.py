@@ -18,7 +18,9 @@ from policies import is_import_path
 from sweeps.grid import Cell, Sweep
 from sweeps.status import (
     SECONDS_BETWEEN_HEARTBEATS,
+    Progress,
     State,
+    progress,
     scored_count,
     sweep_file,
     write_record,
@@ -71,41 +73,51 @@ class CellProcess:
         self._last_command: list[str] | None = None
         self._stopping = False
         self._heartbeat = 0.0
-        path = sweep_file(sweep, cell, ".log")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._log_path = path
-        self._log: IO[bytes] = path.open("ab")
+        self._log_path = sweep_file(sweep, cell, ".log")
+        self._log: IO[bytes] | None = None
+        self._log_begins = 0
 
     def poll(self) -> State:
         """Start the next process if the last one has ended; "running" until there is none left."""
+        try:
+            self._move_on()
+        except OSError as error:
+            self.kill()
+            self.state = "failed"
+            self.error = (f"cannot write {error.filename}: {error.strerror or error}",)
+        return self.state
+
+    def _move_on(self) -> None:
         if self.state != "running":
-            return self.state
+            return
         code = None if self._process is None else self._process.poll()
         if self._process is None or code == 0:
             self._begin_next()
         elif code is not None:
             stopped = self._stopping or code in (ASKED_TO_STOP, -signal.SIGTERM)
-            self._end("interrupted" if stopped else "failed", self._last_lines())
+            ended = (f"ended with code {code}",) if code > 0 else (f"ended by signal {-code}",)
+            self._end("interrupted" if stopped else "failed", self._last_lines() or ended)
         if self.state == "running" and time.time() - self._heartbeat > SECONDS_BETWEEN_HEARTBEATS:
             self._heartbeat = time.time()
             write_record(self.sweep, self.cell, "running")
-        return self.state
+
+    def progress(self) -> Progress:
+        """Where the cell stands, also where no record of it could be written."""
+        if self.state == "failed":
+            return Progress("failed", error=self.error)
+        return progress(self.sweep, self.cell)
 
     def stop(self) -> None:
         """Ask the process to stop: training finishes its update and writes a checkpoint."""
         self._stopping = True
-        self._send(signal.SIGTERM)
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
 
     def kill(self) -> None:
         """End the process at once."""
         self._stopping = True
-        self._send(signal.SIGKILL)
-
-    def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
-        elif self.state == "running" and self._process is None:
-            self._end("interrupted")
+            self._process.kill()
 
     def _begin_next(self) -> None:
         if self._stopping:
@@ -128,6 +140,10 @@ class CellProcess:
 
     def _start(self, command: list[str]) -> None:
         script, *arguments = command
+        if self._log is None:
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+            self._log = self._log_path.open("ab")
+        self._log_begins = self._log.seek(0, os.SEEK_END)
         launcher = [sys.executable, str(ROOT / "sweeps" / "child.py"), str(os.getpid())]
         self._log.write(f"$ python {' '.join(command)}\n".encode())
         self._log.flush()
@@ -144,12 +160,14 @@ class CellProcess:
     def _end(self, state: State, error: tuple[str, ...] = ()) -> None:
         self.state = state
         self.error = error if state == "failed" else ()
+        if self._log is not None:
+            self._log.close()
         write_record(self.sweep, self.cell, state, self.error)
-        self._log.close()
 
     def _last_lines(self) -> tuple[str, ...]:
         with self._log_path.open("rb") as file:
-            file.seek(max(0, self._log_path.stat().st_size - 4000))
+            # Of this process: what an earlier one said is no longer true.
+            file.seek(max(self._log_begins, self._log_path.stat().st_size - 4000))
             lines = file.read().decode(errors="replace").splitlines()
         told = [line.rstrip() for line in lines if line.strip() and not line.startswith("$ ")]
         return tuple(told[-LINES_OF_AN_ERROR:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,8 @@ class Sweep:
             for value in values:
                 if values.count(value) > 1:
                     raise UserError(f"--{name} names {value} twice")
-        for name, lowest, highest in (("seeds", 1, 10_000), ("episodes", 0, 100_000)):
+        bounds = (("seeds", 1, 10_000), ("episodes", 0, 100_000), ("threads", 1, 1024))
+        for name, lowest, highest in bounds:
             if not lowest <= getattr(self, name) <= highest:
                 raise UserError(
                     f"--{name} must be between {lowest:,} and {highest:,}, "
@@ -116,26 +118,40 @@ class Sweep:
         self._config(self.games[0], self.algos[0], self.extractors[0], 1).resolved_device()
 
 
+class OtherRunError(UserError):
+    """A cell's folder holds a run that would learn otherwise."""
+
+
+def require_same_run(cell: Cell) -> None:
+    """Raises UserError if a cell's folder holds another run, or a finished one without config."""
+    folder = RunFolder(cell.path)
+    if not (folder.config_file.exists() or folder.is_done):
+        return
+    _, config = RunFolder.open(cell.path)
+    different = differences(cell.config, config)
+    if different:
+        shown = ", ".join(
+            f"{name} {getattr(config, name)} in place of {getattr(cell.config, name)}"
+            for name in different
+        )
+        raise OtherRunError(
+            f"{cell.path} holds another run ({shown}): choose another --runs-dir, or ask for what "
+            "is there"
+        )
+
+
 def require_same_runs(cells: Sequence[Cell]) -> None:
-    """Raises UserError if a cell's folder holds a run that would learn otherwise.
+    """Raises OtherRunError if the folder of any cell holds another run.
 
     A folder that cannot be read is a failed cell among others, and no reason to stop them.
     """
     for cell in cells:
         try:
-            _, config = RunFolder.open(cell.path)
-        except UserError:
+            require_same_run(cell)
+        except OtherRunError:
+            raise
+        except (UserError, OSError):
             continue
-        different = differences(cell.config, config)
-        if different:
-            shown = ", ".join(
-                f"{name} {getattr(config, name)} in place of {getattr(cell.config, name)}"
-                for name in different
-            )
-            raise UserError(
-                f"{cell.path} holds another run ({shown}): choose another --runs-dir, or ask for "
-                "what is there"
-            )
 
 
 def sweep_folder(sweep: Sweep) -> Path:
@@ -151,7 +167,11 @@ def sweep_folder(sweep: Sweep) -> Path:
 def save_sweep(sweep: Sweep, made_by: dict[str, Any]) -> None:
     """Write down what is being run, for `--status` and for people."""
     values = {**dataclasses.asdict(sweep), "runs_dir": str(sweep.runs_dir)}
-    write_durably(sweep_folder(sweep) / RECORD, as_json({"sweep": values, **made_by}))
+    path = sweep_folder(sweep) / RECORD
+    try:
+        write_durably(path, as_json({"sweep": values, **made_by}))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:
@@ -161,7 +181,7 @@ def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:
         UserError: there is none, or its record is damaged.
     """
     path = runs_dir / FOLDER / RECORD
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"no sweep was started in {runs_dir}: name --games, or another --runs-dir")
     content = read_json(path)
     try:
@@ -172,6 +192,6 @@ def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:
             if type(values[name]) is not int:
                 raise TypeError(f"{name} is no whole number")
         sweep, workers = Sweep(**values), int(content["workers"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error}; name --games instead") from error
     return sweep, max(1, workers)

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -28,14 +28,21 @@ def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, P
     waiting = deque(cell for cell in cells if results[cell].state != "done")
     running: dict[int, CellProcess] = {}  # by the worker's number
     cores = _cores_of_workers(workers, sweep.threads)
-    with _Interrupts(lambda: list(running.values())) as interrupts, LiveTable(workers) as table:
+    told = False
+    with _Interrupts() as interrupts, LiveTable(workers) as table:
         while running or (waiting and not interrupts.stopping):
             for worker in range(workers):
                 if worker not in running and waiting and not interrupts.stopping:
                     running[worker] = CellProcess(sweep, waiting.popleft(), cores[worker])
+            if interrupts.stopping and not told:
+                told = True
+                for process in running.values():
+                    process.stop()
             for worker, process in list(running.items()):
+                if interrupts.killing:
+                    process.kill()
                 state = process.poll()
-                results[process.cell] = progress(sweep, process.cell)
+                results[process.cell] = process.progress()
                 if state != "running":
                     del running[worker]
             table.update(results)
@@ -54,11 +61,10 @@ def _cores_of_workers(workers: int, threads: int) -> list[tuple[int, ...]]:
 
 
 class _Interrupts:
-    """Passes Ctrl-C and SIGTERM on to the runs, once politely and then not."""
+    """Counts what the loop has to pass on to the runs: Ctrl-C and SIGTERM, and a second Ctrl-C."""
 
-    def __init__(self, running: Callable[[], list[CellProcess]]) -> None:
-        self.stopping = False
-        self._running = running
+    def __init__(self) -> None:
+        self.stopping = self.killing = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> _Interrupts:
@@ -71,9 +77,5 @@ class _Interrupts:
             signal.signal(number, handler)
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        for process in self._running():
-            if self.stopping and number == signal.SIGINT:
-                process.kill()
-            else:
-                process.stop()
+        self.killing = self.killing or (self.stopping and number == signal.SIGINT)
         self.stopping = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def measured_speeds(
         if known:
             speeds[algo] = (float(np.mean(known)), f"of {len(known)} runs that are there")
         else:
-            count = min(workers, len(mine))
+            count = min(workers, len(mine), os.cpu_count() or 1)
             speeds[algo] = (_measure(sweep, algo, count), f"measured now, {count} side by side")
     return speeds
 
@@ -62,11 +63,11 @@ def _measure(sweep: Sweep, algo: str, count: int) -> float:
             )
             for number in range(count)
         ]  # fmt: skip
-        speeds = []
-        for process in running:
-            out, err = process.communicate()
-            found = re.search(r"steps at ([\d,]+) steps/s", out)
-            if process.returncode or not found:
-                raise UserError(f"a short run to measure the speed failed: {err.strip()[-300:]}")
-            speeds.append(float(found[1].replace(",", "")))
+        ended = [process.communicate() for process in running]  # all, before the folder goes
+    speeds = []
+    for process, (out, err) in zip(running, ended, strict=True):
+        found = re.search(r"steps at ([\d,]+) steps/s", out)
+        if process.returncode or not found:
+            raise UserError(f"a short run to measure the speed failed: {err.strip()[-300:]}")
+        speeds.append(float(found[1].replace(",", "")))
     return float(np.mean(speeds))

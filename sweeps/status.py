@@ -13,12 +13,14 @@ from agents.errors import UserError
 from agents.play import evaluation_seeds
 from agents.run_folder import RunFolder
 from evaluation.score import scored_games
-from sweeps.grid import FOLDER, Cell, Sweep
+from sweeps.grid import FOLDER, Cell, Sweep, require_same_run
 
 State = Literal["waiting", "running", "interrupted", "failed", "done"]
 
 MODE = "stochastic"
 SECONDS_BETWEEN_HEARTBEATS = 10.0
+# Seconds of training that are believed: up to some three years.
+SHORTEST, LONGEST = 1e-3, 1e8
 # A process that has not been heard of for so long is gone.
 SECONDS_ALIVE = 60.0
 
@@ -73,10 +75,13 @@ def is_complete(cell: Cell, episodes: int) -> bool:
 def progress(sweep: Sweep, cell: Cell) -> Progress:
     """Where a cell stands; its files may be damaged or belong to a machine far away."""
     try:
+        require_same_run(cell)
         scored = scored_count(cell, sweep.episodes)
         record = _record(sweep, cell)
     except UserError as damage:
         return Progress("failed", error=(str(damage),))
+    except OSError as unreadable:
+        return Progress("failed", error=(f"cannot read {cell.path}: {unreadable.strerror}",))
     done = RunFolder(cell.path).is_done
     step, per_second = _training(cell)
     if done:
@@ -98,7 +103,12 @@ def _record(sweep: Sweep, cell: Cell) -> dict[str, Any]:
         return {}
     record = read_json(path)
     known = ("waiting", "running", "interrupted", "failed", "done")
-    if not isinstance(record, dict) or record.get("state") not in known:
+    if (
+        not isinstance(record, dict)
+        or record.get("state") not in known
+        or not isinstance(record.get("time"), (int, float))
+        or not isinstance(record.get("error"), list)
+    ):
         raise UserError(f"{path} is damaged: delete it")
     return record
 
@@ -111,6 +121,8 @@ def _training(cell: Cell) -> tuple[int, float | None]:
             file.seek(max(0, path.stat().st_size - 200))
             row = file.read().decode(errors="replace").splitlines()[-1].split(",")
         step, seconds = int(row[0]), float(row[1])
+        if not (0 < step <= cell.config.total_steps and SHORTEST < seconds < LONGEST):
+            return 0, None  # the row is damaged; whoever reads all of them will say so
     except (OSError, ValueError, IndexError):
         return 0, None
-    return step, step / seconds if seconds > 0 else None
+    return step, step / seconds

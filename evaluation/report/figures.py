@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ mpl.use("Agg")
 # Text stays text: searchable, and as sharp as the reader's screen.
 STYLE: Any = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names are not formulas
     "svg.hashsalt": "report",  # the same figure is the same file
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
@@ -130,7 +132,7 @@ def profile(comparison: Comparison) -> Picture | None:
         for arm, color in arm_colors(grid).items():
             curve = statistics.performance_profile(scores[arm], thresholds)
             axis.plot(thresholds, curve, color=color, label=arm)
-            if comparison.fewest_seeds >= FEWEST_SEEDS:
+            if comparison.fewest_seeds() >= FEWEST_SEEDS:
                 below, above = _profile_band(scores[arm], thresholds)
                 axis.fill_between(thresholds, below, above, color=color, alpha=0.15, lw=0)
         axis.set(
@@ -186,7 +188,7 @@ def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
         axis.set_xlabel(f"human-normalised score of {result.arm} - {grid.baseline}")
     return picture(
         figure,
-        f"{grid.algo}-improvement-{_file_name(result.arm)}",
+        f"{grid.algo}-improvement-{file_name(result.arm)}",
         f"{result.arm} - {grid.baseline}, game by game",
         "Difference of the means over seeds; lines are 95 % intervals of each game by itself. Pale "
         "bars are undecided after correction for the number of comparisons.",
@@ -208,7 +210,7 @@ def sample_efficiency(comparison: Comparison, curves: Curves) -> Picture | None:
                 drawn = True
                 moments, points = found
                 axis.plot(moments, [p.value for p in points], color=color, label=arm)
-                if comparison.fewest_seeds >= FEWEST_SEEDS:
+                if comparison.fewest_seeds() >= FEWEST_SEEDS:
                     ends = np.array([(p.low, p.high) for p in points], dtype=float).T
                     axis.fill_between(moments, *ends, color=color, alpha=0.15, lw=0)
             axis.set_xlabel({"steps": "agent steps", "hours": "hours of training"}[unit])
@@ -285,5 +287,9 @@ def picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
     return Picture(name, title, caption, *files)
 
 
-def _file_name(arm: str) -> str:
-    return arm.replace(":", ".")
+def file_name(arm: str) -> str:
+    """An arm's name as part of a file's, which the system allows 255 bytes."""
+    name = arm.replace(":", ".")
+    if len(name) <= 80:
+        return name
+    return f"{name[:60]}-{hashlib.sha256(arm.encode()).hexdigest()[:8]}"

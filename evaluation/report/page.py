@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> s
     first = sections[0].comparison.grid
     return template.render(
         title=title(sections),
-        subtitle=_subtitle(sections[0]),
+        subtitles=[_subtitle(section) for section in sections],
         small=small_budget(sections),
         notices=[*notices, *(notice for section in sections for notice in section.notices)],
         sections=[_section(section, command) for section in sections],
@@ -72,7 +73,7 @@ def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> s
 
 def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) -> str:
     """The same for papers and pull requests: verdicts, tables, and links to the figures."""
-    parts = [f"# {title(sections)}", _subtitle(sections[0])]
+    parts = [f"# {title(sections)}", *(_subtitle(section) for section in sections)]
     small = small_budget(sections)
     parts += [f"**{small}**"] if small else []
     for section in sections:
@@ -124,16 +125,16 @@ def small_budget(sections: Sequence[Section]) -> str | None:
 
 def how_to_read(comparison: Comparison) -> str:
     """What the columns mean, and which corrections were made."""
-    grid = comparison.grid
-    count = len(grid.games) * len(grid.arms)
+    count = sum(game.p is not None for result in comparison.results for game in result.games)
     return (
         "Scores are raw points of whole games, the mean over games of one run and then over seeds "
         "± the standard deviation between seeds. Intervals are of 95 % by stratified bootstrap "
         "over seeds, widened for few seeds; P(improvement) is the chance that a run of the arm "
         "beats one of the baseline, with Newcombe's interval. p is of the difference, corrected "
-        f"by Holm's method for all {count} comparisons of games and arms here (those with the "
-        "control by themselves); a verdict is better or worse where p < 0.05, and undecided "
-        "otherwise. Undecided does not mean equal."
+        f"by Holm's method for all {count} comparisons of games and arms here that have one (those "
+        "with the control by themselves); a verdict is better or worse where p < 0.05, and "
+        "undecided otherwise. Undecided does not mean equal. Seeds that agree completely have no "
+        "interval: how far others would scatter cannot be told from them."
     )
 
 
@@ -152,7 +153,9 @@ def data_uri(content: bytes, kind: str) -> str:
 
 
 def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    """A Markdown list; what comes from run folders stays text."""
+    escaped = (re.sub(r"([\\`*_<>\[\]|])", r"\\\1", " ".join(line.split())) for line in lines)
+    return "\n".join(f"- {line}" for line in escaped)
 
 
 def _section(section: Section, command: str) -> Mapping[str, Any]:
@@ -198,9 +201,9 @@ def _subtitle(section: Section) -> str:
     grid = section.comparison.grid
     run = grid.any_run
     return (
-        f"{len(grid.games)} games, {len(grid.seeds)} seeds, {run.config.total_steps:,} agent steps "
-        f"a run; every run scored on the same {len(run.games)} whole games, protocol "
-        f"{run.config.protocol}, {section.mode} actions"
+        f"{grid.algo.upper()}: {len(grid.games)} games, {len(grid.seeds)} seeds, "
+        f"{run.config.total_steps:,} agent steps a run; every run scored on the same "
+        f"{len(run.games)} whole games, protocol {run.config.protocol}, {section.mode} actions"
     )
 
 

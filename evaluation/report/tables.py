@@ -256,7 +256,7 @@ def _aggregate_rows(comparison: Comparison) -> Iterable[tuple[object, ...]]:
 
 
 def _write(path: Path, headings: str, rows: Iterable[Iterable[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(headings.split(","))
         for row in rows:

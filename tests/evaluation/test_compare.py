@@ -13,7 +13,7 @@ import evaluate
 from agents.errors import UserError
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM
 from evaluation.compare import Request, grids, verdicts, write_report
-from evaluation.comparison import BUT_NOT_THAN_CONTROL, compare, sentence
+from evaluation.comparison import BUT_NOT_THAN_CONTROL, CONTROL_UNKNOWN, compare, sentence
 from evaluation.statistics import win_rate
 from tests.evaluation.synthetic import make_grid_of_runs, make_run
 
@@ -103,7 +103,7 @@ def test_better_than_convolution_but_not_than_the_control(tmp_path):
     result = result_of(compared, "coordconv")
     assert result.verdict == "better"
     assert result.control == "undecided"
-    assert f"coordconv is {BUT_NOT_THAN_CONTROL} over 4 games" in sentence(result, compared)
+    assert f"coordconv is {BUT_NOT_THAN_CONTROL}, over 4 games" in sentence(result, compared)
     assert {game.words for game in result.games} == {BUT_NOT_THAN_CONTROL}
     assert "but not than the control" in "".join(report(tmp_path))
 
@@ -113,7 +113,7 @@ def test_better_than_the_control_too(tmp_path):
     make_grid_of_runs(tmp_path, GAMES, arms, spread=0.02, seeds=5)
     compared = comparison(tmp_path)
     result = result_of(compared, "coordconv")
-    assert "than the parameter-matched control over 4 games" in sentence(result, compared)
+    assert "than the parameter-matched control, over 4 games" in sentence(result, compared)
     assert result.games[0].words == "better, than the control too"
 
 
@@ -192,7 +192,8 @@ def test_evaluations_during_training_are_no_scores(tmp_path):
     before = comparison(tmp_path).grid.scores("nature")
     seed = 2 * TRAINING_EVALUATION_SEEDS_FROM + 1
     row = f"1000000,{seed},99999,10,stochastic\n"
-    edit(tmp_path / "a2c/Pong/nature/seed-1", "evaluation.csv", lambda text: text + row)
+    for file in tmp_path.rglob("evaluation.csv"):
+        file.write_text(file.read_text() + row)
     assert (comparison(tmp_path).grid.scores("nature") == before).all()
 
 
@@ -267,6 +268,69 @@ def test_a_run_that_cannot_be_used_is_set_aside_and_the_rest_goes_on(tmp_path, d
     (run,) = aside
     assert told in run.why
     assert "\n" not in run.why
+
+
+@pytest.mark.parametrize("lost", ["config.json", "checkpoints"])
+def test_a_run_without_its_config_does_not_vanish(tmp_path, lost):
+    make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
+    path = tmp_path / "a2c/Pong/nature/seed-3"
+    (path / "config.json").unlink()
+    if lost == "checkpoints":  # nothing else is left of it
+        shutil.rmtree(path)
+        (path / "checkpoints").mkdir(parents=True)
+    assert "cells are missing" in refusal(tmp_path)
+    report(tmp_path, allow_missing=True)
+    page = (tmp_path.parent / "report/index.html").read_text()
+    assert "seed-3 has no config.json" in page
+
+
+def test_linked_folders_are_followed_and_loops_are_not(tmp_path):
+    make_grid_of_runs(tmp_path / "elsewhere", ["Pong"], {"coordconv": 0.5})
+    make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5})
+    (tmp_path / "runs/linked").symlink_to(tmp_path / "elsewhere/a2c/Pong/coordconv")
+    (tmp_path / "runs/loop").symlink_to(tmp_path / "runs")
+    assert len(comparison(tmp_path / "runs").grid.runs) == 6
+
+
+def test_every_protocol_hash_is_compared_not_only_with_the_first_run(tmp_path):
+    make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
+    (tmp_path / "a2c/Pong/coordconv/seed-1/provenance.json").write_text("{")
+    path = tmp_path / "a2c/Pong/nature/seed-3"
+    new = '"protocol_hash": "0'
+    edit(path, "provenance.json", lambda text: text.replace('"protocol_hash": "', new))
+    assert "different protocol_hash" in refusal(tmp_path)
+
+
+def test_too_few_runs_of_the_control_are_no_verdict_of_it(tmp_path):
+    make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.3, "coordconv": 0.9}, seeds=5, spread=0.02)
+    make_grid_of_runs(tmp_path, ["Pong"], {"control-noise": 0.3}, seeds=2)
+    compared = comparison(tmp_path, allow_missing=True)
+    result = result_of(compared, "coordconv")
+    assert result.games[0].words == CONTROL_UNKNOWN
+    # Nor does the control's lack of seeds silence what is known of the arm.
+    assert f"coordconv is {CONTROL_UNKNOWN}, over 1 game" in sentence(result, compared)
+    assert "2 seeds of some game" in sentence(result_of(compared, "control-noise"), compared)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"packages": ["torch"]}',
+        '{"packages": {"torch": "\\ud800"}, "commit": 5, "processor": {"a": null}}',
+        "[]",
+        '{"commit": "\\n# heading <b>"}',
+    ],
+)
+def test_whatever_is_in_provenance_a_report_is_written(tmp_path, text):
+    make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
+    for file in tmp_path.rglob("provenance.json"):
+        file.write_text(text)
+    for file in tmp_path.rglob("episodes.csv"):
+        file.write_text(file.read_text() + "1000000,5")  # torn
+    report(tmp_path)
+    written = (tmp_path.parent / "report/report.md").read_text()
+    assert "\n# heading" not in written
+    assert "no learning curve of" in written
 
 
 def test_games_without_human_scores_are_compared_raw(tmp_path):
@@ -353,6 +417,10 @@ def test_a_folder_of_somebody_else_is_not_written_to(tmp_path):
     with pytest.raises(UserError, match="is not empty and holds no report"):
         report(tmp_path / "runs")
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+    (out / "report.json").write_text('{"my": "data"}')
+    with pytest.raises(UserError, match="is not empty and holds no report"):
+        report(tmp_path / "runs")
+    assert (out / "report.json").read_text() == '{"my": "data"}'
 
 
 def test_names_from_run_folders_cannot_put_markup_on_the_page(tmp_path):

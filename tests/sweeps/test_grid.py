@@ -12,7 +12,7 @@ from agents.errors import UserError
 from agents.run_folder import RunFolder
 from sweeps.cell import next_command
 from sweeps.grid import Sweep, load_sweep, require_same_runs, save_sweep
-from sweeps.status import Progress, progress, write_record
+from sweeps.status import Progress, progress, sweep_file, write_record
 from sweeps.table import every_cell, seconds_left, summary
 
 
@@ -117,6 +117,44 @@ def test_damaged_files_make_a_cell_failed_and_no_traceback(small_sweep):
     found = progress(small_sweep, cell)
     assert found.state == "failed"
     assert "evaluation.csv" in found.error[0]
+
+
+@pytest.mark.parametrize(
+    "record",
+    ['{"state": "running", "time": "abc", "error": []}', '{"state": "failed", "time": 1}', "[]"],
+)
+def test_a_damaged_record_is_a_failed_cell(small_sweep, record):
+    cell = small_sweep.cells()[0]
+    write_record(small_sweep, cell, "running")
+    sweep_file(small_sweep, cell, ".json").write_text(record)
+    found = progress(small_sweep, cell)
+    assert found.state == "failed"
+    assert "is damaged: delete it" in found.error[0]
+
+
+@pytest.mark.parametrize("row", ["0,5,1,2", "1,1e308,1,2", "-5,1,1,2", "9" * 180 + ",1,1,2", "x"])
+def test_a_damaged_row_tells_nothing_of_the_speed(small_sweep, row):
+    cell = small_sweep.cells()[0]
+    folder = RunFolder.create(cell.path, cell.config)
+    folder.episodes_file.write_text(f"step,seconds,score,length\n{row}\n")
+    found = progress(small_sweep, cell)
+    assert (found.step, found.per_second) == (0, None)
+
+
+@pytest.mark.parametrize("config", ["{", None])
+def test_a_finished_run_without_its_config_is_not_done(small_sweep, config):
+    cell = small_sweep.cells()[0]
+    folder = RunFolder.create(cell.path, cell.config)
+    folder.finish()
+    folder.evaluation_file.write_text(",".join(EVALUATION_COLUMNS) + "\n80,1,3,9,stochastic\n")
+    assert progress(small_sweep, cell).state == "done"
+    if config is None:
+        folder.config_file.unlink()
+    else:
+        folder.config_file.write_text(config)
+    found = progress(small_sweep, cell)
+    assert found.state == "failed"
+    assert "config.json" in found.error[0]
 
 
 def test_the_time_left_is_what_is_left_at_the_speed_seen():

@@ -21,7 +21,7 @@ from agents.run_folder import RunFolder
 from agents.training import train
 from sweeps.cell import CellProcess
 from sweeps.grid import FOLDER, save_sweep, sweep_folder
-from sweeps.status import is_complete, progress
+from sweeps.status import is_complete, progress, sweep_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -186,6 +186,24 @@ def test_status_of_the_last_sweep_needs_only_its_folder(small_sweep, capsys):
     save_sweep(small_sweep, {"workers": 2})
     assert script.main(["--status", "--runs-dir", str(small_sweep.runs_dir)]) == 0
     assert "2 cells: 0 done, 2 waiting" in capsys.readouterr().out
+
+
+def test_a_cell_that_is_stopped_between_two_processes_starts_no_other(small_sweep):
+    running = CellProcess(small_sweep, small_sweep.cells()[0])
+    running.stop()
+    assert running.poll() == "interrupted"
+    assert running._process is None
+
+
+def test_a_log_that_cannot_be_written_fails_its_cell_only(small_sweep, capsys):
+    sweep = replace(small_sweep, episodes=0)
+    first, second = sweep.cells()
+    sweep_file(sweep, first, ".log").mkdir(parents=True)
+    train(second.config, RunFolder.create(second.path, second.config))
+    assert script.main(words(sweep)) == 1
+    out, err = capsys.readouterr()
+    assert "1 done, 1 failed" in out
+    assert "cannot write" in err
 
 
 def test_the_processes_of_a_cell_stay_on_its_core(small_sweep):
