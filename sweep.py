@@ -74,6 +74,8 @@ def main(argv: Sequence[str]) -> int:
     if not 0 <= arguments.workers <= 10_000:
         raise UserError(f"--workers must be between 0 and 10,000, got {arguments.workers}")
     workers = arguments.workers or max(1, (os.cpu_count() or 1) // max(1, sweep.threads))
+    if sweep.runs_dir.exists() and not sweep.runs_dir.is_dir():
+        raise UserError(f"{sweep.runs_dir} is not a folder: choose another --runs-dir")
     cells = sweep.cells()
     require_same_runs(cells)
     if arguments.status:

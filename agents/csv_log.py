@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from agents.durable import write_durably
+from agents.durable import require_file, write_durably
 from agents.errors import UserError
 
 EPISODE_COLUMNS = ("step", "seconds", "score", "length")
@@ -67,6 +67,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         UserError: the file is missing or its header is not `columns`.
     """
+    require_file(path)
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

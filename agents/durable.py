@@ -20,8 +20,7 @@ def read_json(path: Path) -> Any:
         UserError: unreadable, too large, or not JSON.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device would never end
-            raise UserError(f"cannot read {path}: it is not a file")
+        require_file(path)
         with path.open("rb") as file:
             content = file.read(MAX_JSON_BYTES + 1)
         if len(content) > MAX_JSON_BYTES:
@@ -29,6 +28,16 @@ def read_json(path: Path) -> Any:
         return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+
+
+def require_file(path: Path) -> None:
+    """Raises UserError unless there is a regular file: a pipe or a device would never end."""
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if not stat.S_ISREG(kind):
+        raise UserError(f"cannot read {path}: it is not a file")
 
 
 def write_durably(path: Path, text: str) -> None:

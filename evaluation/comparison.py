@@ -18,7 +18,7 @@ from evaluation.runs import EvaluatedRun, SetAside
 from evaluation.statistics import FEWEST_SEEDS, LEVEL, Array, Estimate, Statistic, estimate
 
 BUT_NOT_THAN_CONTROL = "better than convolution but not than the control"
-CONTROL_UNKNOWN = "better, and not to be told from the control: too few runs of it"
+CONTROL_UNKNOWN = "better than convolution; no interval can be claimed against the control"
 AGGREGATES: Mapping[str, Statistic] = {
     "IQM": statistics.iqm,
     "mean": statistics.mean,

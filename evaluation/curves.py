@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from agents.csv_log import EPISODE_COLUMNS
+from agents.durable import require_file
 from agents.errors import UserError
 from agents.run_folder import RunFolder
 from evaluation import statistics
@@ -61,6 +62,7 @@ def read_curve(path: Path) -> Curve:
         UserError: episodes.csv is missing, damaged, or has no game in it.
     """
     file = RunFolder(path).episodes_file
+    require_file(file)
     try:
         with file.open(encoding="utf-8") as rows, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy warns of a file without rows
@@ -137,8 +139,5 @@ def efficiency(
         for row, curve in enumerate(runs):
             scores[:, row, column] = curve.at(moments, axis)
     normalised = grid.in_human_units(scores)
-    return moments, _pointwise(normalised, statistics.iqm)
-
-
-def _pointwise(scores: Array, statistic: Callable[..., Array]) -> list[Estimate]:
-    return [estimate(statistic, at_once, replicates=REPLICATES) for at_once in scores]
+    points = [estimate(statistics.iqm, at_once, replicates=REPLICATES) for at_once in normalised]
+    return moments, points

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -81,10 +82,9 @@ class CellProcess:
         """Start the next process if the last one has ended; "running" until there is none left."""
         try:
             self._move_on()
-        except OSError as error:
-            self.kill()
+        except OSError as error:  # no process runs: it could not be started, or has ended
             self.state = "failed"
-            self.error = (f"cannot write {error.filename}: {error.strerror or error}",)
+            self.error = (f"{error.filename}: {error.strerror or error}",)
         return self.state
 
     def _move_on(self) -> None:
@@ -99,7 +99,8 @@ class CellProcess:
             self._end("interrupted" if stopped else "failed", self._last_lines() or ended)
         if self.state == "running" and time.time() - self._heartbeat > SECONDS_BETWEEN_HEARTBEATS:
             self._heartbeat = time.time()
-            write_record(self.sweep, self.cell, "running")
+            with suppress(OSError):  # a full disk is the run's to report, if it matters to it
+                write_record(self.sweep, self.cell, "running")
 
     def progress(self) -> Progress:
         """Where the cell stands, also where no record of it could be written."""

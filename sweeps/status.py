@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agents.durable import as_json, read_json, write_durably
+from agents.durable import as_json, read_json, require_file, write_durably
 from agents.errors import UserError
 from agents.play import evaluation_seeds
 from agents.run_folder import RunFolder
@@ -67,11 +67,6 @@ def scored_count(cell: Cell, episodes: int) -> int:
     return sum(seed in known for seed in evaluation_seeds(episodes))
 
 
-def is_complete(cell: Cell, episodes: int) -> bool:
-    """Whether nothing is left to do: trained to its last step, and scored."""
-    return RunFolder(cell.path).is_done and scored_count(cell, episodes) >= episodes
-
-
 def progress(sweep: Sweep, cell: Cell) -> Progress:
     """Where a cell stands; its files may be damaged or belong to a machine far away."""
     try:
@@ -117,12 +112,13 @@ def _training(cell: Cell) -> tuple[int, float | None]:
     """(agent step, steps per second) by the newest finished game; the last line of episodes.csv."""
     path = RunFolder(cell.path).episodes_file
     try:
+        require_file(path)
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 200))
             row = file.read().decode(errors="replace").splitlines()[-1].split(",")
         step, seconds = int(row[0]), float(row[1])
         if not (0 < step <= cell.config.total_steps and SHORTEST < seconds < LONGEST):
             return 0, None  # the row is damaged; whoever reads all of them will say so
-    except (OSError, ValueError, IndexError):
+    except (UserError, OSError, ValueError, IndexError):
         return 0, None
     return step, step / seconds

@@ -1,63 +1,20 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
-from gymnasium.wrappers import TimeLimit
-from numpy.typing import NDArray
-from stable_baselines3 import PPO
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
 
 from envs import (
     PROTOCOLS,
     AtariVecEnv,
     UnknownGameError,
     UnknownProtocolError,
-    emulator_seeds,
 )
-
-V4 = replace(PROTOCOLS["v4"], noop_max=0)
-Make = Callable[..., AtariVecEnv]
-NOOP, FIRE = 0, 1
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Constructs an AtariVecEnv that is closed when the test ends."""
-    made: list[AtariVecEnv] = []
-
-    def construct(*args: Any, **kwargs: Any) -> AtariVecEnv:
-        made.append(AtariVecEnv(*args, **kwargs))
-        return made[-1]
-
-    yield construct
-    for env in made:
-        env.close()
-
-
-def noops(env: AtariVecEnv) -> NDArray[np.int64]:
-    return np.zeros(env.num_envs, np.int64)
-
-
-def random_play(env: AtariVecEnv, steps: int) -> list[NDArray[Any]]:
-    """All that a learner would see of random play: observations, rewards and dones."""
-    random = np.random.default_rng(7)
-    seen: list[NDArray[Any]] = [env.reset()]
-    for _ in range(steps):
-        seen.extend(env.step(random.integers(0, env.action_space.n, env.num_envs))[:3])
-    return seen
-
-
-def equal(one: list[NDArray[Any]], other: list[NDArray[Any]]) -> bool:
-    return all(map(np.array_equal, one, other))
-
+from tests.envs.conftest import V4, Make, equal, noops, random_play
 
 # What a learner is told
 
@@ -236,116 +193,6 @@ def test_a_game_that_is_cut_short_is_truncated_and_reported(make: Make, training
                 assert not observations[i][:3].any()
 
 
-# Seeds
-
-
-def test_the_same_seed_gives_the_same_games_whatever_the_threads(make: Make) -> None:
-    one = random_play(make("Boxing", 2, "sticky", seed=4, threads=1), 60)
-    two = random_play(make("Boxing", 2, "sticky", seed=4, threads=2), 60)
-    assert equal(one, two)
-
-
-def test_other_seeds_and_other_environments_play_other_games(make: Make) -> None:
-    env = make("Boxing", 2, "sticky", seed=4)
-    one = random_play(env, 40)
-    env.seed(5)
-    assert not equal(one, random_play(env, 40))
-    first, second = one[-3]
-    assert not np.array_equal(first, second)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_emulators_get_the_seeds_of_training_or_of_evaluation(make: Make, training: bool) -> None:
-    env = make("Boxing", 1, "sticky", seed=9, training=training)
-    expected = emulator_seeds(9, 1, training=training)
-    first = random_play(env, 20)
-    assert env.seed(9) == expected
-    assert equal(first, random_play(env, 20))
-    assert np.array_equal(first[0], env.reset_games(expected))
-
-
-def test_sticky_actions_change_what_the_same_actions_do(make: Make) -> None:
-    plain = random_play(make("Breakout", 1, V4, seed=1), 30)
-    sticky = random_play(make("Breakout", 1, replace(V4, repeat_action_probability=0.25)), 30)
-    assert np.array_equal(plain[0], sticky[0])
-    assert not equal(plain, sticky)
-
-
-def test_no_ops_vary_from_none_to_thirty_frames(make: Make) -> None:
-    env = make("Breakout", 1)
-    frames = set()
-    for _ in range(100):
-        env.reset()
-        frames.add(env.reset_infos[0]["episode_frame_number"])
-    assert len(frames) > 20
-    assert 0 <= min(frames) <= max(frames) <= 30
-
-
-def test_the_most_no_ops_are_as_many_as_the_protocol_says(make: Make) -> None:
-    env = make("Breakout", 1, replace(V4, noop_max=1))
-    frames = set()
-    for _ in range(40):
-        env.reset()
-        frames.add(env.reset_infos[0]["episode_frame_number"])
-    assert frames == {0, 1}
-
-
-def test_a_reset_goes_on_unless_it_was_seeded(make: Make) -> None:
-    env = make("Boxing", 2, "sticky", seed=3)
-    first = random_play(env, 20)
-    assert not equal(first, random_play(env, 20))
-    env.seed(3)
-    assert equal(first, random_play(env, 20))
-    env.seed(None)
-    assert not equal(first, random_play(env, 20))
-
-
-def test_one_environment_starts_a_seeded_game_and_the_others_go_on(make: Make) -> None:
-    disturbed, undisturbed = (make("Breakout", 2, "sticky", training=False) for _ in range(2))
-    alone = make("Breakout", 1, "sticky", training=False)
-    random = np.random.default_rng(0)
-    for env in (disturbed, undisturbed):
-        env.reset()
-    points = 0.0
-    while not points:  # that must not count in the new game
-        actions = random.integers(0, 4, 2)
-        undisturbed.step(actions)
-        points = float(disturbed.step(actions)[1][1])
-    first = disturbed.reset_game(1, 77)
-    np.testing.assert_array_equal(first, alone.reset_games([77])[0])
-    assert disturbed.reset_infos[1] == alone.reset_infos[0]
-    over = False
-    while not over:
-        actions = random.integers(0, 4, 2)
-        screens, rewards, dones, infos = disturbed.step(actions)
-        other_screens, other_rewards, other_dones, _ = undisturbed.step(actions)
-        np.testing.assert_array_equal(screens[0], other_screens[0])
-        np.testing.assert_array_equal(rewards[0], other_rewards[0])
-        np.testing.assert_array_equal(dones[0], other_dones[0])
-        (screen,), (reward,), (over,), (info,) = alone.step(actions[1:])
-        np.testing.assert_array_equal(screens[1], screen)
-        assert (rewards[1], dones[1]) == (reward, over)
-    for key in ("r", "l"):
-        assert infos[1]["episode"][key] == info["episode"][key]
-
-
-def test_a_game_can_only_be_restarted_between_steps_of_a_game_that_runs(make: Make) -> None:
-    env = make("Pong", 2)
-    with pytest.raises(RuntimeError, match="reset_game was called before reset"):
-        env.reset_game(0, 1)
-    env.reset()
-    for seed in (-1, 2**31):
-        with pytest.raises(ValueError, match="must be in"):
-            env.reset_game(0, seed)
-    with pytest.raises(IndexError):
-        env.reset_game(2, 1)
-    env.step_async(noops(env))
-    with pytest.raises(RuntimeError, match="reset_game was called before step_wait"):
-        env.reset_game(0, 1)
-    with pytest.raises(ValueError, match="2 environments need as many seeds, got 3"):
-        env.reset_games([1, 2, 3])
-
-
 # What the caller may and may not do
 
 
@@ -482,83 +329,3 @@ def test_attributes_are_shared_and_cannot_be_set_for_one(make: Make) -> None:
         env.env_method("clone_state")
     with pytest.raises(NotImplementedError, match="make_reference_env"):
         env.get_images()
-
-
-# Under Stable-Baselines3
-
-
-@pytest.fixture
-def one_torch_thread() -> Iterator[None]:
-    """Two of them spin beside the emulators' threads: many times slower on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("one_torch_thread")
-def test_stable_baselines3_trains_on_it_as_it_is_and_logs_whole_games(make: Make) -> None:
-    env = make("Breakout", 2, replace(V4, max_frames=16))  # 4 agent steps
-    model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, n_epochs=1, seed=3, device="cpu")
-    model.learn(32)
-    assert model.get_env() is env
-    assert model.ep_info_buffer is not None
-    assert [episode["l"] for episode in model.ep_info_buffer] == [4] * 8
-
-
-class NeverFires:
-    """What `evaluate_policy` needs of a model."""
-
-    def predict(self, observation: Any, *_: Any, **__: Any) -> tuple[NDArray[np.int64], None]:
-        return np.zeros(len(observation), np.int64), None
-
-
-def test_evaluate_policy_counts_whole_games(make: Make, recwarn: pytest.WarningsRecorder) -> None:
-    env = make("Breakout", 2, V4, training=True)
-    assert env.env_is_wrapped(Monitor) == [True, True]
-    assert env.env_is_wrapped(TimeLimit, 0) == [False]
-    scores, lengths = evaluate_policy(NeverFires(), env, 2, return_episode_rewards=True)
-    assert scores == [0.0, 0.0]
-    assert isinstance(lengths, list)
-    assert min(lengths) > 100  # five lives, each of some twenty steps
-    assert not [warning for warning in recwarn if "Monitor" in str(warning.message)]
-
-
-@pytest.mark.parametrize("batches", [2, 3])
-def test_games_are_the_same_in_any_number_of_batches(make: Make, batches: int) -> None:
-    whole, parted = (make("Breakout", 5, seed=3, batches=count) for count in (1, batches))
-    assert [len(range(5)[part]) for part in parted.slices] == {2: [2, 3], 3: [1, 2, 2]}[batches]
-    random = np.random.default_rng(0)
-    for _ in range(2):
-        np.testing.assert_array_equal(whole.reset(), parted.reset())
-        assert whole.reset_infos == parted.reset_infos
-        for _ in range(120):
-            actions = random.integers(0, 4, 5)
-            for one, other in zip(whole.step(actions), parted.step(actions), strict=True):
-                assert_same(one, other)
-        np.testing.assert_array_equal(whole.reset_game(4, 11), parted.reset_game(4, 11))
-        assert whole.seed(8) == parted.seed(8)
-
-
-def assert_same(one: Any, other: Any) -> None:
-    """Arrays or lists of infos of one step; seconds since construction may differ."""
-    if isinstance(one, np.ndarray):
-        np.testing.assert_array_equal(one, other)
-        return
-    for mine, theirs in zip(one, other, strict=True):
-        assert mine.keys() == theirs.keys()
-        for key, value in mine.items():
-            if key == "episode":
-                assert (value["r"], value["l"]) == (theirs[key]["r"], theirs[key]["l"])
-            else:
-                np.testing.assert_array_equal(value, theirs[key])
-
-
-def test_one_bad_action_starts_a_step_in_no_batch(make: Make) -> None:
-    env = make("Breakout", 4, batches=2)
-    env.reset()
-    with pytest.raises(ValueError, match="Breakout has actions 0 to 3"):
-        env.step(np.array([0, 0, 0, 4]))
-    env.step(noops(env))
-    with pytest.raises(ValueError, match=r"batches must be between 1 and n_envs \(4\), got 5"):
-        make("Breakout", 4, batches=5)

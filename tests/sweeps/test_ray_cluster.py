@@ -15,7 +15,7 @@ from agents.agent import load_agent
 from agents.errors import UserError
 from agents.run_folder import RunFolder
 from sweeps.ray_cluster import run_ray
-from sweeps.status import is_complete
+from sweeps.status import progress
 from tests.sweeps.test_sweep import newest, start, wait_for, words
 
 # Ray reads this when it is imported: all nodes and the sweep stay on the loopback.
@@ -53,7 +53,7 @@ def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(cluster, sma
     assert "2 cells: 2 done" in out
     resumes = []
     for cell in cells:
-        assert is_complete(cell, 1)
+        assert progress(sweep, cell).state == "done"
         folder = RunFolder(cell.path)
         assert load_agent(cell.path)[2] == 12_000
         with folder.episodes_file.open() as file:

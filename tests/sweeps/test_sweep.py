@@ -21,7 +21,7 @@ from agents.run_folder import RunFolder
 from agents.training import train
 from sweeps.cell import CellProcess
 from sweeps.grid import FOLDER, save_sweep, sweep_folder
-from sweeps.status import is_complete, progress, sweep_file
+from sweeps.status import progress, sweep_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,7 @@ def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(sma
     out, err = capsys.readouterr()
     assert "2 cells: 2 done" in out
     assert "a2c Pong nature seed 1: running" in err
-    assert all(is_complete(cell, 1) for cell in small_sweep.cells())
+    assert all(progress(small_sweep, cell).state == "done" for cell in small_sweep.cells())
     before = files(small_sweep.runs_dir)
     assert script.main(words(small_sweep)) == 0
     assert "2 done" in capsys.readouterr().out
@@ -94,7 +94,7 @@ def test_only_what_is_missing_is_done(small_sweep):
     before = files(first.path)
     assert script.main(words(sweep)) == 0
     assert files(first.path) == before
-    assert is_complete(second, 0)
+    assert progress(sweep, second).state == "done"
 
 
 def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(small_sweep, capsys):
@@ -108,7 +108,7 @@ def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(small_sweep, capsy
     assert "go on with: python sweep.py" in out
     assert "a2c Pong nature seed 1 failed:" in err
     assert "is not empty, nothing was written" in err
-    assert is_complete(second, 0)
+    assert progress(sweep, second).state == "done"
     assert (first.path / "notes.txt").read_text() == "somebody's"
 
 
@@ -144,7 +144,7 @@ def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_swee
     assert process.returncode == 0, err
     steps = [int(row["step"]) for row in rows(cell)]
     assert steps == sorted(steps)
-    assert is_complete(cell, 0)
+    assert progress(sweep, cell).state == "done"
 
 
 def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep):
@@ -203,7 +203,25 @@ def test_a_log_that_cannot_be_written_fails_its_cell_only(small_sweep, capsys):
     assert script.main(words(sweep)) == 1
     out, err = capsys.readouterr()
     assert "1 done, 1 failed" in out
-    assert "cannot write" in err
+    assert "seed-1.log: Is a directory" in err
+
+
+def test_a_heartbeat_that_cannot_be_written_ends_no_run(small_sweep):
+    sweep = replace(small_sweep, episodes=0)
+    cell = sweep.cells()[0]
+    record = sweep_file(sweep, cell, ".json")
+    record.mkdir(parents=True)
+    running = CellProcess(sweep, cell)
+    assert running.poll() == "running"
+    record.rmdir()
+    wait_for(lambda: running.poll() != "running")
+    assert running.state == "done"
+
+
+def test_a_file_in_place_of_the_runs_is_refused(tmp_path):
+    (tmp_path / "runs").write_text("mine")
+    with pytest.raises(UserError, match="is not a folder"):
+        script.main(["--games", "Pong", "--status", "--runs-dir", str(tmp_path / "runs")])
 
 
 def test_the_processes_of_a_cell_stay_on_its_core(small_sweep):

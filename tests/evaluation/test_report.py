@@ -1,0 +1,114 @@
+"""What `evaluate.py compare` writes, and where."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+import evaluate
+from agents.errors import UserError
+from tests.evaluation.comparing import GAMES, edit, report
+from tests.evaluation.synthetic import make_grid_of_runs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"packages": ["torch"]}',
+        '{"packages": {"torch": "\\ud800"}, "commit": 5, "processor": {"a": null}}',
+        "[]",
+        '{"commit": "\\n# heading <b>"}',
+    ],
+)
+def test_whatever_is_in_provenance_a_report_is_written(tmp_path, text):
+    make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
+    for file in tmp_path.rglob("provenance.json"):
+        file.write_text(text)
+    for file in tmp_path.rglob("episodes.csv"):
+        file.write_text(file.read_text() + "1000000,5")  # torn
+    report(tmp_path)
+    written = (tmp_path.parent / "report/report.md").read_text()
+    assert "\n# heading" not in written
+    assert "no learning curve of" in written
+
+
+def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
+    root = tmp_path / "runs"
+    arms = {"nature": 0.5, "coordconv": 0.7, "control-noise": 0.5}
+    make_grid_of_runs(root, GAMES, arms)
+    told = report(root)
+    out = tmp_path / "report"
+    page = (out / "index.html").read_text()
+    assert told[0] in page.replace("&#39;", "'")
+    for game in GAMES:
+        assert page.count(game) >= 2
+    # Nothing is fetched from anywhere.
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("data:image/svg+xml") == len(list((out / "figures").glob("*.svg")))
+    assert {path.suffix for path in (out / "figures").iterdir()} == {".svg", ".png"}
+    with (out / "games.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8
+    assert {row["arm"] for row in rows} == {"coordconv", "control-noise"}
+    for row in rows:
+        difference = float(row["arm_mean"]) - float(row["baseline_mean"])
+        assert float(row["difference"]) == pytest.approx(difference)
+        assert float(row["low"]) <= difference <= float(row["high"])
+    with (out / "runs.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 36
+    text = (out / "report.md").read_text()
+    assert "| game | nature | coordconv |" in text
+    assert "python sweep.py --games Breakout MsPacman Pong Qbert --algos a2c" in text
+    assert json.loads((out / "report.json").read_text())["verdicts"] == told
+
+
+def test_the_same_runs_give_the_same_report(tmp_path):
+    make_grid_of_runs(tmp_path / "runs", GAMES[:2], {"nature": 0.5, "coordconv": 0.7})
+    pages = []
+    for _ in range(2):
+        report(tmp_path / "runs")
+        pages.append((tmp_path / "report/index.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_a_folder_of_somebody_else_is_not_written_to(tmp_path):
+    make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7})
+    out = tmp_path / "report"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="is not empty and holds no report"):
+        report(tmp_path / "runs")
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+    (out / "report.json").write_text('{"my": "data"}')
+    with pytest.raises(UserError, match="is not empty and holds no report"):
+        report(tmp_path / "runs")
+    assert (out / "report.json").read_text() == '{"my": "data"}'
+
+
+def test_names_from_run_folders_cannot_put_markup_on_the_page(tmp_path):
+    root = tmp_path / "<img src=x onerror=alert(1)>"
+    make_grid_of_runs(root, ["Pong"], {"nature": 0.5, "coordconv": 0.7}, seeds=4)
+    (root / "a2c/Pong/nature/seed-1/DONE").unlink()
+    edit(
+        root / "a2c/Pong/nature/seed-2",
+        "provenance.json",
+        lambda text: text.replace('"c0ffee"', '"<script>alert(1)</script>"'),
+    )
+    report(root, allow_missing=True)
+    page = (tmp_path / "report/index.html").read_text()
+    assert "<img src=x" not in page
+    assert "<script" not in page
+
+
+def test_compare_says_what_it_would_do_and_does_it_from_the_command_line(tmp_path, capsys):
+    make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7})
+    words = ["compare", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--videos", "0"]
+    assert evaluate.main([*words, "--dry-run"]) == 0
+    assert "would compare coordconv with nature (a2c, 1 games, 6 runs)" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    assert evaluate.main(words) == 0
+    out = capsys.readouterr().out
+    assert "A2C: " in out
+    assert (tmp_path / "out/index.html").exists()
