@@ -13,12 +13,12 @@ import tyro
 
 from agents.agent import require_trusted_extractor
 from agents.checkpoint import find_checkpoint
-from agents.command_line import parse, run
-from agents.errors import UserError
 from agents.run_folder import RunFolder
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
+from programs.command_line import parse, run
+from programs.errors import UserError
 
 
 @dataclass(frozen=True)

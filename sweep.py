@@ -12,11 +12,11 @@ from pathlib import Path
 
 import tyro
 
-from agents.command_line import parse, run
-from agents.errors import UserError
-from agents.lock import exclusive
-from agents.progress import duration
-from agents.provenance import now
+from programs.command_line import parse, run
+from programs.errors import UserError
+from programs.lock import exclusive
+from programs.origin import now
+from programs.progress import duration
 from sweeps.grid import (
     FOLDER,
     Cell,

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.agent import require_trusted_extractor
-from agents.command_line import parse, run
 from agents.config import RunConfig
-from agents.errors import UserError
 from agents.export import export_sb3
 from agents.run_folder import RunFolder, default_path
 from agents.training import train
 from envs import PROTOCOLS, n_actions
 from policies import UnknownExtractorError, description, find_arm
+from programs.command_line import parse, run
+from programs.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 import policies
 from agents.checkpoint import find_checkpoint, load_policy
 from agents.config import RunConfig
-from agents.errors import UserError
 from agents.run_folder import RunFolder
 from envs import PROTOCOLS, n_actions
 from policies import AtariPolicy, UnknownExtractorError, is_import_path
+from programs.errors import UserError
 
 
 class Agent(Protocol):

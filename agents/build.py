@@ -10,10 +10,10 @@ from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.config import RunConfig
-from agents.errors import UserError
 from agents.rollout import OverlappedA2C, OverlappedPPO
 from agents.rollout_buffer import ImageRolloutBuffer
 from policies import AtariPolicy, UnknownExtractorError, policy_kwargs
+from programs.errors import UserError
 
 Algorithm = OverlappedPPO | OverlappedA2C
 

@@ -23,9 +23,9 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor, nn
 
-from agents.durable import as_json, fsync_folder, read_json
-from agents.errors import UserError
 from agents.run_folder import RunFolder
+from programs.durable import as_json, fsync_folder, read_json
+from programs.errors import UserError
 
 POLICY_FILE = "policy.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from agents.errors import UserError
 from envs import PROTOCOLS, rom_id
 from policies import check_extractor_name
+from programs.errors import UserError
 
 # rl-baselines3-zoo hyperparams/ppo.yml, `atari`; gamma, gae_lambda and max_grad_norm are SB3's
 # defaults, which the zoo leaves as they are.

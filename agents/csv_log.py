@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from agents.durable import require_file, write_durably
-from agents.errors import UserError
+from programs.durable import require_file, write_durably
+from programs.errors import UserError
 
 EPISODE_COLUMNS = ("step", "seconds", "score", "length")
 EVALUATION_COLUMNS = ("step", "seed", "score", "length", "mode")

@@ -28,11 +28,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.errors import UserError
 from agents.rollout_buffer import ImageRolloutBuffer
 from coordconv import constant_where_maps
 from envs import AtariVecEnv, GameBatch
 from policies import AtariPolicy
+from programs.errors import UserError
 
 # The batches keep the cores busy already: only for many observations at once may a batch's network
 # take another thread. Machines of more than two cores have not been measured.

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.config import RunConfig
-from agents.durable import as_json, read_json, write_durably
-from agents.errors import UserError
-from agents.provenance import now, provenance
+from agents.provenance import provenance
+from programs.durable import as_json, read_json, write_durably
+from programs.errors import UserError
+from programs.origin import now
 
 
 @dataclass(frozen=True)

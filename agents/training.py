@@ -32,17 +32,17 @@ from agents.checkpoint import (
 )
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
-from agents.errors import UserError
-from agents.lock import exclusive
 from agents.memory import keep_freed_memory
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
-from agents.progress import ProgressReport
 from agents.rollout import suitable_batches
 from agents.run_folder import RunFolder
 from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
 from agents.watch import FRAMES_PER_SECOND, watch_game
 from envs import AtariVecEnv, human_normalised
 from policies import is_import_path
+from programs.errors import UserError
+from programs.lock import exclusive
+from programs.progress import ProgressReport
 
 # Losses and speed are written about this often; A2C updates every 80 steps.
 STEPS_BETWEEN_LOGS = 2_048

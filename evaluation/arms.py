@@ -10,10 +10,10 @@ import numpy as np
 from agents.agent import build_policy
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, read_csv
-from agents.errors import UserError
 from agents.run_folder import RunFolder
 from evaluation.runs import EvaluatedRun
 from policies import is_import_path, parameter_count
+from programs.errors import UserError
 
 CONTROL = "control-noise"
 # What it controls for is the difference from this one.

@@ -7,8 +7,6 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.durable import as_json, read_json, write_durably
-from agents.errors import UserError
 from evaluation.comparison import Comparison, Grid, compare, make_grid, sentence
 from evaluation.curves import read_curves
 from evaluation.report.figures import all_pictures
@@ -31,6 +29,8 @@ from evaluation.runs import (
     require_no_doubles,
     require_one_kind,
 )
+from programs.durable import as_json, read_json, write_durably
+from programs.errors import UserError
 
 MARK = "report.json"  # tells a report of ours from a folder that must not be written to
 MADE_BY = "made by evaluate.py compare"

@@ -10,12 +10,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from agents.errors import UserError
 from envs import human_normalised
 from evaluation import statistics
 from evaluation.arms import CONTROL, CONVOLUTION, matched_by_control
 from evaluation.runs import EvaluatedRun, SetAside
 from evaluation.statistics import FEWEST_SEEDS, LEVEL, Array, Estimate, Statistic, estimate
+from programs.errors import UserError
 
 BUT_NOT_THAN_CONTROL = "better than convolution but not than the control"
 CONTROL_UNKNOWN = "better than convolution; no interval can be claimed against the control"

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from agents.csv_log import EPISODE_COLUMNS
-from agents.durable import require_file
-from agents.errors import UserError
 from agents.run_folder import RunFolder
 from evaluation import statistics
 from evaluation.comparison import Grid
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Array, Estimate, estimate
+from programs.durable import require_file
+from programs.errors import UserError
 
 # The score of a moment is the mean over so many games before it, as SB3 and the papers report.
 GAMES_AVERAGED = 100

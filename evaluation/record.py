@@ -11,13 +11,13 @@ import numpy as np
 
 from agents.agent import Agent, load_agent
 from agents.config import RunConfig
-from agents.errors import UserError
 from agents.play import evaluation_seeds
-from agents.progress import ProgressReport
 from agents.run_folder import RunFolder
 from agents.watch import watch_game
 from envs import action_meanings
 from evaluation.video import Moment, captioned, mp4, side_by_side
+from programs.errors import UserError
+from programs.progress import ProgressReport
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from agents.config import RunConfig, differences
-from agents.durable import read_json
-from agents.errors import UserError
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
 from agents.run_folder import RunFolder
 from evaluation.score import MODES, scored_games
+from programs.durable import read_json
+from programs.errors import UserError
 
 # A folder with one of these is a run, or was one: it may be damaged, but it does not vanish.
 FILES_OF_A_RUN = frozenset(

@@ -12,12 +12,12 @@ import torch
 
 from agents.agent import Agent, RandomAgent, load_agent
 from agents.csv_log import EVALUATION_COLUMNS, CsvLog, read_csv
-from agents.errors import UserError
 from agents.play import Game, evaluation_seeds, play_games
-from agents.progress import ProgressReport
 from agents.run_folder import RunFolder
 from envs import human_normalised, n_actions
 from evaluation.text_table import aligned
+from programs.errors import UserError
+from programs.progress import ProgressReport
 
 # No Atari game counts so far.
 HIGHEST_SCORE = 1e12

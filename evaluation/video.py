@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from agents.errors import UserError
 from agents.watch import FRAMES_PER_SECOND
+from programs.errors import UserError
 
 Frame = NDArray[np.uint8]
 

@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from agents.errors import UserError
-from agents.lock import is_held
 from agents.run_folder import RunFolder
 from policies import is_import_path
+from programs.errors import UserError
+from programs.lock import is_held
 from sweeps.grid import Cell, Sweep
 from sweeps.status import (
     SECONDS_BETWEEN_HEARTBEATS,

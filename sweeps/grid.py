@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.config import RunConfig, differences
-from agents.durable import as_json, read_json, write_durably
-from agents.errors import UserError
 from agents.run_folder import RunFolder, default_path
 from policies import UnknownExtractorError, find_arm, is_import_path
+from programs.durable import as_json, read_json, write_durably
+from programs.errors import UserError
 
 # Beside the runs: what the sweep itself keeps.
 FOLDER = ".sweep"

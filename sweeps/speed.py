@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.errors import UserError
+from programs.errors import UserError
 from sweeps.cell import ROOT
 from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress

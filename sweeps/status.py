@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from agents.durable import as_json, read_json, require_file, write_durably
-from agents.errors import UserError
 from agents.play import evaluation_seeds
 from agents.run_folder import RunFolder
 from evaluation.score import scored_games
+from programs.durable import as_json, read_json, require_file, write_durably
+from programs.errors import UserError
 from sweeps.grid import FOLDER, Cell, Sweep, require_same_run
 
 State = Literal["waiting", "running", "interrupted", "failed", "done"]

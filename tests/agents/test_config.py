@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.config import RunConfig
-from agents.errors import UserError
+from programs.errors import UserError
 
 
 def test_presets_are_the_zoos() -> None:

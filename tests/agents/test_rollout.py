@@ -13,10 +13,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.build import Algorithm, build_model
-from agents.errors import UserError
 from agents.rollout import suitable_batches
 from agents.rollout_buffer import ImageRolloutBuffer
 from envs import AtariVecEnv, GameBatch
+from programs.errors import UserError
 
 from .conftest import small_config
 

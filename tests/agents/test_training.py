@@ -31,12 +31,12 @@ from agents.checkpoint import (
 )
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, read_csv
-from agents.errors import UserError
-from agents.lock import exclusive
 from agents.run_folder import RunFolder
 from agents.training import _Run, train
 from envs import AtariVecEnv
 from policies import AtariPolicy
+from programs.errors import UserError
+from programs.lock import exclusive
 
 from .conftest import TrainRun, small_config
 

@@ -18,13 +18,13 @@ from stable_baselines3 import A2C
 from agents.agent import load_agent
 from agents.checkpoint import find_checkpoint, load_state
 from agents.config import RunConfig
-from agents.errors import UserError
 from agents.export import export_sb3
 from agents.run_folder import RunFolder
 from agents.training import train
 from envs import AtariVecEnv
 from evaluation.record import record_runs
 from evaluation.score import score_run
+from programs.errors import UserError
 
 from .conftest import TrainRun
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS
-from agents.durable import as_json
 from agents.play import evaluation_seeds
 from agents.provenance import provenance
 from agents.run_folder import RunFolder, default_path
 from envs.reference_scores import reference_scores
+from programs.durable import as_json
 
 STEPS = 1_000_000
 

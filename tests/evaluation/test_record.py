@@ -9,9 +9,9 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from agents.errors import UserError
 from evaluation.record import record_runs
 from evaluation.video import Moment, captioned, mp4, side_by_side
+from programs.errors import UserError
 
 MakeRun = Callable[..., Path]
 SCREEN = np.random.default_rng(0).integers(0, 256, (210, 160, 3), dtype=np.uint8)

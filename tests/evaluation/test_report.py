@@ -8,7 +8,7 @@ import json
 import pytest
 
 import evaluate
-from agents.errors import UserError
+from programs.errors import UserError
 from tests.evaluation.comparing import GAMES, edit, report
 from tests.evaluation.synthetic import make_grid_of_runs
 

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from agents.errors import UserError
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM
 from evaluation.compare import Request, grids
+from programs.errors import UserError
 from tests.evaluation.comparing import GAMES, comparison, edit, refusal, report
 from tests.evaluation.synthetic import make_grid_of_runs, make_run
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from agents.csv_log import EVALUATION_COLUMNS, read_csv
-from agents.errors import UserError
 from agents.play import Game
 from evaluation.score import Score, score_random, score_run, score_table
+from programs.errors import UserError
 
 MakeRun = Callable[..., Path]
 

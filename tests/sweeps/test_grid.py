@@ -8,8 +8,8 @@ import pytest
 
 from agents.config import RunConfig
 from agents.csv_log import EVALUATION_COLUMNS
-from agents.errors import UserError
 from agents.run_folder import RunFolder
+from programs.errors import UserError
 from sweeps.cell import next_command
 from sweeps.grid import Sweep, load_sweep, require_same_runs, save_sweep
 from sweeps.status import Progress, progress, sweep_file, write_record

@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from agents.agent import load_agent
-from agents.errors import UserError
 from agents.run_folder import RunFolder
+from programs.errors import UserError
 from sweeps.ray_cluster import run_ray
 from sweeps.status import progress
 from tests.sweeps.test_sweep import newest, start, wait_for, words

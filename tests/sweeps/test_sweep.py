@@ -15,10 +15,10 @@ import pytest
 
 import sweep as script
 from agents.checkpoint import list_checkpoints
-from agents.errors import UserError
-from agents.lock import exclusive, is_held
 from agents.run_folder import RunFolder
 from agents.training import train
+from programs.errors import UserError
+from programs.lock import exclusive, is_held
 from sweeps.cell import CellProcess
 from sweeps.grid import FOLDER, save_sweep, sweep_folder
 from sweeps.status import progress, sweep_file

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agents.errors import UserError
+from programs.errors import UserError
 
 LOCK_NAME = ".lock"
 

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from agents.errors import UserError
+from programs.errors import UserError
 
 MAX_JSON_BYTES = 1_000_000
 

@@ -1,0 +1,1 @@
+"""What the suite's programs do alike: command lines, one-line errors, progress, files that last."""
