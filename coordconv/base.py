@@ -263,7 +263,7 @@ class CoordConvNd(nn.Module):
         is the grouped convolution in which every group sees its own data channels and all the
         coordinates, so a group's fan-in counts the coordinates once.
         """
-        self._draw_jointly(partial(nn.init.kaiming_uniform_, a=math.sqrt(5)))
+        self.draw_jointly_(partial(nn.init.kaiming_uniform_, a=math.sqrt(5)))
         if self.bias is not None:
             bound = 1 / math.sqrt(math.prod(self._joint_shape()[1:]))
             nn.init.uniform_(self.bias, -bound, bound)
@@ -274,12 +274,18 @@ class CoordConvNd(nn.Module):
         This is what Stable-Baselines3 does to the concatenating layer (with gain √2), bit for bit
         with the same seed.
         """
-        self._draw_jointly(partial(nn.init.orthogonal_, gain=gain))
+        self.draw_jointly_(partial(nn.init.orthogonal_, gain=gain))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
     @torch.no_grad()
-    def _draw_jointly(self, draw: Callable[[Tensor], Tensor]) -> None:
+    def draw_jointly_(self, draw: Callable[[Tensor], Tensor]) -> None:
+        """Draw the joint kernel [W; V] of data and coordinates; the bias stays.
+
+        Args:
+            draw: fills the kernel that the concatenating layer would have, and returns it, as the
+                functions of `torch.nn.init` do: `layer.draw_jointly_(nn.init.kaiming_normal_)`.
+        """
         weight, coord_weight = self._split(draw(self.weight.new_empty(self._joint_shape())))
         self.weight.copy_(weight)
         self.coord_weight.copy_(coord_weight)

@@ -32,7 +32,7 @@ def origin(packages: Iterable[str], device: torch.device) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [*_program(), *sys.argv[1:]],
         "started": now(),
     }
 
@@ -40,6 +40,15 @@ def origin(packages: Iterable[str], device: torch.device) -> dict[str, Any]:
 def now() -> str:
     """Local time with its offset, ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _program() -> list[str]:
+    """As it was started: a script, or -m and a package."""
+    path = Path(sys.argv[0])
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if path.name == "__main__.py" and spec is not None:
+        return ["-m", spec.parent]
+    return [path.name]
 
 
 def _git_state() -> tuple[str | None, bool | None]:

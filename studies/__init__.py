@@ -1,0 +1,1 @@
+"""The paper's supervised systems, on the layer the agents use."""

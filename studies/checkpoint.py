@@ -1,0 +1,73 @@
+"""A study's state between two of its steps: tensors and JSON only, whole or not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from programs.durable import require_file, write_durably
+from programs.errors import UserError
+
+NAME = "checkpoint.safetensors"
+
+
+def save_checkpoint(
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+) -> None:
+    """Write network, optimizer and the counters beside them in place of the last checkpoint.
+
+    Args:
+        folder: of the study.
+        network: all parameters and buffers.
+        optimizer: its moments; learning rates are made anew from the step.
+        progress: whatever JSON can hold.
+    """
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    for k, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{k}.{name}": value for name, value in moments.items()}
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_durably(folder / NAME, save(plain, {"progress": json.dumps(progress)}))
+
+
+def load_checkpoint(
+    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Any] | None:
+    """Fill network and optimizer, and return the counters; None where there is no checkpoint.
+
+    Raises:
+        UserError: the file is damaged, or of another network.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    require_file(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            progress: dict[str, Any] = json.loads((file.metadata() or {})["progress"])
+        _fill(network, optimizer, tensors)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"cannot go on from {path}: {reason}; remove the file to train from the start"
+        ) from error
+    return progress
+
+
+def _fill(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    of_network, state = {}, optimizer.state_dict()
+    for key, value in tensors.items():
+        kind, _, name = key.partition(".")
+        if kind == "network":
+            of_network[name] = value
+        else:
+            k, _, moment = name.partition(".")
+            state["state"].setdefault(int(k), {})[moment] = value
+    network.load_state_dict(of_network)
+    optimizer.load_state_dict(state)

@@ -1,0 +1,191 @@
+"""The paper's supervised experiments: python -m studies.coordinates TASK | race | figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import tyro
+
+from programs.command_line import parse, run
+from programs.durable import as_json, read_json
+from programs.lock import exclusive
+from studies.coordinates.data import SplitName
+from studies.coordinates.race import in_words, race, write_race
+from studies.coordinates.settings import (
+    PRESETS,
+    TRAINING_FIELDS,
+    Schedule,
+    Settings,
+    trained_as,
+)
+from studies.coordinates.tasks import ModelName, TaskName
+from studies.coordinates.training import train
+from studies.device import Device
+from studies.folder import RESULT, ExperimentFolder
+
+PROGRAM = "python -m studies.coordinates"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train one network on one of the paper's tasks; `figures` draws what came of them.
+
+    Started again, an interrupted experiment goes on where it was. Where nothing else is said,
+    training is the preset of the task and the model.
+    """
+
+    task: tyro.conf.Positional[TaskName]
+    """classification: coordinates to a pixel; regression: a pixel to coordinates; rendering:
+    coordinates to a square."""
+    model: ModelName = "coordconv"
+    """The paper's network with CoordConv, or its convolutional one."""
+    split: SplitName = "quadrant"
+    """uniform: a fifth of the positions is held out; quadrant: one quarter of the canvas."""
+    seed: int = 1
+    """Of the weights, the order of the data and the uniform split."""
+    canvas: int = 64
+    """Its side in pixels."""
+    square: int = 9
+    """The square's side in pixels."""
+    learning_rate: float | None = None
+    """Adam's."""
+    schedule: Schedule | None = None
+    """Of the learning rate: constant, cosine, or step (a tenth after each fifth)."""
+    batch_size: int | None = None
+    """Positions a gradient step."""
+    epochs: float | None = None
+    """Passes over the training positions."""
+    l2: float | None = None
+    """Weight of half the squared norm of all kernels in the loss."""
+    intermediate_loss: float | None = None
+    """Weight of the classifier's own loss in the CoordConv renderer's."""
+    kernel: int | None = None
+    """Of the deconvolution (2 to 4) and of the CoordConv renderer's painter."""
+    multiplier: int | None = None
+    """The paper's m, of the same two."""
+    seconds: float = 0.0
+    """End after this much training, evaluations not counted; 0 trains all epochs."""
+    threads: int = 1
+    """Of torch."""
+    device: Device = "auto"
+    """auto is CUDA where there is one."""
+    results: Path = Path("runs/coordinates")
+    """Where experiments are kept, as <task>/<model>/<split>/seed-<n>."""
+    out: Path | None = None
+    """The experiment's folder itself, in place of one below --results."""
+    dry_run: bool = False
+    """Print the settings and train nothing."""
+
+
+@dataclass(frozen=True)
+class FiguresArguments:
+    """Draw all pictures and the table of results of a folder of experiments."""
+
+    results: Path = Path("docs/results/coordinates")
+    """Where the experiments are."""
+    out: Path | None = None
+    """Where pictures and table go; without it beside the experiments."""
+
+
+@dataclass(frozen=True)
+class RaceArguments:
+    """Train CoordConv and the convolution on classification one after the other, and compare."""
+
+    split: SplitName = "uniform"
+    """The split of both."""
+    seed: int = 1
+    """Of both."""
+    results: Path = Path("runs/coordinates")
+    """Where both experiments are kept."""
+    epochs: float | None = None
+    """Of the convolution; without it the preset's."""
+    seconds: float = 0.0
+    """The convolution's budget of training time; 0 for all epochs."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse the command line and do what it says."""
+    command, rest = argv[:1], argv[1:]
+    if command == ["figures"]:
+        from studies.coordinates.figures import draw_all  # needs matplotlib, which takes a second
+
+        figures: FiguresArguments = parse(
+            FiguresArguments, f"{PROGRAM} figures", FiguresArguments.__doc__ or "", rest
+        )
+        draw_all(figures.results, figures.out or figures.results)
+        return 0
+    if command == ["race"]:
+        return _race(parse(RaceArguments, f"{PROGRAM} race", RaceArguments.__doc__ or "", rest))
+    return _experiment(parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv))
+
+
+def _experiment(arguments: Arguments) -> int:
+    chosen = {name: getattr(arguments, name) for name in TRAINING_FIELDS}
+    settings = Settings(
+        task=arguments.task,
+        model=arguments.model,
+        split=arguments.split,
+        seed=arguments.seed,
+        canvas=arguments.canvas,
+        square=arguments.square,
+        training=trained_as(PRESETS[arguments.task, arguments.model], chosen),
+        seconds=arguments.seconds,
+        threads=arguments.threads,
+        device=arguments.device,
+    )
+    path = arguments.out or arguments.results / settings.name
+    if arguments.dry_run:
+        print(f"would train into {path}")
+        print(as_json(asdict(settings)), end="")
+        return 0
+    _train(settings, path)
+    return 0
+
+
+def _train(settings: Settings, path: Path) -> dict[str, object]:
+    folder = ExperimentFolder(path, settings)
+    with exclusive(path):
+        if folder.is_done:
+            result = read_json(path / RESULT)
+            print(f"{path} is finished")
+        else:
+            result = train(settings, folder)
+    perfect = result["seconds_to_perfect"]
+    print(
+        f"{settings.task} {settings.model} {settings.split} seed {settings.seed}: "
+        f"{result['measure']} {result['test']:.4g} on {result['test_positions']:,} test positions "
+        f"({result['train']:.4g} in training), {result['parameters']:,} parameters, "
+        f"{result['seconds']:.0f} s of training"
+        + ("" if perfect is None else f", all right after {perfect:.1f} s")
+    )
+    print(f"watch: tensorboard --logdir {path}")
+    return dict(result)
+
+
+def _race(arguments: RaceArguments) -> int:
+    results: dict[ModelName, dict[str, object]] = {}
+    for model in ("coordconv", "conv"):
+        preset = PRESETS["classification", model]
+        settings = Settings(
+            task="classification",
+            model=model,
+            split=arguments.split,
+            seed=arguments.seed,
+            canvas=64,
+            square=9,
+            training=trained_as(preset, {"epochs": arguments.epochs if model == "conv" else None}),
+            seconds=arguments.seconds if model == "conv" else 0.0,
+            threads=1,
+            device="auto",
+        )
+        results[model] = _train(settings, arguments.results / settings.name)
+    summary = race(results["coordconv"], results["conv"])
+    write_race(arguments.results, summary)
+    print(in_words(summary))
+    return 0
+
+
+if __name__ == "__main__":
+    run(PROGRAM, main)

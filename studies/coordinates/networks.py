@@ -1,0 +1,181 @@
+"""The paper's networks for the three tasks, at the paper's sizes.
+
+Layers, widths and parameter counts are those of Liu et al. 2018 and its released code
+(github.com/uber-research/CoordConv, model_builders.py), with its He-normal kernels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from coordconv import CoordConv2d, CoordConvNd
+
+
+class Tile(nn.Module):
+    """Two numbers become two planes: (N, 2) to (N, 2, canvas, canvas), without copying."""
+
+    def __init__(self, canvas: int) -> None:
+        super().__init__()
+        self.canvas = canvas
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 2) to (N, 2, canvas, canvas)."""
+        return x[:, :, None, None].expand(-1, -1, self.canvas, self.canvas)
+
+
+class Deconvolution(nn.Sequential):
+    """Transposed convolutions of stride 2 from one pixel to the canvas: (N, 2) to its logits.
+
+    Six of them for the paper's 64 pixels, of 64m, 64m, 64m, 32m, 32m and 1 channels with batch
+    normalisation and ReLU between; other canvases get as many doublings as they need, the first
+    half of them wide, and what stands over is cut off.
+
+    Args:
+        canvas: its side in pixels.
+        kernel: 2 to 4.
+        multiplier: the paper's m, 1 to 3.
+    """
+
+    def __init__(self, canvas: int = 64, kernel: int = 3, multiplier: int = 2) -> None:
+        n_layers = math.ceil(math.log2(canvas))
+        widths = [(64 if k < n_layers / 2 else 32) * multiplier for k in range(n_layers - 1)]
+        padding = (kernel - 1) // 2
+        layers: list[nn.Module] = [nn.Unflatten(1, (2, 1, 1))]
+        for n_in, n_out in zip([2, *widths], [*widths, 1], strict=True):
+            # Twice the size for every kernel, as the padding that TensorFlow calls "same".
+            extra = 2 + 2 * padding - kernel
+            layers.append(nn.ConvTranspose2d(n_in, n_out, kernel, 2, padding, extra))
+            if n_out > 1:
+                layers += [nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
+        self.canvas = canvas
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 2) to (N, 1, canvas, canvas)."""
+        logits: Tensor = super().forward(x)
+        start = (logits.shape[-1] - self.canvas) // 2
+        end = start + self.canvas
+        return logits[..., start:end, start:end]
+
+
+def coordconv_classifier(canvas: int = 64) -> nn.Sequential:
+    """(N, 2) to (N, 1, canvas, canvas): the logits of each pixel; 7,553 parameters."""
+    return nn.Sequential(
+        Tile(canvas),
+        CoordConv2d(2, 32, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(32, 32, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(32, 64, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(64, 64, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(64, 1, 1),
+    )
+
+
+class CoordConvRenderer(nn.Module):
+    """(N, 2) to (N, 1, canvas, canvas): the classifier finds the centre, convolutions draw.
+
+    The classifier's logits go through a softmax over the canvas and then through five
+    convolutions of 8m, 8m, 16m, 16m and 1 channels.
+    """
+
+    def __init__(self, canvas: int = 64, kernel: int = 3, multiplier: int = 1) -> None:
+        super().__init__()
+        self.classifier = coordconv_classifier(canvas)
+        widths = [8 * multiplier, 8 * multiplier, 16 * multiplier, 16 * multiplier]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip([1, *widths], [*widths, 1], strict=True):
+            layers += [nn.Conv2d(n_in, n_out, kernel, padding="same"), nn.ReLU(inplace=True)]
+        self.painter = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 2) to the pixels' logits (N, 1, canvas, canvas)."""
+        return self.both(x)[1]
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the centre and of the square's pixels, each (N, 1, canvas, canvas)."""
+        centre = self.classifier(x)
+        where = centre.flatten(1).softmax(dim=1).view_as(centre)
+        return centre, self.painter(where)
+
+
+def coordconv_regressor() -> nn.Sequential:
+    """(N, 1, H, W) to (N, 2), of any size and without activations; 906 parameters."""
+    return nn.Sequential(
+        CoordConv2d(1, 8, 1),
+        nn.Conv2d(8, 8, 1),
+        nn.Conv2d(8, 8, 1),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.Conv2d(8, 2, 3, padding=1),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+    )
+
+
+def pooled_regressor(canvas: int = 64) -> nn.Sequential:
+    """(N, 1, canvas, canvas) to (N, 2): the paper's for the uniform split; 72,850 parameters."""
+    layers: list[nn.Module] = []
+    for k in range(4):
+        layers += [nn.Conv2d(16 if k else 1, 16, 3, padding=1), nn.ReLU(inplace=True)]
+        if k < 3:
+            layers.append(nn.MaxPool2d(2))
+    n_features = 16 * (canvas // 8) ** 2
+    dense = [nn.Flatten(), nn.Linear(n_features, 64), nn.ReLU(inplace=True), nn.Linear(64, 2)]
+    return nn.Sequential(*layers, *dense)
+
+
+def strided_regressor() -> nn.Sequential:
+    """(N, 1, H, W) to (N, 2): the paper's for the quadrant split; 12,914 parameters."""
+
+    def conv(n_in: int, n_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+        return nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2)
+
+    relu = nn.ReLU
+    return nn.Sequential(
+        conv(1, 16, 5, 2),
+        relu(),
+        conv(16, 16, 1),
+        relu(),
+        nn.BatchNorm2d(16),
+        conv(16, 16, 3),
+        relu(),
+        conv(16, 16, 3, 2),
+        relu(),
+        conv(16, 16, 3, 2),
+        nn.BatchNorm2d(16),
+        relu(),
+        conv(16, 16, 3, 2),
+        relu(),
+        conv(16, 16, 1),
+        relu(),
+        conv(16, 16, 3, 2),
+        relu(),
+        conv(16, 2, 3),
+        relu(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+
+
+@torch.no_grad()
+def init_he_normal_(network: nn.Module) -> None:
+    """Draw all kernels from He et al.'s normal distribution; biases become zero."""
+    for module in network.modules():
+        if isinstance(module, CoordConvNd):
+            module.draw_jointly_(nn.init.kaiming_normal_)
+        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """How many numbers training may change."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

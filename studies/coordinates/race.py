@@ -1,0 +1,63 @@
+"""The paper's "150 times faster", measured: both networks one after the other in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from programs.durable import as_json, write_durably
+from programs.errors import UserError
+
+
+def race(coordconv: Mapping[str, Any], conv: Mapping[str, Any]) -> dict[str, Any]:
+    """Times and sizes of two results of the classification, and their ratios.
+
+    Args:
+        coordconv: `result.json` of CoordConv.
+        conv: of the convolution.
+
+    Returns:
+        Seconds of training until CoordConv had every test position right, until the convolution
+        was as good as it became within its budget, the ratio of the two, and parameters.
+
+    Raises:
+        UserError: CoordConv never had every test position right.
+    """
+    perfect = coordconv["seconds_to_perfect"]
+    if perfect is None:
+        raise UserError("CoordConv did not reach 100 % in this run: there is no time to compare")
+    return {
+        "split": coordconv["settings"]["split"],
+        "seed": coordconv["settings"]["seed"],
+        "coordconv_seconds_to_100_percent": perfect,
+        "coordconv_parameters": coordconv["parameters"],
+        "conv_best_test_accuracy": conv["best_test"],
+        "conv_seconds_to_best": conv["seconds_to_best_test"],
+        "conv_seconds": conv["seconds"],
+        "conv_epochs": conv["epochs"],
+        "conv_parameters": conv["parameters"],
+        "times_faster": conv["seconds_to_best_test"] / perfect,
+        "times_fewer_parameters": conv["parameters"] / coordconv["parameters"],
+        "processor": coordconv["processor"],
+        "commit": coordconv["commit"],
+    }
+
+
+def write_race(folder: Path, summary: Mapping[str, Any]) -> None:
+    """As `race-<split>.json` beside the experiments."""
+    write_durably(folder / f"race-{summary['split']}.json", as_json(dict(summary)))
+
+
+def in_words(summary: Mapping[str, Any]) -> str:
+    """The summary for a reader."""
+    return (
+        f"{summary['split']} split: CoordConv had every test position right after "
+        f"{summary['coordconv_seconds_to_100_percent']:.1f} s of training, with "
+        f"{summary['coordconv_parameters']:,} parameters.\n"
+        f"The convolution reached {summary['conv_best_test_accuracy']:.1%} after "
+        f"{summary['conv_seconds_to_best']:.0f} s of {summary['conv_seconds']:.0f}, with "
+        f"{summary['conv_parameters']:,} parameters.\n"
+        f"That is {summary['times_faster']:.0f} times the time, for less, and "
+        f"{summary['times_fewer_parameters']:.0f} times the parameters."
+    )

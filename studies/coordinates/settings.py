@@ -1,0 +1,108 @@
+"""What describes one experiment completely, and the values it has unless told otherwise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from programs.errors import UserError
+from studies.coordinates.data import NotSoClevr, SplitName
+from studies.coordinates.tasks import ModelName, TaskName
+from studies.device import Device, resolved_device
+
+Schedule = Literal["constant", "cosine", "step"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained: Adam(.9, .99), as the paper's."""
+
+    learning_rate: float
+    """At the start (cosine: after a twentieth of warm-up)."""
+    schedule: Schedule
+    """cosine to zero, a tenth after each fifth of all steps (the paper's), or constant."""
+    batch_size: int
+    epochs: float
+    """Passes over the training positions."""
+    l2: float = 0.0
+    """Weight of half the squared norm of all kernels in the loss."""
+    intermediate_loss: float = 0.0
+    """Weight of the classifier's own cross-entropy in the CoordConv renderer's loss."""
+    kernel: int = 3
+    """Of the deconvolution (2 to 4) and of the renderer's painter."""
+    multiplier: int = 2
+    """The paper's m, of the same two (1 to 3)."""
+
+
+# The convolution's are of the paper's grid (learning rate .001 to .05, l2 0 to .01, batch 16 or 32,
+# kernel 2 to 4, m 1 to 3, a tenth of the learning rate after each fifth); its 1,000 epochs became
+# 200. CoordConv's were chosen here: of the paper's learning rates, on a twelfth of its 50 epochs.
+PRESETS: dict[tuple[TaskName, ModelName], Training] = {
+    ("classification", "conv"): Training(0.005, "step", 16, 200),
+    ("classification", "coordconv"): Training(0.01, "cosine", 8, 4),
+    ("rendering", "conv"): Training(0.005, "step", 16, 200),
+    ("rendering", "coordconv"): Training(0.01, "cosine", 8, 6, intermediate_loss=0.1, multiplier=1),
+    ("regression", "conv"): Training(0.001, "cosine", 32, 100, l2=1e-5),
+    ("regression", "coordconv"): Training(0.01, "cosine", 32, 20, l2=1e-5),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One experiment, complete: `settings.json` of its folder.
+
+    Raises:
+        UserError: a value is out of range; the message says what is allowed.
+    """
+
+    task: TaskName
+    model: ModelName
+    split: SplitName
+    seed: int
+    canvas: int
+    square: int
+    training: Training
+    seconds: float
+    threads: int
+    device: Device
+
+    def __post_init__(self) -> None:
+        NotSoClevr(self.canvas, self.square).split(self.split, self.seed)
+        training = self.training
+        limits: dict[str, tuple[float, float, float]] = {
+            "--seed": (self.seed, 0, 2**31 - 1),
+            "--seconds": (self.seconds, 0, 1e7),
+            "--threads": (self.threads, 1, 1024),
+            "--learning-rate": (training.learning_rate, 1e-8, 10),
+            "--batch-size": (training.batch_size, 1, 4096),
+            "--epochs": (training.epochs, 1e-3, 1e5),
+            "--l2": (training.l2, 0, 10),
+            "--intermediate-loss": (training.intermediate_loss, 0, 100),
+            "--kernel": (training.kernel, 1, 9),
+            "--multiplier": (training.multiplier, 1, 16),
+        }
+        for name, (value, least, most) in limits.items():
+            if not (math.isfinite(value) and least <= value <= most):
+                raise UserError(f"{name} must be between {least:g} and {most:g}, got {value}")
+        if self.model == "conv" and self.task != "regression" and not 2 <= training.kernel <= 4:
+            raise UserError(f"--kernel of the deconvolution is 2, 3 or 4, got {training.kernel}")
+        resolved_device(self.device)
+
+    @property
+    def data(self) -> NotSoClevr:
+        """The canvas and its square."""
+        return NotSoClevr(self.canvas, self.square)
+
+    @property
+    def name(self) -> str:
+        """The folder below the results: <task>/<model>/<split>/seed-<n>."""
+        return f"{self.task}/{self.model}/{self.split}/seed-{self.seed}"
+
+
+def trained_as(preset: Training, chosen: dict[str, Any]) -> Training:
+    """The preset with what was chosen in its place; None chooses nothing."""
+    return replace(preset, **{key: value for key, value in chosen.items() if value is not None})
+
+
+TRAINING_FIELDS = tuple(field.name for field in fields(Training))

@@ -1,0 +1,162 @@
+"""The three tasks: what goes in, what should come out, and how well it did."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from studies.coordinates.data import NotSoClevr, SplitName
+from studies.coordinates.networks import (
+    CoordConvRenderer,
+    Deconvolution,
+    coordconv_classifier,
+    coordconv_regressor,
+    init_he_normal_,
+    pooled_regressor,
+    strided_regressor,
+)
+
+TaskName = Literal["classification", "regression", "rendering"]
+ModelName = Literal["conv", "coordconv"]
+
+
+class Task(ABC):
+    """One task on one canvas. Positions are (N, 2) int64, as in `NotSoClevr`.
+
+    Attributes:
+        measure: what `scores` measures, with its unit.
+        higher_is_better: whether more of it is better.
+    """
+
+    measure: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
+
+    def __init__(self, data: NotSoClevr, intermediate_loss: float = 0.0) -> None:
+        self.data = data
+        self.intermediate_loss = intermediate_loss
+
+    def network(
+        self, model: ModelName, split: SplitName, kernel: int, multiplier: int
+    ) -> nn.Module:
+        """The paper's network with fresh He-normal kernels, in channels-last layout.
+
+        Args:
+            model: conv or coordconv.
+            split: the paper's convolutional regressors differ between the two.
+            kernel: of the deconvolution and of the renderer's painter.
+            multiplier: the paper's m, of the same two.
+        """
+        network = self._build(model, split, kernel, multiplier)
+        init_he_normal_(network)
+        # Convolutions of few channels on few threads run up to twice as fast in this layout.
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    @abstractmethod
+    def _build(
+        self, model: ModelName, split: SplitName, kernel: int, multiplier: int
+    ) -> nn.Module: ...
+
+    def inputs(self, positions: Tensor) -> Tensor:
+        """What the network sees: by default the centre's coordinates, (N, 2)."""
+        return self.data.coordinates(positions)
+
+    def loss(self, network: nn.Module, positions: Tensor) -> Tensor:
+        """What training makes small, a mean over the batch."""
+        return self._loss(network(self.inputs(positions)), positions)
+
+    @abstractmethod
+    def _loss(self, output: Tensor, positions: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def scores(self, output: Tensor, positions: Tensor) -> Tensor:
+        """(N,) float32: how well each position did, in the unit of `measure`."""
+
+    def is_perfect(self, scores: Tensor) -> bool:
+        """Whether every position is right to the pixel."""
+        return bool((scores == 1).all())
+
+
+class Classification(Task):
+    """Coordinates to the one pixel they name."""
+
+    measure = "accuracy"
+
+    def _build(self, model: ModelName, split: SplitName, kernel: int, multiplier: int) -> nn.Module:
+        if model == "conv":
+            return Deconvolution(self.data.canvas, kernel, multiplier)
+        return coordconv_classifier(self.data.canvas)
+
+    def _loss(self, output: Tensor, positions: Tensor) -> Tensor:
+        return F.cross_entropy(output.flatten(1), self.data.pixels(positions))
+
+    def scores(self, output: Tensor, positions: Tensor) -> Tensor:
+        """1 where the most probable pixel is the right one, else 0."""
+        return (output.flatten(1).argmax(dim=1) == self.data.pixels(positions)).float()
+
+
+class Rendering(Task):
+    """Coordinates to the square around them."""
+
+    measure = "IoU"
+
+    def _build(self, model: ModelName, split: SplitName, kernel: int, multiplier: int) -> nn.Module:
+        if model == "conv":
+            return Deconvolution(self.data.canvas, kernel, multiplier)
+        return CoordConvRenderer(self.data.canvas, kernel, multiplier)
+
+    def loss(self, network: nn.Module, positions: Tensor) -> Tensor:
+        """Cross-entropy of each pixel; where asked for, also of the renderer's classifier."""
+        if not self.intermediate_loss or not isinstance(network, CoordConvRenderer):
+            return super().loss(network, positions)
+        centre, output = network.both(self.inputs(positions))
+        of_centre = F.cross_entropy(centre.flatten(1), self.data.pixels(positions))
+        return self._loss(output, positions) + self.intermediate_loss * of_centre
+
+    def _loss(self, output: Tensor, positions: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(output, self.data.squares(positions))
+
+    def scores(self, output: Tensor, positions: Tensor) -> Tensor:
+        """Intersection over union of the drawn square (probability above 1/2) and the true one."""
+        drawn, true = (output > 0).flatten(1), (self.data.squares(positions) > 0).flatten(1)
+        return (drawn & true).sum(dim=1) / (drawn | true).sum(dim=1)
+
+
+class Regression(Task):
+    """The one pixel back to its coordinates."""
+
+    measure = "distance in pixels"
+    higher_is_better = False
+
+    def _build(self, model: ModelName, split: SplitName, kernel: int, multiplier: int) -> nn.Module:
+        if model == "coordconv":
+            return coordconv_regressor()
+        return pooled_regressor(self.data.canvas) if split == "uniform" else strided_regressor()
+
+    def inputs(self, positions: Tensor) -> Tensor:
+        """(N, 1, canvas, canvas), one-hot."""
+        return self.data.one_hot(positions)
+
+    def _loss(self, output: Tensor, positions: Tensor) -> Tensor:
+        return F.mse_loss(output, self._targets(positions))
+
+    def _targets(self, positions: Tensor) -> Tensor:
+        return positions.flip(1) / self.data.canvas
+
+    def scores(self, output: Tensor, positions: Tensor) -> Tensor:
+        """Euclidean distance of the predicted centre from the true one, in pixels."""
+        return (output - self._targets(positions)).norm(dim=1) * self.data.canvas
+
+    def is_perfect(self, scores: Tensor) -> bool:
+        """Whether every prediction lies within half a pixel of the truth."""
+        return bool((scores < 0.5).all())
+
+
+TASKS: dict[TaskName, type[Task]] = {
+    "classification": Classification,
+    "regression": Regression,
+    "rendering": Rendering,
+}

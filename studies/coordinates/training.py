@@ -1,0 +1,241 @@
+"""One experiment from its settings to its result, resumable at every evaluation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from programs.origin import now, origin
+from programs.progress import ProgressReport
+from studies.checkpoint import load_checkpoint, save_checkpoint
+from studies.coordinates.arrays import Snapshots, final_arrays
+from studies.coordinates.networks import parameter_count
+from studies.coordinates.settings import Settings, Training
+from studies.coordinates.tasks import TASKS, Task
+from studies.device import resolved_device
+from studies.folder import ExperimentFolder
+
+EVALUATIONS = 40  # over a whole run
+TRAIN_SAMPLE = 256  # training positions looked at on the way; all of them at the end
+EVALUATION_BATCH = 8
+WARM_UP = 0.05
+
+
+class Experiment:
+    """A network, its data and how far its training has come.
+
+    Args:
+        settings: complete.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        training = settings.training
+        torch.set_num_threads(settings.threads)
+        self.device = resolved_device(settings.device)
+        self.task: Task = TASKS[settings.task](settings.data, training.intermediate_loss)
+        train, test = settings.data.split(settings.split, settings.seed)
+        self.train_positions, self.test_positions = train.to(self.device), test.to(self.device)
+        torch.manual_seed(settings.seed)
+        network = self.task.network(
+            settings.model, settings.split, training.kernel, training.multiplier
+        )
+        self.network = network.to(self.device)
+        self.optimizer = _adam(self.network, training)
+        self.steps_per_epoch = math.ceil(len(train) / training.batch_size)
+        self.total_steps = max(1, round(training.epochs * self.steps_per_epoch))
+        self.step = 0
+        self.seconds = 0.0
+        """Spent on gradient steps: the clock stops while the network is evaluated."""
+        self.wall_seconds = 0.0
+        self.curve: list[dict[str, float]] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are done or all seconds spent."""
+        out_of_time = 0 < self.settings.seconds <= self.seconds
+        return self.step >= self.total_steps or out_of_time
+
+    def train_step(self) -> Tensor:
+        """One gradient step; returns the loss before it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings.training, self.step, self.total_steps)
+        loss = self.task.loss(self.network, self._batch())
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.step += 1
+        return loss.detach()
+
+    def _batch(self) -> Tensor:
+        """Each epoch goes once through all positions in an order of its own."""
+        epoch, within = divmod(self.step, self.steps_per_epoch)
+        if within == 0 or not hasattr(self, "_order"):
+            seed = np.random.SeedSequence([self.settings.seed, epoch])
+            order = np.random.default_rng(seed).permutation(len(self.train_positions))
+            self._order = torch.from_numpy(order).to(self.device)
+        size = self.settings.training.batch_size
+        return self.train_positions[self._order[within * size : (within + 1) * size]]
+
+    def outputs(self, positions: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The network's evaluation-mode outputs, a few positions at a time, with these."""
+        was_training = self.network.training
+        self.network.eval()
+        with torch.no_grad():
+            for some in positions.split(EVALUATION_BATCH):
+                yield some, self.network(self.task.inputs(some))
+        self.network.train(was_training)
+
+    def scores(self, positions: Tensor) -> Tensor:
+        """(N,) on the CPU: the task's score of each position."""
+        found = [self.task.scores(output, some) for some, output in self.outputs(positions)]
+        return torch.cat(found).cpu()
+
+
+def train(settings: Settings, folder: ExperimentFolder) -> dict[str, Any]:
+    """Train to the end of the epochs or of the seconds, and write all files of the folder.
+
+    Args:
+        settings: complete.
+        folder: a new one, or one that an interrupted experiment left.
+
+    Returns:
+        What `result.json` holds.
+    """
+    experiment = Experiment(settings)
+    _resume(experiment, folder)
+    made_by = origin(("torch", "numpy"), experiment.device)
+    snapshots = Snapshots(experiment, folder)
+    sample = _sample(experiment)
+    writer = SummaryWriter(str(folder.path), purge_step=experiment.step + 1)
+    title = settings.name
+    with writer, ProgressReport(title, experiment.total_steps, experiment.step) as progress:
+        begun = time.perf_counter() - experiment.wall_seconds
+        while not experiment.is_over:
+            loss = _train_until_evaluation(experiment, snapshots)
+            row = _evaluate(experiment, sample, loss)
+            experiment.wall_seconds = time.perf_counter() - begun
+            experiment.curve.append(row)
+            _record(experiment, folder, snapshots, writer)
+            progress.update(experiment.step, f"{experiment.task.measure} {row['test']:.3f}")
+    folder.write_arrays({**snapshots.arrays(), **final_arrays(experiment)})
+    result = {**_result(experiment), **made_by, "ended": now()}
+    folder.write_result(result)
+    return result
+
+
+def _train_until_evaluation(experiment: Experiment, snapshots: Snapshots) -> float:
+    """Steps up to the next evaluation, or to the end; returns the last loss."""
+    every = max(1, round(experiment.total_steps / EVALUATIONS))
+    while True:
+        snapshots.take(experiment)
+        started = time.perf_counter()
+        loss = experiment.train_step()
+        if experiment.device.type == "cuda":
+            torch.cuda.synchronize(experiment.device)
+        experiment.seconds += time.perf_counter() - started
+        if experiment.is_over or experiment.step % every == 0:
+            snapshots.take(experiment)
+            return float(loss)
+
+
+def learning_rate(training: Training, step: int, total_steps: int) -> float:
+    """Of one step, counted from 0."""
+    share = step / total_steps
+    if training.schedule == "step":
+        return training.learning_rate * 0.1 ** int(share * 5)
+    if training.schedule == "cosine":
+        warm = min(1.0, (step + 1) / (WARM_UP * total_steps))
+        return training.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * share))
+    return training.learning_rate
+
+
+def _adam(network: nn.Module, training: Training) -> torch.optim.Adam:
+    kernels = [p for p in network.parameters() if p.dim() > 1]
+    others = [p for p in network.parameters() if p.dim() <= 1]
+    groups = [{"params": kernels, "weight_decay": training.l2}, {"params": others}]
+    return torch.optim.Adam(groups, training.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def _sample(experiment: Experiment) -> Tensor:
+    everywhere = experiment.train_positions
+    chosen = np.random.default_rng(experiment.settings.seed).permutation(len(everywhere))
+    return everywhere[torch.from_numpy(chosen[:TRAIN_SAMPLE]).to(everywhere.device)]
+
+
+def _evaluate(experiment: Experiment, sample: Tensor, loss: float) -> dict[str, float]:
+    test = experiment.scores(experiment.test_positions)
+    return {
+        "step": experiment.step,
+        "epoch": round(experiment.step / experiment.steps_per_epoch, 4),
+        "seconds": round(experiment.seconds, 3),
+        "loss": loss,
+        "train": experiment.scores(sample).mean().item(),
+        "test": test.mean().item(),
+        "perfect": int(experiment.task.is_perfect(test)),
+    }
+
+
+def _record(
+    experiment: Experiment,
+    folder: ExperimentFolder,
+    snapshots: Snapshots,
+    writer: SummaryWriter,
+) -> None:
+    row = experiment.curve[-1]
+    for name in ("loss", "train", "test"):
+        writer.add_scalar(name, row[name], experiment.step)  # type: ignore[no-untyped-call]
+    rate = experiment.optimizer.param_groups[0]["lr"]
+    writer.add_scalar("learning_rate", rate, experiment.step)  # type: ignore[no-untyped-call]
+    folder.write_curve(experiment.curve)
+    folder.write_arrays(snapshots.arrays())
+    counters = {
+        "step": experiment.step,
+        "seconds": experiment.seconds,
+        "wall_seconds": experiment.wall_seconds,
+        "curve": experiment.curve,
+    }
+    save_checkpoint(folder.path, experiment.network, experiment.optimizer, counters)
+
+
+def _resume(experiment: Experiment, folder: ExperimentFolder) -> None:
+    counters = load_checkpoint(folder.path, experiment.network, experiment.optimizer)
+    if counters is not None:
+        experiment.step = counters["step"]
+        experiment.seconds = counters["seconds"]
+        experiment.wall_seconds = counters["wall_seconds"]
+        experiment.curve = counters["curve"]
+
+
+def _result(experiment: Experiment) -> dict[str, Any]:
+    task = experiment.task
+    train = experiment.scores(experiment.train_positions)
+    test = experiment.scores(experiment.test_positions)
+    best = (max if task.higher_is_better else min)(experiment.curve, key=lambda row: row["test"])
+    perfect = [row for row in experiment.curve if row["perfect"]]
+    return {
+        "settings": asdict(experiment.settings),
+        "parameters": parameter_count(experiment.network),
+        "measure": task.measure,
+        "train_positions": len(train),
+        "test_positions": len(test),
+        "train": train.mean().item(),
+        "test": test.mean().item(),
+        "worst_test": (test.min() if task.higher_is_better else test.max()).item(),
+        "perfect": task.is_perfect(test),
+        "best_test": best["test"],
+        "seconds_to_best_test": best["seconds"],
+        "seconds_to_perfect": perfect[0]["seconds"] if perfect else None,
+        "steps": experiment.step,
+        "epochs": experiment.step / experiment.steps_per_epoch,
+        "seconds": round(experiment.seconds, 3),
+        "wall_seconds": round(experiment.wall_seconds, 3),
+    }
