@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,15 @@ class ExperimentFolder:
 
     Args:
         path: the folder.
-        settings: a dataclass, or what `asdict` made of one.
+        settings: what describes the experiment, as JSON can hold it.
 
     Raises:
         UserError: it holds other settings or foreign files, or cannot be written.
     """
 
-    def __init__(self, path: Path, settings: Any) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        wanted = asdict(settings) if is_dataclass(settings) else settings
-        wanted = as_json(wanted)
+        wanted = as_json(dict(settings))
         try:
             path.mkdir(parents=True, exist_ok=True)
             if (path / SETTINGS).exists():

@@ -145,13 +145,16 @@ def _experiment(arguments: Arguments) -> int:
 
 
 def _train(settings: Settings, path: Path) -> dict[str, object]:
-    folder = ExperimentFolder(path, settings)
+    from studies.coordinates.figures import draw_experiment
+
+    folder = ExperimentFolder(path, asdict(settings))
     with exclusive(path):
         if folder.is_done:
             result = read_json(path / RESULT)
             print(f"{path} is finished")
         else:
             result = train(settings, folder)
+            draw_experiment(path)
     perfect = result["seconds_to_perfect"]
     print(
         f"{settings.task} {settings.model} {settings.split} seed {settings.seed}: "

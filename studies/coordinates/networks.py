@@ -55,7 +55,7 @@ class Deconvolution(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 2) to (N, 1, canvas, canvas)."""
-        logits: Tensor = super().forward(x)
+        logits: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         start = (logits.shape[-1] - self.canvas) // 2
         end = start + self.canvas
         return logits[..., start:end, start:end]

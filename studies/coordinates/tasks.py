@@ -148,7 +148,8 @@ class Regression(Task):
 
     def scores(self, output: Tensor, positions: Tensor) -> Tensor:
         """Euclidean distance of the predicted centre from the true one, in pixels."""
-        return (output - self._targets(positions)).norm(dim=1) * self.data.canvas
+        error = output - self._targets(positions)
+        return error.square().sum(dim=1).sqrt() * self.data.canvas
 
     def is_perfect(self, scores: Tensor) -> bool:
         """Whether every prediction lies within half a pixel of the truth."""

@@ -90,7 +90,7 @@ class Experiment:
         was_training = self.network.training
         self.network.eval()
         with torch.no_grad():
-            for some in positions.split(EVALUATION_BATCH):
+            for some in torch.split(positions, EVALUATION_BATCH):
                 yield some, self.network(self.task.inputs(some))
         self.network.train(was_training)
 
@@ -161,7 +161,10 @@ def learning_rate(training: Training, step: int, total_steps: int) -> float:
 def _adam(network: nn.Module, training: Training) -> torch.optim.Adam:
     kernels = [p for p in network.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if p.dim() <= 1]
-    groups = [{"params": kernels, "weight_decay": training.l2}, {"params": others}]
+    groups: list[dict[str, Any]] = [
+        {"params": kernels, "weight_decay": training.l2},
+        {"params": others},
+    ]
     return torch.optim.Adam(groups, training.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
@@ -192,9 +195,9 @@ def _record(
 ) -> None:
     row = experiment.curve[-1]
     for name in ("loss", "train", "test"):
-        writer.add_scalar(name, row[name], experiment.step)  # type: ignore[no-untyped-call]
+        writer.add_scalar(name, row[name], experiment.step)
     rate = experiment.optimizer.param_groups[0]["lr"]
-    writer.add_scalar("learning_rate", rate, experiment.step)  # type: ignore[no-untyped-call]
+    writer.add_scalar("learning_rate", rate, experiment.step)
     folder.write_curve(experiment.curve)
     folder.write_arrays(snapshots.arrays())
     counters = {

@@ -1,0 +1,275 @@
+"""Pictures of what the networks learned, drawn from the files of finished experiments."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
+
+from programs.durable import read_json, write_durably
+from programs.errors import UserError
+from studies.coordinates.arrays import Arrays
+from studies.coordinates.data import SPLITS, NotSoClevr
+from studies.coordinates.results import (
+    Experiment,
+    as_markdown,
+    find_experiments,
+    table,
+    write_table,
+)
+from studies.folder import RESULT, read_arrays, read_curve
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402: after the backend
+
+COLORS = {"conv": "#777777", "coordconv": "#d1495b"}
+NAMES = {"conv": "convolution", "coordconv": "CoordConv"}
+MODELS = tuple(NAMES)
+PARTS = ("train", "test")
+HEAT = "magma"
+
+
+def draw_all(root: Path, out: Path) -> None:
+    """Every picture that the experiments below a folder allow, and the table of their results.
+
+    Args:
+        root: `<task>/<model>/<split>/seed-<n>/` folders.
+        out: for `*.png` and `results.csv`.
+
+    Raises:
+        UserError: no experiments, or a file of theirs is damaged.
+    """
+    experiments = find_experiments(root)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from error
+    first = {e.key: e for e in reversed(experiments)}
+    pictures = {
+        "predictions": _predictions(first),
+        "logits": _logits(first),
+        "rendering": _renderings(first),
+        "regression": _regressions(first),
+        "accuracy_over_time": _accuracy_over_time(experiments),
+    }
+    for name, figure in pictures.items():
+        if figure is not None:
+            _save(figure, out / f"{name}.png")
+            print(f"wrote {out / name}.png")
+    rows = table(experiments)
+    write_table(rows, out / "results.csv")
+    print(f"wrote {out / 'results.csv'}")
+    print(as_markdown(rows))
+
+
+def draw_experiment(path: Path) -> None:
+    """One experiment as `picture.png` in its folder: training and test positions side by side."""
+    experiment = Experiment(path, read_json(path / RESULT))
+    arrays = read_arrays(path)
+    if experiment["task"] == "rendering":
+        figure = _grid_of_examples([("drawn", arrays)], experiment)
+    else:
+        figure, axes = plt.subplots(1, 2, figsize=(8, 4.3), layout="constrained")
+        for axis, part in zip(axes, PARTS, strict=True):
+            _panel(axis, experiment, arrays, part)
+            axis.set_title(f"{part} positions: {_score(experiment, part)}", fontsize=9)
+    figure.suptitle(_title(experiment), fontsize=10)
+    _save(figure, path / "picture.png")
+
+
+def _panel(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> None:
+    if experiment["task"] == "regression":
+        _scatter(axis, experiment, arrays, part)
+    else:
+        _heat(axis, arrays[f"{part}_sum"])
+
+
+def _heat(axis: Axes, image: Any) -> None:
+    """Probability summed over positions: 1 where a pixel is named as often as it should be."""
+    axis.imshow(image, cmap=HEAT, vmin=0, vmax=1, interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+
+
+def _scatter(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> None:
+    true, predicted = arrays[f"{part}_positions"], arrays[f"{part}_predictions"]
+    size = experiment["canvas"]
+    # The colour of a point is its true place, so that a right picture is a smooth one.
+    color = np.stack([true[:, 1] / size, true[:, 0] / size, np.full(len(true), 0.6)], axis=1)
+    axis.scatter(predicted[:, 1], predicted[:, 0], s=2, c=color)
+    axis.set(xlim=(-4, size + 4), ylim=(size + 4, -4), aspect="equal", xticks=[], yticks=[])
+    axis.add_patch(Rectangle((0, 0), size, size, fill=False, lw=0.5, color="#bbbbbb"))
+
+
+def _predictions(first: dict[Any, Experiment]) -> Figure | None:
+    """As the paper's figure: which pixels each network puts its probability on."""
+    return _by_split_and_part(first, "classification", "where the probability goes")
+
+
+def _regressions(first: dict[Any, Experiment]) -> Figure | None:
+    return _by_split_and_part(first, "regression", "predicted centres, coloured by the true ones")
+
+
+def _by_split_and_part(first: dict[Any, Experiment], task: str, title: str) -> Figure | None:
+    wanted = {(task, model, split) for model in MODELS for split in SPLITS}
+    if not wanted & first.keys():
+        return None
+    figure, axes = plt.subplots(3, 4, figsize=(9, 7.4), layout="constrained", squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for s, split in enumerate(SPLITS):
+        for m, model in enumerate(MODELS):
+            experiment = first.get((task, model, split))
+            if experiment is None:
+                continue
+            arrays = read_arrays(experiment.path)
+            for p, part in enumerate(PARTS):
+                truth, axis = axes[0, 2 * s + p], axes[1 + m, 2 * s + p]
+                _truth(truth, experiment, arrays, part)
+                truth.set_title(f"{split}: {part}", fontsize=9)
+                axis.axis("on")
+                _panel(axis, experiment, arrays, part)
+                axis.set_title(
+                    f"{NAMES[model]}, {_score(experiment, part)}", fontsize=8, color=COLORS[model]
+                )
+    figure.suptitle(f"{task}: {title}", fontsize=11)
+    return figure
+
+
+def _truth(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> None:
+    axis.axis("on")
+    positions = arrays[f"{part}_positions"]
+    if experiment["task"] == "regression":
+        _scatter(axis, experiment, {**arrays, f"{part}_predictions": positions}, part)
+    else:
+        image = np.zeros((experiment["canvas"],) * 2)
+        image[positions[:, 0], positions[:, 1]] = 1
+        _heat(axis, image)
+
+
+def _logits(first: dict[Any, Experiment]) -> Figure | None:
+    """One held-out position's logits over training, of both networks."""
+    found = [first.get(("classification", model, "quadrant")) for model in MODELS]
+    chosen = [e for e in found if e is not None]
+    if not chosen:
+        return None
+    arrays = [read_arrays(e.path) for e in chosen]
+    columns = max(len(a["snapshot_steps"]) for a in arrays)
+    figure, axes = plt.subplots(
+        len(chosen), columns, figsize=(1.5 * columns, 2.0 * len(chosen)), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axis in axes.flat:
+        axis.axis("off")
+    for row, experiment, array in zip(axes, chosen, arrays, strict=True):
+        i, j = array["snapshot_position"]
+        panels = zip(row, array["snapshot_steps"], array["snapshot_logits"], strict=False)
+        for axis, step, logits in panels:
+            image = logits.astype(np.float32)
+            axis.imshow(image, cmap=HEAT, vmin=np.percentile(image, 5), interpolation="nearest")
+            axis.add_patch(Circle((j, i), 5, fill=False, color="white", lw=0.8))
+            axis.set_title(
+                f"{NAMES[experiment['model']]}\n{step:,} steps", fontsize=7,
+                color=COLORS[experiment["model"]],
+            )  # fmt: skip
+    figure.suptitle("logits of one position of the held-out quadrant (circle) as training goes on")
+    return figure
+
+
+def _renderings(first: dict[Any, Experiment]) -> Figure | None:
+    """Squares that both networks draw beside the true ones, of both splits."""
+    rows, some = [], None
+    for split in SPLITS:
+        for model in MODELS:
+            experiment = first.get(("rendering", model, split))
+            if experiment is not None:
+                label = f"{split}\n{NAMES[model]}\nIoU {experiment['test']:.3f}"
+                rows.append((label, read_arrays(experiment.path)))
+                some = experiment
+    return _grid_of_examples(rows, some) if some is not None else None
+
+
+def _grid_of_examples(rows: Sequence[tuple[str, Arrays]], experiment: Experiment) -> Figure:
+    n_examples = len(rows[0][1]["examples"])
+    figure, axes = plt.subplots(
+        2 * len(rows), n_examples, figsize=(1.3 * n_examples, 2.7 * len(rows)), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    data = NotSoClevr(experiment["canvas"], experiment["square"])
+    for r, (label, arrays) in enumerate(rows):
+        positions = torch.from_numpy(arrays["example_positions"].astype(np.int64))
+        truth = data.squares(positions)[:, 0].numpy()
+        for k in range(n_examples):
+            for axis, image in (
+                (axes[2 * r, k], truth[k]),
+                (axes[2 * r + 1, k], arrays["examples"][k]),
+            ):
+                axis.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=1)
+                axis.set(xticks=[], yticks=[])
+        axes[2 * r, 0].set_ylabel("truth", fontsize=8)
+        axes[2 * r + 1, 0].set_ylabel(label, fontsize=8)
+    return figure
+
+
+def _accuracy_over_time(experiments: Sequence[Experiment]) -> Figure | None:
+    """Test accuracy of every seed against seconds of training, logarithmic."""
+    chosen = [e for e in experiments if e["task"] == "classification"]
+    if not chosen:
+        return None
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for axis, split in zip(axes, SPLITS, strict=True):
+        named = set()
+        for experiment in chosen:
+            if experiment["split"] != split:
+                continue
+            model = experiment["model"]
+            curve = read_curve(experiment.path)
+            label = f"{NAMES[model]}, {experiment['parameters']:,} parameters"
+            axis.plot(
+                [row["seconds"] for row in curve], [row["test"] for row in curve],
+                color=COLORS[model], lw=1.5, label=None if model in named else label,
+            )  # fmt: skip
+            named.add(model)
+        axis.set(
+            xscale="log", xlabel="seconds of training on one core", ylim=(-0.02, 1.03),
+            title=f"{split} split",
+        )  # fmt: skip
+        axis.grid(alpha=0.3)
+        if named:
+            axis.legend(fontsize=8, loc="center right")
+    axes[0].set_ylabel("accuracy on test positions")
+    return figure
+
+
+def _score(experiment: Experiment, part: str) -> str:
+    value = experiment[part]
+    return (
+        f"{value:.1%}"
+        if experiment["measure"] == "accuracy"
+        else (
+            f"{value:.2f} px"
+            if experiment["measure"].startswith("distance")
+            else f"IoU {value:.3f}"
+        )
+    )
+
+
+def _title(experiment: Experiment) -> str:
+    return (
+        f"{experiment['task']}, {NAMES[experiment['model']]}, {experiment['split']} split, "
+        f"seed {experiment['seed']}"
+    )
+
+
+def _save(figure: Figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    plt.close(figure)
+    write_durably(path, picture.getvalue())

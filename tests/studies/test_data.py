@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from programs.errors import UserError
+from studies.coordinates.data import NotSoClevr
+
+
+def test_the_papers_counts() -> None:
+    data = NotSoClevr()
+    assert data.positions().shape == (3136, 2)
+    assert (data.positions().min(), data.positions().max()) == (4, 59)
+    # 2,407 and 729: the released code's quadrant split.
+    assert [len(part) for part in data.split("quadrant", seed=1)] == [2407, 729]
+    assert [len(part) for part in data.split("uniform", seed=1)] == [2509, 627]
+
+
+def test_the_quadrant_is_beyond_the_middle_in_both_directions() -> None:
+    train, test = NotSoClevr().split("quadrant", seed=1)
+    assert test.min() == 33
+    assert (train <= 32).any(dim=1).all()
+
+
+def test_the_uniform_split_is_the_seeds() -> None:
+    data = NotSoClevr()
+    first, again, other = (data.split("uniform", seed)[1] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@given(st.integers(8, 40), st.integers(1, 40), st.sampled_from(["uniform", "quadrant"]))
+def test_any_canvas_and_square(canvas: int, square: int, split: str) -> None:
+    try:
+        data = NotSoClevr(canvas, square)
+        train, test = data.split(split, seed=3)  # type: ignore[arg-type]
+    except UserError:
+        # A quadrant needs a centre beyond the middle, and one elsewhere.
+        assert square >= canvas - 3
+        return
+    everywhere = data.positions()
+    assert len(everywhere) == (canvas - square + 1) ** 2
+    assert sorted(map(tuple, torch.cat([train, test]).tolist())) == [
+        tuple(position) for position in everywhere.tolist()
+    ]
+    assert (data.squares(everywhere).sum(dim=(1, 2, 3)) == square**2).all()
+    assert torch.equal(data.one_hot(everywhere).flatten(1).argmax(dim=1), data.pixels(everywhere))
+
+
+def test_a_square_by_hand() -> None:
+    data = NotSoClevr(canvas=8, square=3)
+    drawn = data.squares(torch.tensor([[2, 5]]))[0, 0]
+    expected = torch.zeros(8, 8)
+    expected[1:4, 4:7] = 1
+    assert torch.equal(drawn, expected)
+    # Column first, from -1 to 1: the paper's (x, y).
+    assert torch.allclose(
+        data.coordinates(torch.tensor([[0, 7], [7, 0]])), torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    )
+
+
+@pytest.mark.parametrize(("canvas", "square"), [(7, 3), (513, 9), (64, 0), (64, 64), (8, 8)])
+def test_what_does_not_fit_is_refused(canvas: int, square: int) -> None:
+    with pytest.raises(UserError, match="must be"):
+        NotSoClevr(canvas, square)

@@ -1,0 +1,202 @@
+"""Whole experiments, small: what they write, how they go on, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from programs.errors import UserError
+from studies.checkpoint import NAME as CHECKPOINT
+from studies.coordinates.__main__ import main
+from studies.coordinates.settings import PRESETS, Settings, trained_as
+from studies.coordinates.training import learning_rate, train
+from studies.folder import ExperimentFolder, read_arrays, read_curve
+
+SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "studies.coordinates"]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression", "rendering"])
+@pytest.mark.parametrize("model", ["conv", "coordconv"])
+def test_an_experiment_leaves_its_files(task: str, model: str, tmp_path: Path) -> None:
+    assert main([task, "--model", model, *SMALL, "--results", str(tmp_path)]) == 0
+    folder = tmp_path / task / model / "quadrant" / "seed-1"
+    result = json.loads((folder / "result.json").read_text())
+    curve = read_curve(folder)
+    arrays = read_arrays(folder)
+    assert result["test"] == pytest.approx(arrays["test_scores"].mean(), rel=1e-5)
+    assert result["train"] == pytest.approx(arrays["train_scores"].mean(), rel=1e-5)
+    assert result["test_positions"] == len(arrays["test_positions"]) == 36
+    assert curve[-1]["test"] == pytest.approx(result["test"], rel=1e-5)
+    assert curve[-1]["step"] == result["steps"] == result["epochs"] * (160 // _batch(task, model))
+    assert result["seconds"] <= result["wall_seconds"]
+    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert list(folder.glob("events.out.tfevents.*"))
+    assert not list(folder.glob(".*.tmp"))
+
+
+def _batch(task: str, model: str) -> int:
+    return PRESETS[task, model].batch_size  # type: ignore[index]
+
+
+def _settings(**changes: object) -> Settings:
+    training = trained_as(PRESETS["classification", "coordconv"], {"epochs": 2})
+    values: dict[str, object] = {
+        "task": "classification",
+        "model": "coordconv",
+        "split": "quadrant",
+        "seed": 1,
+        "canvas": 16,
+        "square": 3,
+        "training": training,
+        "seconds": 0.0,
+        "threads": 1,
+        "device": "cpu",
+    }
+    return Settings(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_an_interrupted_experiment_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    settings = _settings()
+    whole = tmp_path / "whole"
+    train(settings, ExperimentFolder(whole, {"same": 1}))
+    # The clock ends this one in its middle; what it leaves is what a crash would leave.
+    stopped = tmp_path / "stopped"
+    train(_settings(seconds=1e-9), ExperimentFolder(stopped, {"same": 1}))
+    assert 0 < read_curve(stopped)[-1]["step"] < read_curve(whole)[-1]["step"]
+    (stopped / "result.json").unlink()
+    train(settings, ExperimentFolder(stopped, {"same": 1}))
+    first, second = read_arrays(whole), read_arrays(stopped)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+def test_a_killed_experiment_goes_on(tmp_path: Path) -> None:
+    command = [
+        *COMMAND,
+        "classification",
+        *SMALL[:4],
+        "--epochs",
+        "20",
+        "--out",
+        str(tmp_path / "x"),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "x" / CHECKPOINT).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "x" / "result.json").exists()
+    subprocess.run(command, cwd=ROOT, check=True)
+    curve = read_curve(tmp_path / "x")
+    steps = [row["step"] for row in curve]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 400
+
+
+def test_a_finished_experiment_is_not_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["regression", *SMALL, "--out", str(tmp_path / "x")]
+    assert main(arguments) == 0
+    before = (tmp_path / "x" / "result.json").read_bytes()
+    assert main(arguments) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert (tmp_path / "x" / "result.json").read_bytes() == before
+
+
+def test_the_budget_of_seconds_ends_training(tmp_path: Path) -> None:
+    result = train(_settings(seconds=1e-9), ExperimentFolder(tmp_path / "x", {}))
+    assert result["steps"] == 1
+
+
+def test_other_settings_leave_a_folder_as_it_is(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "x")]
+    assert main(["regression", *SMALL, *out]) == 0
+    before = {file: file.read_bytes() for file in (tmp_path / "x").iterdir()}
+    with pytest.raises(UserError, match='"seed": 1, not "seed": 2'):
+        main(["regression", *SMALL, *out, "--seed", "2"])
+    assert {file: file.read_bytes() for file in (tmp_path / "x").iterdir()} == before
+
+
+def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="is no experiment"):
+        main(["regression", *SMALL, "--out", str(tmp_path)])
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    train(_settings(seconds=1e-9), ExperimentFolder(folder, {}))
+    (folder / "result.json").unlink()
+    whole = (folder / CHECKPOINT).read_bytes()
+    for damaged in (b"", whole[:100], whole[: len(whole) // 2], b"\xff" * 200):
+        (folder / CHECKPOINT).write_bytes(damaged)
+        with pytest.raises(UserError, match=r"cannot go on from .*checkpoint"):
+            train(_settings(), ExperimentFolder(folder, {}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["clasification"], "invalid choice"),
+        (["classification", "--canvas", "4"], "--canvas must be between 8 and 512"),
+        (["classification", "--square", "63"], "choose a smaller --square"),
+        (["classification", "--epochs", "nan"], "--epochs must be between"),
+        (["classification", "--learning-rate", "-1"], "--learning-rate must be between"),
+        (["classification", "--model", "conv", "--kernel", "5"], "--kernel of the deconvolution"),
+        (["classification", "--seed", "-1"], "--seed must be between"),
+        (["figures", "--results", "nowhere"], "no finished experiment in nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    process = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_learning_rates_by_hand() -> None:
+    step = trained_as(PRESETS["classification", "conv"], {"learning_rate": 1.0})
+    rates = [learning_rate(step, k, 10) for k in (0, 1, 2, 9)]
+    assert rates == pytest.approx([1, 1, 0.1, 1e-4])
+    cosine = trained_as(step, {"schedule": "cosine"})
+    assert learning_rate(cosine, 0, 100) == pytest.approx(1 / 5)
+    assert learning_rate(cosine, 50, 100) == pytest.approx(0.5)
+    assert learning_rate(cosine, 99, 100) < 1e-3
+    assert learning_rate(trained_as(step, {"schedule": "constant"}), 99, 100) == 1
+
+
+def test_every_position_is_seen_once_an_epoch() -> None:
+    from studies.coordinates.training import Experiment
+
+    experiment = Experiment(_settings())
+    seen = []
+    for _ in range(experiment.steps_per_epoch):
+        seen.append(experiment._batch())
+        experiment.step += 1
+    epoch = torch.cat(seen)
+    assert sorted(map(tuple, epoch.tolist())) == sorted(
+        map(tuple, experiment.train_positions.tolist())
+    )
+    assert not torch.equal(epoch, experiment.train_positions)
