@@ -1,7 +1,7 @@
 """The paper's networks for the three tasks, at the paper's sizes.
 
 Layers, widths and parameter counts are those of Liu et al. 2018 and its released code
-(github.com/uber-research/CoordConv, model_builders.py), with its He-normal kernels.
+(github.com/uber-research/CoordConv, model_builders.py).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from programs.errors import UserError
 from studies.coordinates.data import NotSoClevr, SplitName
-from studies.coordinates.tasks import ModelName, TaskName
+from studies.coordinates.tasks import Initialisation, ModelName, TaskName
 from studies.device import Device, resolved_device
 
 Schedule = Literal["constant", "cosine", "step"]
@@ -25,6 +25,8 @@ class Training:
     batch_size: int
     epochs: float
     """Passes over the training positions."""
+    initialisation: Initialisation
+    """he: He-normal kernels, the paper's; torch: torch's own, √6 times smaller."""
     l2: float = 0.0
     """Weight of half the squared norm of all kernels in the loss."""
     intermediate_loss: float = 0.0
@@ -39,12 +41,14 @@ class Training:
 # kernel 2 to 4, m 1 to 3, a tenth of the learning rate after each fifth); its 1,000 epochs became
 # 200. CoordConv's were chosen here: of the paper's learning rates, on a twelfth of its 50 epochs.
 PRESETS: dict[tuple[TaskName, ModelName], Training] = {
-    ("classification", "conv"): Training(0.005, "step", 16, 200),
-    ("classification", "coordconv"): Training(0.01, "cosine", 8, 4),
-    ("rendering", "conv"): Training(0.005, "step", 16, 200),
-    ("rendering", "coordconv"): Training(0.01, "cosine", 8, 6, intermediate_loss=0.1, multiplier=1),
-    ("regression", "conv"): Training(0.001, "cosine", 32, 100, l2=1e-5),
-    ("regression", "coordconv"): Training(0.01, "cosine", 32, 20, l2=1e-5),
+    ("classification", "conv"): Training(0.005, "step", 16, 200, "he"),
+    ("classification", "coordconv"): Training(0.01, "cosine", 8, 2, "torch"),
+    ("rendering", "conv"): Training(0.005, "step", 16, 200, "he"),
+    ("rendering", "coordconv"): Training(
+        0.01, "cosine", 8, 6, "torch", intermediate_loss=0.1, multiplier=1
+    ),
+    ("regression", "conv"): Training(0.001, "cosine", 32, 100, "he", l2=1e-5),
+    ("regression", "coordconv"): Training(0.01, "cosine", 32, 20, "torch", l2=1e-5),
 }
 
 

@@ -22,6 +22,7 @@ from studies.coordinates.networks import (
 
 TaskName = Literal["classification", "regression", "rendering"]
 ModelName = Literal["conv", "coordconv"]
+Initialisation = Literal["he", "torch"]
 
 
 class Task(ABC):
@@ -40,18 +41,25 @@ class Task(ABC):
         self.intermediate_loss = intermediate_loss
 
     def network(
-        self, model: ModelName, split: SplitName, kernel: int, multiplier: int
+        self,
+        model: ModelName,
+        split: SplitName,
+        kernel: int = 3,
+        multiplier: int = 2,
+        initialisation: Initialisation = "torch",
     ) -> nn.Module:
-        """The paper's network with fresh He-normal kernels, in channels-last layout.
+        """The paper's network with fresh kernels, in channels-last layout.
 
         Args:
             model: conv or coordconv.
             split: the paper's convolutional regressors differ between the two.
             kernel: of the deconvolution and of the renderer's painter.
             multiplier: the paper's m, of the same two.
+            initialisation: of all kernels.
         """
         network = self._build(model, split, kernel, multiplier)
-        init_he_normal_(network)
+        if initialisation == "he":
+            init_he_normal_(network)
         # Convolutions of few channels on few threads run up to twice as fast in this layout.
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

@@ -46,7 +46,11 @@ class Experiment:
         self.train_positions, self.test_positions = train.to(self.device), test.to(self.device)
         torch.manual_seed(settings.seed)
         network = self.task.network(
-            settings.model, settings.split, training.kernel, training.multiplier
+            settings.model,
+            settings.split,
+            training.kernel,
+            training.multiplier,
+            training.initialisation,
         )
         self.network = network.to(self.device)
         self.optimizer = _adam(self.network, training)
@@ -64,8 +68,16 @@ class Experiment:
         out_of_time = 0 < self.settings.seconds <= self.seconds
         return self.step >= self.total_steps or out_of_time
 
-    def train_step(self) -> Tensor:
-        """One gradient step; returns the loss before it."""
+    def timed_step(self) -> Tensor:
+        """One gradient step, whose time `seconds` grows by; returns the loss before it."""
+        started = time.perf_counter()
+        loss = self._train_step()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds += time.perf_counter() - started
+        return loss
+
+    def _train_step(self) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings.training, self.step, self.total_steps)
         loss = self.task.loss(self.network, self._batch())
@@ -137,11 +149,7 @@ def _train_until_evaluation(experiment: Experiment, snapshots: Snapshots) -> flo
     every = max(1, round(experiment.total_steps / EVALUATIONS))
     while True:
         snapshots.take(experiment)
-        started = time.perf_counter()
-        loss = experiment.train_step()
-        if experiment.device.type == "cuda":
-            torch.cuda.synchronize(experiment.device)
-        experiment.seconds += time.perf_counter() - started
+        loss = experiment.timed_step()
         if experiment.is_over or experiment.step % every == 0:
             snapshots.take(experiment)
             return float(loss)

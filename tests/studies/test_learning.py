@@ -1,0 +1,38 @@
+"""The paper's central claim at the paper's size: CoordConv finds the pixel, convolution none."""
+
+from __future__ import annotations
+
+import pytest
+
+from studies.coordinates.settings import PRESETS, Settings, trained_as
+from studies.coordinates.tasks import ModelName
+from studies.coordinates.training import Experiment
+
+
+def _experiment(model: ModelName, epochs: float) -> Experiment:
+    return Experiment(
+        Settings(
+            task="classification",
+            model=model,
+            split="quadrant",
+            seed=1,
+            canvas=64,
+            square=9,
+            training=trained_as(PRESETS["classification", model], {"epochs": epochs}),
+            seconds=0.0,
+            threads=1,
+            device="cpu",
+        )
+    )
+
+
+@pytest.mark.learning
+def test_coordconv_reaches_every_held_out_pixel_and_the_deconvolution_none() -> None:
+    coordconv = _experiment("coordconv", epochs=1)
+    while not coordconv.is_over:
+        coordconv.timed_step()
+    assert coordconv.scores(coordconv.test_positions).mean() == 1
+    conv = _experiment("conv", epochs=1000)
+    while conv.seconds < coordconv.seconds:
+        conv.timed_step()
+    assert conv.scores(conv.test_positions).mean() <= 0.1
