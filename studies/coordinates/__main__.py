@@ -20,7 +20,7 @@ from studies.coordinates.settings import (
     Settings,
     trained_as,
 )
-from studies.coordinates.tasks import Initialisation, ModelName, TaskName
+from studies.coordinates.tasks import ModelName, TaskName
 from studies.coordinates.training import train
 from studies.device import Device
 from studies.folder import RESULT, ExperimentFolder
@@ -57,8 +57,8 @@ class Arguments:
     """Positions a gradient step."""
     epochs: float | None = None
     """Passes over the training positions."""
-    initialisation: Initialisation | None = None
-    """he: He-normal kernels, the paper's; torch: torch's own, √6 times smaller."""
+    initial_scale: float | None = None
+    """Of the He-normal kernels that the network starts from; the paper's is 1."""
     l2: float | None = None
     """Weight of half the squared norm of all kernels in the loss."""
     intermediate_loss: float | None = None

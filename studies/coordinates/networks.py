@@ -163,13 +163,17 @@ def strided_regressor() -> nn.Sequential:
 
 
 @torch.no_grad()
-def init_he_normal_(network: nn.Module) -> None:
-    """Draw all kernels from He et al.'s normal distribution; biases become zero."""
+def init_he_normal_(network: nn.Module, scale: float = 1.0) -> None:
+    """Draw all kernels from He et al.'s normal distribution, times `scale`; biases become zero."""
+
+    def draw(kernel: Tensor) -> Tensor:
+        return nn.init.kaiming_normal_(kernel).mul_(scale)
+
     for module in network.modules():
         if isinstance(module, CoordConvNd):
-            module.draw_jointly_(nn.init.kaiming_normal_)
+            module.draw_jointly_(draw)
         elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight)
+            draw(module.weight)
         else:
             continue
         if module.bias is not None:

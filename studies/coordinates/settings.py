@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from programs.errors import UserError
 from studies.coordinates.data import NotSoClevr, SplitName
-from studies.coordinates.tasks import Initialisation, ModelName, TaskName
+from studies.coordinates.tasks import ModelName, TaskName
 from studies.device import Device, resolved_device
 
 Schedule = Literal["constant", "cosine", "step"]
@@ -25,8 +25,8 @@ class Training:
     batch_size: int
     epochs: float
     """Passes over the training positions."""
-    initialisation: Initialisation
-    """he: He-normal kernels, the paper's; torch: torch's own, √6 times smaller."""
+    initial_scale: float
+    """Of the He-normal kernels that the network starts from; the paper's is 1."""
     l2: float = 0.0
     """Weight of half the squared norm of all kernels in the loss."""
     intermediate_loss: float = 0.0
@@ -39,16 +39,18 @@ class Training:
 
 # The convolution's are of the paper's grid (learning rate .001 to .05, l2 0 to .01, batch 16 or 32,
 # kernel 2 to 4, m 1 to 3, a tenth of the learning rate after each fifth); its 1,000 epochs became
-# 200. CoordConv's were chosen here: of the paper's learning rates, on a twelfth of its 50 epochs.
+# 200. CoordConv's were chosen here, of the paper's learning rates, on a fraction of its epochs. From
+# He's own kernels the classifier learns every training position but, on one seed of three only, the
+# held-out quadrant; from a quarter of them it finds the way that holds everywhere.
 PRESETS: dict[tuple[TaskName, ModelName], Training] = {
-    ("classification", "conv"): Training(0.005, "step", 16, 200, "he"),
-    ("classification", "coordconv"): Training(0.01, "cosine", 8, 2, "torch"),
-    ("rendering", "conv"): Training(0.005, "step", 16, 200, "he"),
+    ("classification", "conv"): Training(0.005, "step", 16, 200, 1.0),
+    ("classification", "coordconv"): Training(0.01, "cosine", 8, 2, 0.25),
+    ("rendering", "conv"): Training(0.005, "step", 16, 200, 1.0),
     ("rendering", "coordconv"): Training(
-        0.01, "cosine", 8, 6, "torch", intermediate_loss=0.1, multiplier=1
+        0.01, "cosine", 8, 6, 1.0, intermediate_loss=0.1, multiplier=1
     ),
-    ("regression", "conv"): Training(0.001, "cosine", 32, 100, "he", l2=1e-5),
-    ("regression", "coordconv"): Training(0.01, "cosine", 32, 20, "torch", l2=1e-5),
+    ("regression", "conv"): Training(0.001, "cosine", 32, 100, 1.0, l2=1e-5),
+    ("regression", "coordconv"): Training(0.01, "cosine", 32, 20, 1.0, l2=1e-5),
 }
 
 
@@ -81,6 +83,7 @@ class Settings:
             "--learning-rate": (training.learning_rate, 1e-8, 10),
             "--batch-size": (training.batch_size, 1, 4096),
             "--epochs": (training.epochs, 1e-3, 1e5),
+            "--initial-scale": (training.initial_scale, 1e-4, 100),
             "--l2": (training.l2, 0, 10),
             "--intermediate-loss": (training.intermediate_loss, 0, 100),
             "--kernel": (training.kernel, 1, 9),

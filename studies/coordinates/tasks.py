@@ -22,7 +22,6 @@ from studies.coordinates.networks import (
 
 TaskName = Literal["classification", "regression", "rendering"]
 ModelName = Literal["conv", "coordconv"]
-Initialisation = Literal["he", "torch"]
 
 
 class Task(ABC):
@@ -46,7 +45,7 @@ class Task(ABC):
         split: SplitName,
         kernel: int = 3,
         multiplier: int = 2,
-        initialisation: Initialisation = "torch",
+        initial_scale: float = 1.0,
     ) -> nn.Module:
         """The paper's network with fresh kernels, in channels-last layout.
 
@@ -55,11 +54,10 @@ class Task(ABC):
             split: the paper's convolutional regressors differ between the two.
             kernel: of the deconvolution and of the renderer's painter.
             multiplier: the paper's m, of the same two.
-            initialisation: of all kernels.
+            initial_scale: of the He-normal kernels.
         """
         network = self._build(model, split, kernel, multiplier)
-        if initialisation == "he":
-            init_he_normal_(network)
+        init_he_normal_(network, initial_scale)
         # Convolutions of few channels on few threads run up to twice as fast in this layout.
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

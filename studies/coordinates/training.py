@@ -50,7 +50,7 @@ class Experiment:
             settings.split,
             training.kernel,
             training.multiplier,
-            training.initialisation,
+            training.initial_scale,
         )
         self.network = network.to(self.device)
         self.optimizer = _adam(self.network, training)

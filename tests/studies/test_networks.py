@@ -84,3 +84,5 @@ def test_kernels_are_he_normal_over_data_and_coordinates() -> None:
     # Two planes and two coordinates: fan-in 4.
     assert torch.stack(stds).mean().item() == pytest.approx((2 / 4) ** 0.5, rel=0.03)
     assert network[1].weight.std().item() == pytest.approx((2 / 500) ** 0.5, rel=0.02)
+    init_he_normal_(network, scale=0.25)
+    assert network[1].weight.std().item() == pytest.approx((2 / 500) ** 0.5 / 4, rel=0.02)
