@@ -39,9 +39,9 @@ class Training:
 
 # The convolution's are of the paper's grid (learning rate .001 to .05, l2 0 to .01, batch 16 or 32,
 # kernel 2 to 4, m 1 to 3, a tenth of the learning rate after each fifth); its 1,000 epochs became
-# 200. CoordConv's were chosen here, of the paper's learning rates, on a fraction of its epochs. From
-# He's own kernels the classifier learns every training position but, on one seed of three only, the
-# held-out quadrant; from a quarter of them it finds the way that holds everywhere.
+# 200. CoordConv's were chosen here, of the paper's learning rates, on a fraction of its epochs.
+# From He's own kernels the classifier learns every training position but, of three seeds, the
+# held-out quadrant on one only; from a quarter of them it finds the way that holds everywhere.
 PRESETS: dict[tuple[TaskName, ModelName], Training] = {
     ("classification", "conv"): Training(0.005, "step", 16, 200, 1.0),
     ("classification", "coordconv"): Training(0.01, "cosine", 8, 2, 0.25),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -231,7 +231,7 @@ def _result(experiment: Experiment) -> dict[str, Any]:
     train = experiment.scores(experiment.train_positions)
     test = experiment.scores(experiment.test_positions)
     best = (max if task.higher_is_better else min)(experiment.curve, key=lambda row: row["test"])
-    perfect = [row for row in experiment.curve if row["perfect"]]
+    perfect = _time_from_which_perfect(experiment.curve)
     return {
         "settings": asdict(experiment.settings),
         "parameters": parameter_count(experiment.network),
@@ -244,9 +244,19 @@ def _result(experiment: Experiment) -> dict[str, Any]:
         "perfect": task.is_perfect(test),
         "best_test": best["test"],
         "seconds_to_best_test": best["seconds"],
-        "seconds_to_perfect": perfect[0]["seconds"] if perfect else None,
+        "seconds_to_perfect": perfect,
         "steps": experiment.step,
         "epochs": experiment.step / experiment.steps_per_epoch,
         "seconds": round(experiment.seconds, 3),
         "wall_seconds": round(experiment.wall_seconds, 3),
     }
+
+
+def _time_from_which_perfect(curve: Sequence[Mapping[str, float]]) -> float | None:
+    """Seconds at the first of the evaluations, up to the last, that had every position right."""
+    since = None
+    for row in reversed(curve):
+        if not row["perfect"]:
+            break
+        since = row["seconds"]
+    return since

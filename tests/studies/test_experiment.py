@@ -18,7 +18,7 @@ from programs.errors import UserError
 from studies.checkpoint import NAME as CHECKPOINT
 from studies.coordinates.__main__ import main
 from studies.coordinates.settings import PRESETS, Settings, trained_as
-from studies.coordinates.training import learning_rate, train
+from studies.coordinates.training import _time_from_which_perfect, learning_rate, train
 from studies.folder import ExperimentFolder, read_arrays, read_curve
 
 SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
@@ -174,6 +174,15 @@ def test_bad_input_is_one_line(arguments: list[str], message: str, tmp_path: Pat
     assert message in process.stderr
     assert process.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_the_time_from_which_all_were_right_by_hand() -> None:
+    def curve(*perfect: int) -> list[dict[str, float]]:
+        return [{"seconds": float(k), "perfect": right} for k, right in enumerate(perfect)]
+
+    assert _time_from_which_perfect(curve(0, 1, 0, 1, 1)) == 3
+    assert _time_from_which_perfect(curve(1, 1)) == 0
+    assert _time_from_which_perfect(curve(1, 0)) is None
 
 
 def test_learning_rates_by_hand() -> None:

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from programs.errors import UserError
+from studies.coordinates.__main__ import main
+from studies.coordinates.race import in_words, race
+from studies.coordinates.results import Experiment, as_markdown, find_experiments, table
+from studies.folder import read_arrays
+
+
+@pytest.fixture(scope="module")
+def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All tasks with both models, quadrant split, as small as they come; a second seed of one."""
+    root = tmp_path_factory.mktemp("experiments")
+    small = ["--canvas", "16", "--square", "3", "--epochs", "1", "--results", str(root)]
+    for task in ("classification", "regression", "rendering"):
+        for model in ("conv", "coordconv"):
+            main([task, "--model", model, *small])
+    main(["classification", "--model", "conv", "--seed", "2", *small])
+    return root
+
+
+def test_one_command_draws_every_picture(experiments: Path, tmp_path: Path) -> None:
+    assert main(["figures", "--results", str(experiments), "--out", str(tmp_path)]) == 0
+    pictures = {path.name for path in tmp_path.glob("*.png")}
+    assert pictures == {
+        "accuracy_over_time.png",
+        "logits.png",
+        "predictions.png",
+        "regression.png",
+        "rendering.png",
+    }
+    for name in pictures:
+        image = np.asarray(Image.open(tmp_path / name).convert("L"))
+        assert image.std() > 5, name  # not an empty page
+    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert len(rows) == 6
+    assert {row["seeds"] for row in rows if row["task"] == "classification"} == {"1", "2"}
+
+
+def test_pictures_of_a_part_of_the_experiments(experiments: Path, tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    folder = part / "regression" / "conv" / "quadrant"
+    folder.mkdir(parents=True)
+    (folder / "seed-1").symlink_to(experiments / "regression" / "conv" / "quadrant" / "seed-1")
+    assert main(["figures", "--results", str(part), "--out", str(tmp_path / "out")]) == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["regression.png"]
+
+
+def test_probability_is_counted_once_for_each_position(experiments: Path) -> None:
+    folder = experiments / "classification" / "coordconv" / "quadrant" / "seed-1"
+    arrays = read_arrays(folder)
+    for part in ("train", "test"):
+        positions = len(arrays[f"{part}_positions"])
+        assert arrays[f"{part}_sum"].sum() == pytest.approx(positions, rel=1e-4)
+    assert arrays["snapshot_logits"].shape[1:] == (16, 16)
+    steps = arrays["snapshot_steps"].tolist()
+    last = json.loads((folder / "result.json").read_text())["steps"]
+    assert steps == sorted(steps)
+    assert (steps[0], steps[-1]) == (0, last)
+
+
+def _experiment(seed: int, test: float, seconds: float | None) -> Experiment:
+    settings = {"task": "classification", "model": "coordconv", "split": "quadrant", "seed": seed}
+    result = {
+        "settings": settings,
+        "measure": "accuracy",
+        "test": test,
+        "train": 1.0,
+        "best_test": test,
+        "perfect": seconds is not None,
+        "seconds_to_perfect": seconds,
+        "parameters": 7553,
+        "epochs": 2,
+        "seconds": 30.0,
+    }
+    return Experiment(Path("nowhere"), result)
+
+
+def test_the_table_by_hand() -> None:
+    found = [_experiment(1, 1.0, 10.0), _experiment(2, 0.5, None), _experiment(3, 1.0, 20.0)]
+    (row,) = table(found)
+    assert (row["seeds"], row["perfect"]) == (3, 2)
+    assert row["test"] == pytest.approx(2.5 / 3, abs=1e-5)
+    assert (row["test_least"], row["test_most"]) == (0.5, 1.0)
+    assert row["seconds_to_perfect"] == 15
+    assert "2 of 3 seeds" in as_markdown([row])
+
+
+def test_the_race_by_hand() -> None:
+    coordconv = {**_experiment(1, 1.0, 10.0).result, "processor": "P", "commit": "c"}
+    conv = {
+        **coordconv,
+        "parameters": 409_921,
+        "best_test": 0.86,
+        "seconds_to_best_test": 1500.0,
+        "seconds": 1600.0,
+    }
+    summary = race(coordconv, conv)
+    assert summary["times_faster"] == 150
+    assert summary["times_fewer_parameters"] == pytest.approx(54.27, abs=0.01)
+    assert "86.0%" in in_words(summary)
+    with pytest.raises(UserError, match="did not reach 100 %"):
+        race({**coordconv, "seconds_to_perfect": None}, conv)
+
+
+def test_damaged_files_are_named(experiments: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "regression" / "conv" / "quadrant" / "seed-1"
+    folder.mkdir(parents=True)
+    source = experiments / "regression" / "conv" / "quadrant" / "seed-1"
+    for name in ("result.json", "curve.csv", "arrays.npz"):
+        (folder / name).write_bytes((source / name).read_bytes())
+    (folder / "arrays.npz").write_bytes((source / "arrays.npz").read_bytes()[:200])
+    with pytest.raises(UserError, match=r"cannot read .*arrays\.npz"):
+        main(["figures", "--results", str(tmp_path), "--out", str(tmp_path)])
+    (folder / "result.json").write_text('{"settings": {}}')
+    with pytest.raises(UserError, match=r"result\.json is no result"):
+        find_experiments(tmp_path)
