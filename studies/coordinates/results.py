@@ -22,6 +22,11 @@ COLUMNS = (
     "train", "best_test", "parameters", "epochs", "seconds", "seconds_to_perfect",
 )  # fmt: skip
 
+NEEDED = (
+    "seed", "canvas", "square", "task", "model", "split", "perfect", "measure", "test", "train",
+    "best_test", "parameters", "epochs", "seconds", "seconds_to_perfect",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -51,9 +56,8 @@ def find_experiments(root: Path) -> list[Experiment]:
         result = read_json(file)
         try:
             experiment = Experiment(file.parent, result)
-            for name in ("seed", *experiment.key, *COLUMNS[4:6]):
-                if name in ("seed", "perfect", "measure"):
-                    experiment[name]
+            for name in NEEDED:
+                experiment[name]
         except (KeyError, TypeError) as error:
             raise UserError(f"{file} is no result of this program: {error} is missing") from error
         found.append(experiment)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from programs.errors import UserError
 from programs.origin import now, origin
 from programs.progress import ProgressReport
 from studies.checkpoint import load_checkpoint, save_checkpoint
@@ -219,11 +220,17 @@ def _record(
 
 def _resume(experiment: Experiment, folder: ExperimentFolder) -> None:
     counters = load_checkpoint(folder.path, experiment.network, experiment.optimizer)
-    if counters is not None:
-        experiment.step = counters["step"]
-        experiment.seconds = counters["seconds"]
-        experiment.wall_seconds = counters["wall_seconds"]
-        experiment.curve = counters["curve"]
+    if counters is None:
+        return
+    try:
+        experiment.step = int(counters["step"])
+        experiment.seconds = float(counters["seconds"])
+        experiment.wall_seconds = float(counters["wall_seconds"])
+        experiment.curve = [dict(row) for row in counters["curve"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder.path}'s checkpoint is damaged ({error!r}): remove it to train from the start"
+        ) from error
 
 
 def _result(experiment: Experiment) -> dict[str, Any]:
