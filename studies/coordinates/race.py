@@ -19,7 +19,8 @@ def race(coordconv: Mapping[str, Any], conv: Mapping[str, Any]) -> dict[str, Any
 
     Returns:
         Seconds of training until CoordConv had every test position right, until the convolution
-        was as good as it became within its budget, the ratio of the two, and parameters.
+        was as good as it became within its budget, the ratio of the two (None where that was not one
+        position), and parameters.
 
     Raises:
         UserError: CoordConv never had every test position right.
@@ -37,7 +38,8 @@ def race(coordconv: Mapping[str, Any], conv: Mapping[str, Any]) -> dict[str, Any
         "conv_seconds": conv["seconds"],
         "conv_epochs": conv["epochs"],
         "conv_parameters": conv["parameters"],
-        "times_faster": conv["seconds_to_best_test"] / perfect,
+        # A network that never had one position right was not slower: it did not arrive.
+        "times_faster": conv["seconds_to_best_test"] / perfect if conv["best_test"] else None,
         "times_fewer_parameters": conv["parameters"] / coordconv["parameters"],
         "processor": coordconv["processor"],
         "commit": coordconv["commit"],
@@ -51,13 +53,25 @@ def write_race(folder: Path, summary: Mapping[str, Any]) -> None:
 
 def in_words(summary: Mapping[str, Any]) -> str:
     """The summary for a reader."""
-    return (
+    lines = [
         f"{summary['split']} split: CoordConv had every test position right after "
         f"{summary['coordconv_seconds_to_100_percent']:.1f} s of training, with "
-        f"{summary['coordconv_parameters']:,} parameters.\n"
-        f"The convolution reached {summary['conv_best_test_accuracy']:.1%} after "
-        f"{summary['conv_seconds_to_best']:.0f} s of {summary['conv_seconds']:.0f}, with "
-        f"{summary['conv_parameters']:,} parameters.\n"
-        f"That is {summary['times_faster']:.0f} times the time, for less, and "
-        f"{summary['times_fewer_parameters']:.0f} times the parameters."
+        f"{summary['coordconv_parameters']:,} parameters."
+    ]
+    size = (
+        f"with {summary['conv_parameters']:,} parameters, "
+        f"{summary['times_fewer_parameters']:.0f} times as many."
     )
+    if summary["times_faster"] is None:
+        lines.append(
+            f"The convolution had none right in {summary['conv_seconds']:.0f} s "
+            f"({summary['conv_epochs']:.0f} epochs), {size}"
+        )
+    else:
+        lines.append(
+            f"The convolution reached {summary['conv_best_test_accuracy']:.1%} after "
+            f"{summary['conv_seconds_to_best']:.0f} s of {summary['conv_seconds']:.0f} "
+            f"({summary['conv_epochs']:.0f} epochs), {summary['times_faster']:.0f} times the "
+            f"time, {size}"
+        )
+    return "\n".join(lines)

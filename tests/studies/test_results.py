@@ -107,6 +107,9 @@ def test_the_race_by_hand() -> None:
     assert summary["times_faster"] == 150
     assert summary["times_fewer_parameters"] == pytest.approx(54.27, abs=0.01)
     assert "86.0%" in in_words(summary)
+    none = race(coordconv, {**conv, "best_test": 0.0})
+    assert none["times_faster"] is None
+    assert "none right" in in_words(none)
     with pytest.raises(UserError, match="did not reach 100 %"):
         race({**coordconv, "seconds_to_perfect": None}, conv)
 
