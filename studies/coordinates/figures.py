@@ -243,7 +243,7 @@ def _accuracy_over_time(experiments: Sequence[Experiment]) -> Figure | None:
         )  # fmt: skip
         axis.grid(alpha=0.3)
         if named:
-            axis.legend(fontsize=8, loc="center right")
+            axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     axes[0].set_ylabel("accuracy on test positions")
     return figure
 

@@ -19,8 +19,8 @@ def race(coordconv: Mapping[str, Any], conv: Mapping[str, Any]) -> dict[str, Any
 
     Returns:
         Seconds of training until CoordConv had every test position right, until the convolution
-        was as good as it became within its budget, the ratio of the two (None where that was not one
-        position), and parameters.
+        was as good as it became within its budget, the ratio of the two (None where it never had
+        one position right), and parameters.
 
     Raises:
         UserError: CoordConv never had every test position right.
