@@ -58,7 +58,10 @@ class Arguments:
     epochs: float | None = None
     """Passes over the training positions."""
     initial_scale: float | None = None
-    """Of the He-normal kernels that the network starts from; the paper's is 1."""
+    """Of the He-normal kernels that the network starts from (not the renderer's painter); the
+    paper's is 1."""
+    coordinate_scale: float | None = None
+    """Of the coordinates' kernels at the start, beside that; 0 begins as a convolution."""
     l2: float | None = None
     """Weight of half the squared norm of all kernels in the loss."""
     intermediate_loss: float | None = None

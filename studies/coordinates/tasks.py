@@ -46,6 +46,7 @@ class Task(ABC):
         kernel: int = 3,
         multiplier: int = 2,
         initial_scale: float = 1.0,
+        coordinate_scale: float = 1.0,
     ) -> nn.Module:
         """The paper's network with fresh kernels, in channels-last layout.
 
@@ -55,9 +56,10 @@ class Task(ABC):
             kernel: of the deconvolution and of the renderer's painter.
             multiplier: the paper's m, of the same two.
             initial_scale: of the He-normal kernels.
+            coordinate_scale: of the coordinates' kernels, beside that.
         """
         network = self._build(model, split, kernel, multiplier)
-        init_he_normal_(network, initial_scale)
+        init_he_normal_(network, initial_scale, coordinate_scale)
         # Convolutions of few channels on few threads run up to twice as fast in this layout.
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

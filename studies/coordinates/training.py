@@ -52,6 +52,7 @@ class Experiment:
             training.kernel,
             training.multiplier,
             training.initial_scale,
+            training.coordinate_scale,
         )
         self.network = network.to(self.device)
         self.optimizer = _adam(self.network, training)

@@ -86,3 +86,6 @@ def test_kernels_are_he_normal_over_data_and_coordinates() -> None:
     assert network[1].weight.std().item() == pytest.approx((2 / 500) ** 0.5, rel=0.02)
     init_he_normal_(network, scale=0.25)
     assert network[1].weight.std().item() == pytest.approx((2 / 500) ** 0.5 / 4, rel=0.02)
+    init_he_normal_(network, coordinate_scale=0)
+    assert network[0].weight.all()
+    assert not network[0].coord_weight.any()
