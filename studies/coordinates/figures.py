@@ -13,6 +13,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
+from numpy.typing import NDArray
 
 from programs.durable import read_json, write_durably
 from programs.errors import UserError
@@ -35,6 +36,8 @@ NAMES = {"conv": "convolution", "coordconv": "CoordConv"}
 MODELS = tuple(NAMES)
 PARTS = ("train", "test")
 HEAT = "magma"
+
+Row = tuple[str, NDArray[Any]]  # a label and images (n, canvas, canvas)
 
 
 def draw_all(root: Path, out: Path) -> None:
@@ -75,7 +78,8 @@ def draw_experiment(path: Path) -> None:
     experiment = Experiment(path, read_json(path / RESULT))
     arrays = read_arrays(path)
     if experiment["task"] == "rendering":
-        figure = _grid_of_examples([("drawn", arrays)], experiment)
+        truth, drawn = _examples(experiment)
+        figure = _grid([("truth", truth), (_score(experiment, "test"), drawn)])
     else:
         figure, axes = plt.subplots(1, 2, figsize=(8, 4.3), layout="constrained")
         for axis, part in zip(axes, PARTS, strict=True):
@@ -184,37 +188,38 @@ def _logits(first: dict[Any, Experiment]) -> Figure | None:
 
 
 def _renderings(first: dict[Any, Experiment]) -> Figure | None:
-    """Squares that both networks draw beside the true ones, of both splits."""
-    rows, some = [], None
+    """Squares that both networks draw below the true ones, of both splits."""
+    rows: list[Row] = []
     for split in SPLITS:
         for model in MODELS:
             experiment = first.get(("rendering", model, split))
             if experiment is not None:
-                label = f"{split}\n{NAMES[model]}\nIoU {experiment['test']:.3f}"
-                rows.append((label, read_arrays(experiment.path)))
-                some = experiment
-    return _grid_of_examples(rows, some) if some is not None else None
+                truth, drawn = _examples(experiment)
+                if not rows or not rows[-1][0].startswith(split):
+                    rows.append((f"{split}\ntruth", truth))
+                rows.append((f"{split}\n{NAMES[model]}\n{_score(experiment, 'test')}", drawn))
+    return _grid(rows) if rows else None
 
 
-def _grid_of_examples(rows: Sequence[tuple[str, Arrays]], experiment: Experiment) -> Figure:
-    n_examples = len(rows[0][1]["examples"])
+def _examples(experiment: Experiment) -> tuple[NDArray[Any], NDArray[Any]]:
+    """True squares of some test positions, and the drawn ones: (n, canvas, canvas) each."""
+    arrays = read_arrays(experiment.path)
+    positions = torch.from_numpy(arrays["example_positions"].astype(np.int64))
+    data = NotSoClevr(experiment["canvas"], experiment["square"])
+    return data.squares(positions)[:, 0].numpy(), arrays["examples"].astype(np.float32)
+
+
+def _grid(rows: Sequence[Row]) -> Figure:
+    columns = len(rows[0][1])
     figure, axes = plt.subplots(
-        2 * len(rows), n_examples, figsize=(1.3 * n_examples, 2.7 * len(rows)), squeeze=False,
+        len(rows), columns, figsize=(1.4 * columns, 1.45 * len(rows)), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    data = NotSoClevr(experiment["canvas"], experiment["square"])
-    for r, (label, arrays) in enumerate(rows):
-        positions = torch.from_numpy(arrays["example_positions"].astype(np.int64))
-        truth = data.squares(positions)[:, 0].numpy()
-        for k in range(n_examples):
-            for axis, image in (
-                (axes[2 * r, k], truth[k]),
-                (axes[2 * r + 1, k], arrays["examples"][k]),
-            ):
-                axis.imshow(image.astype(np.float32), cmap="gray", vmin=0, vmax=1)
-                axis.set(xticks=[], yticks=[])
-        axes[2 * r, 0].set_ylabel("truth", fontsize=8)
-        axes[2 * r + 1, 0].set_ylabel(label, fontsize=8)
+    for line, (label, images) in zip(axes, rows, strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(label, fontsize=8)
     return figure
 
 
