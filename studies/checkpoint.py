@@ -25,7 +25,7 @@ def save_checkpoint(
     Args:
         folder: of the study.
         network: all parameters and buffers.
-        optimizer: its moments; learning rates are made anew from the step.
+        optimizer: Adam, its moments; learning rates are made anew from the step.
         progress: whatever JSON can hold.
     """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
@@ -51,6 +51,8 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             progress: dict[str, Any] = json.loads((file.metadata() or {})["progress"])
+        if not isinstance(progress, dict):
+            raise ValueError("its progress is no record")
         _fill(network, optimizer, tensors)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -61,13 +63,26 @@ def load_checkpoint(
 
 
 def _fill(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    of_network, state = {}, optimizer.state_dict()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    of_network: dict[str, Tensor] = {}
+    moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         kind, _, name = key.partition(".")
         if kind == "network":
             of_network[name] = value
         else:
             k, _, moment = name.partition(".")
-            state["state"].setdefault(int(k), {})[moment] = value
+            moments.setdefault(int(k), {})[moment] = value
+    if sorted(moments) != list(range(len(parameters))):
+        raise ValueError("the optimizer's state is not that of these parameters")
+    for n, parameter in enumerate(parameters):
+        state = moments[n]
+        if state.keys() != {"step", "exp_avg", "exp_avg_sq"}:
+            raise ValueError(f"parameter {n} lacks a moment of Adam")
+        for name in ("exp_avg", "exp_avg_sq"):
+            if state[name].shape != parameter.shape:
+                raise ValueError(f"{name} of parameter {n} is of shape {tuple(state[name].shape)}")
+            # The fused Adam walks through memory: moments must lie there as their parameter does.
+            state[name] = torch.empty_like(parameter).copy_(state[name])
     network.load_state_dict(of_network)
-    optimizer.load_state_dict(state)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})

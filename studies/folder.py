@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from programs.durable import as_json, read_json, require_file, write_durably
 from programs.errors import UserError
+from programs.lock import exclusive
 
 SETTINGS, CURVE, RESULT, ARRAYS = "settings.json", "curve.csv", "result.json", "arrays.npz"
 
@@ -32,20 +33,30 @@ class ExperimentFolder:
         self.path = path
         wanted = as_json(dict(settings))
         try:
+            # Looked at before the folder is touched, and again once nobody else can write to it.
+            self._require_ours(wanted)
             path.mkdir(parents=True, exist_ok=True)
-            if (path / SETTINGS).exists():
-                found = as_json(read_json(path / SETTINGS))
-                if found != wanted:
-                    raise UserError(
-                        f"{path} holds an experiment with other settings "
-                        f"({_first_difference(found, wanted)}): choose another --out"
-                    )
-            elif any(not entry.name.startswith(".") for entry in path.iterdir()):
-                raise UserError(f"{path} has files and is no experiment: choose another --out")
-            else:
-                write_durably(path / SETTINGS, wanted)
+            with exclusive(path):
+                self._require_ours(wanted)
+                if not (path / SETTINGS).exists():
+                    write_durably(path / SETTINGS, wanted)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+    def _require_ours(self, wanted: str) -> None:
+        path = self.path
+        if (path / SETTINGS).exists():
+            try:
+                found = as_json(read_json(path / SETTINGS))
+            except ValueError as error:
+                raise UserError(f"cannot read {path / SETTINGS}: {error}") from error
+            if found != wanted:
+                raise UserError(
+                    f"{path} holds an experiment with other settings "
+                    f"({_first_difference(found, wanted)}): choose another --out"
+                )
+        elif path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
+            raise UserError(f"{path} has files and is no experiment: choose another --out")
 
     @property
     def is_done(self) -> bool:
@@ -71,34 +82,41 @@ class ExperimentFolder:
         write_durably(self.path / RESULT, as_json(dict(result)))
 
 
-def read_curve(path: Path) -> list[dict[str, float]]:
+def read_curve(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
     """Rows of a folder's curve.
 
     Raises:
-        UserError: unreadable, or not made of numbers.
+        UserError: unreadable, empty, without one of the columns, or not made of numbers.
     """
     file = path / CURVE
     require_file(file)
     try:
         with file.open(encoding="utf-8", newline="") as lines:
-            return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
+            rows = [{k: float(row[k]) for k in columns} for row in csv.DictReader(lines)]
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        raise UserError(f"cannot read {file}: {error!r}") from error
+    if not rows:
+        raise UserError(f"cannot read {file}: it has no rows")
+    return rows
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Arrays of a folder, unpickled never.
 
     Raises:
-        UserError: unreadable.
+        UserError: unreadable, or one of the names is missing.
     """
     file = path / ARRAYS
     require_file(file)
     try:
         with np.load(file, allow_pickle=False) as packed:
-            return dict(packed)
+            arrays = dict(packed)
     except Exception as error:  # zipfile, zlib and numpy have each their own
         raise UserError(f"cannot read {file}: {error}") from error
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise UserError(f"cannot read {file}: it has no {missing[0]}")
+    return arrays
 
 
 def _first_difference(found: str, wanted: str) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 import tyro
 
 from programs.command_line import parse, run
-from programs.durable import as_json, read_json
+from programs.durable import as_json
+from programs.errors import UserError
 from programs.lock import exclusive
 from studies.coordinates.data import SplitName
-from studies.coordinates.race import in_words, race, write_race
+from studies.coordinates.race import in_words, race, require_arrival, write_race
+from studies.coordinates.results import PICTURE, Experiment, read_experiment
 from studies.coordinates.settings import (
     PRESETS,
     TRAINING_FIELDS,
@@ -23,7 +25,7 @@ from studies.coordinates.settings import (
 from studies.coordinates.tasks import ModelName, TaskName
 from studies.coordinates.training import train
 from studies.device import Device
-from studies.folder import RESULT, ExperimentFolder
+from studies.folder import ExperimentFolder
 
 PROGRAM = "python -m studies.coordinates"
 
@@ -67,7 +69,7 @@ class Arguments:
     intermediate_loss: float | None = None
     """Weight of the classifier's own loss in the CoordConv renderer's."""
     kernel: int | None = None
-    """Of the deconvolution (2 to 4) and of the CoordConv renderer's painter."""
+    """Of the deconvolution (2 to 4) and of the CoordConv renderer's painter (odd, up to 9)."""
     multiplier: int | None = None
     """The paper's m, of the same two."""
     seconds: float = 0.0
@@ -149,16 +151,17 @@ def _experiment(arguments: Arguments) -> int:
     return 0
 
 
-def _train(settings: Settings, path: Path) -> dict[str, object]:
+def _train(settings: Settings, path: Path) -> Experiment:
     from studies.coordinates.figures import draw_experiment
 
     folder = ExperimentFolder(path, asdict(settings))
     with exclusive(path):
         if folder.is_done:
-            result = read_json(path / RESULT)
             print(f"{path} is finished")
         else:
-            result = train(settings, folder)
+            train(settings, folder)
+        result = read_experiment(path)
+        if not (path / PICTURE).exists():
             draw_experiment(path)
     perfect = result["seconds_to_perfect"]
     print(
@@ -169,31 +172,48 @@ def _train(settings: Settings, path: Path) -> dict[str, object]:
         + ("" if perfect is None else f", all right after {perfect:.1f} s")
     )
     print(f"watch: tensorboard --logdir {path}")
-    return dict(result)
+    return result
 
 
 def _race(arguments: RaceArguments) -> int:
-    results: dict[ModelName, dict[str, object]] = {}
-    for model in ("coordconv", "conv"):
-        preset = PRESETS["classification", model]
-        settings = Settings(
+    def settings(model: ModelName, epochs: float | None, seconds: float) -> Settings:
+        return Settings(
             task="classification",
             model=model,
             split=arguments.split,
             seed=arguments.seed,
             canvas=64,
             square=9,
-            training=trained_as(preset, {"epochs": arguments.epochs if model == "conv" else None}),
-            seconds=arguments.seconds if model == "conv" else 0.0,
+            training=trained_as(PRESETS["classification", model], {"epochs": epochs}),
+            seconds=seconds,
             threads=1,
             device="auto",
         )
-        results[model] = _train(settings, arguments.results / settings.name)
-    summary = race(results["coordconv"], results["conv"])
+
+    # Both before either, so that a mistake costs no training.
+    runners = [
+        settings("coordconv", None, 0),
+        settings("conv", arguments.epochs, arguments.seconds),
+    ]
+    for runner in runners:
+        ExperimentFolder(arguments.results / runner.name, asdict(runner))
+    coordconv = _train(runners[0], arguments.results / runners[0].name)
+    require_arrival(coordconv)
+    conv = _train(runners[1], arguments.results / runners[1].name)
+    summary = race(coordconv, conv)
     write_race(arguments.results, summary)
     print(in_words(summary))
     return 0
 
 
+def _main(argv: Sequence[str]) -> int:
+    try:
+        return main(argv)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, a folder in a file's place
+        raise UserError(f"{error.strerror or error}: {error.filename or 'a file'}") from error
+
+
 if __name__ == "__main__":
-    run(PROGRAM, main)
+    run(PROGRAM, _main)

@@ -38,14 +38,15 @@ class Snapshots:
             total = experiment.total_steps
             self._wanted = sorted({round(share * total) for share in SNAPSHOT_SHARES})
         if self._wanted and experiment.step and (folder.path / ARRAYS).exists():
-            before = read_arrays(folder.path)
+            before = read_arrays(folder.path, ("snapshot_steps", "snapshot_logits"))
             self._steps = [int(step) for step in before["snapshot_steps"]]
             self._logits = list(before["snapshot_logits"])
 
     def take(self, experiment: Experiment) -> None:
         """Keep the logits if now is the time."""
         step = experiment.step
-        if step in self._wanted and step not in self._steps:
+        now = step in self._wanted or (self._wanted and experiment.is_over)
+        if now and step not in self._steps:
             ((_, output),) = experiment.outputs(self._example)
             self._steps.append(step)
             self._logits.append(output[0, 0].float().cpu().numpy().astype(np.float16))

@@ -24,7 +24,7 @@ class NotSoClevr:
     below the middle. All methods take positions as (N, 2) int64 and return tensors beside them.
 
     Raises:
-        UserError: the canvas is not 8 to 512 pixels wide, or the square does not leave at least
+        UserError: the canvas is not 16 to 512 pixels wide, or the square does not leave at least
             two positions in each direction.
     """
 
@@ -32,8 +32,8 @@ class NotSoClevr:
     square: int = 9
 
     def __post_init__(self) -> None:
-        if not 8 <= self.canvas <= 512:
-            raise UserError(f"--canvas must be between 8 and 512 pixels, got {self.canvas}")
+        if not 16 <= self.canvas <= 512:
+            raise UserError(f"--canvas must be between 16 and 512 pixels, got {self.canvas}")
         if not 1 <= self.square < self.canvas:
             raise UserError(
                 f"--square must be at least 1 pixel and smaller than the canvas of {self.canvas}, "

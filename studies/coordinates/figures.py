@@ -15,18 +15,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from numpy.typing import NDArray
 
-from programs.durable import read_json, write_durably
+from programs.durable import write_durably
 from programs.errors import UserError
 from studies.coordinates.arrays import Arrays
 from studies.coordinates.data import SPLITS, NotSoClevr
 from studies.coordinates.results import (
+    PICTURE,
     Experiment,
     as_markdown,
     find_experiments,
+    read_drawn,
+    read_experiment,
     table,
     write_table,
 )
-from studies.folder import RESULT, read_arrays, read_curve
+from studies.coordinates.training import CURVE
+from studies.folder import read_curve
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402: after the backend
@@ -75,8 +79,8 @@ def draw_all(root: Path, out: Path) -> None:
 
 def draw_experiment(path: Path) -> None:
     """One experiment as `picture.png` in its folder: training and test positions side by side."""
-    experiment = Experiment(path, read_json(path / RESULT))
-    arrays = read_arrays(path)
+    experiment = read_experiment(path)
+    arrays = read_drawn(experiment)
     if experiment["task"] == "rendering":
         truth, drawn = _examples(experiment)
         figure = _grid([("truth", truth), (_score(experiment, "test"), drawn)])
@@ -86,7 +90,7 @@ def draw_experiment(path: Path) -> None:
             _panel(axis, experiment, arrays, part)
             axis.set_title(f"{part} positions: {_score(experiment, part)}", fontsize=9)
     figure.suptitle(_title(experiment), fontsize=10)
-    _save(figure, path / "picture.png")
+    _save(figure, path / PICTURE)
 
 
 def _panel(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> None:
@@ -133,7 +137,7 @@ def _by_split_and_part(first: dict[Any, Experiment], task: str, title: str) -> F
             experiment = first.get((task, model, split))
             if experiment is None:
                 continue
-            arrays = read_arrays(experiment.path)
+            arrays = read_drawn(experiment)
             for p, part in enumerate(PARTS):
                 truth, axis = axes[0, 2 * s + p], axes[1 + m, 2 * s + p]
                 _truth(truth, experiment, arrays, part)
@@ -164,7 +168,9 @@ def _logits(first: dict[Any, Experiment]) -> Figure | None:
     chosen = [e for e in found if e is not None]
     if not chosen:
         return None
-    arrays = [read_arrays(e.path) for e in chosen]
+    arrays = [a for a in map(read_drawn, chosen) if "snapshot_logits" in a]
+    if len(arrays) < len(chosen):
+        return None
     columns = max(len(a["snapshot_steps"]) for a in arrays)
     figure, axes = plt.subplots(
         len(chosen), columns, figsize=(1.5 * columns, 2.0 * len(chosen)), squeeze=False,
@@ -203,7 +209,7 @@ def _renderings(first: dict[Any, Experiment]) -> Figure | None:
 
 def _examples(experiment: Experiment) -> tuple[NDArray[Any], NDArray[Any]]:
     """True squares of some test positions, and the drawn ones: (n, canvas, canvas) each."""
-    arrays = read_arrays(experiment.path)
+    arrays = read_drawn(experiment)
     positions = torch.from_numpy(arrays["example_positions"].astype(np.int64))
     data = NotSoClevr(experiment["canvas"], experiment["square"])
     return data.squares(positions)[:, 0].numpy(), arrays["examples"].astype(np.float32)
@@ -235,7 +241,7 @@ def _accuracy_over_time(experiments: Sequence[Experiment]) -> Figure | None:
             if experiment["split"] != split:
                 continue
             model = experiment["model"]
-            curve = read_curve(experiment.path)
+            curve = read_curve(experiment.path, CURVE)
             label = f"{NAMES[model]}, {experiment['parameters']:,} parameters"
             axis.plot(
                 [row["seconds"] for row in curve], [row["test"] for row in curve],

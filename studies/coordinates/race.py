@@ -1,4 +1,4 @@
-"""The paper's "150 times faster", measured: both networks one after the other in one process."""
+"""The paper's "150 times faster", measured: both networks one after the other on one machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from typing import Any
 
 from programs.durable import as_json, write_durably
 from programs.errors import UserError
+from studies.coordinates.results import Experiment
 
 
-def race(coordconv: Mapping[str, Any], conv: Mapping[str, Any]) -> dict[str, Any]:
-    """Times and sizes of two results of the classification, and their ratios.
+def require_arrival(coordconv: Experiment) -> float:
+    """Seconds of training until CoordConv had every test position right.
+
+    Raises:
+        UserError: it never had.
+    """
+    perfect = coordconv["seconds_to_perfect"]
+    if perfect is None:
+        raise UserError("CoordConv did not reach 100 % in this run: there is no time to compare")
+    return float(perfect)
+
+
+def race(coordconv: Experiment, conv: Experiment) -> dict[str, Any]:
+    """Times and sizes of two finished classifications, and their ratios.
 
     Args:
-        coordconv: `result.json` of CoordConv.
+        coordconv: of CoordConv.
         conv: of the convolution.
 
     Returns:
@@ -23,14 +36,17 @@ def race(coordconv: Mapping[str, Any], conv: Mapping[str, Any]) -> dict[str, Any
         one position right), and parameters.
 
     Raises:
-        UserError: CoordConv never had every test position right.
+        UserError: CoordConv never had every test position right, or they ran on different machines.
     """
-    perfect = coordconv["seconds_to_perfect"]
-    if perfect is None:
-        raise UserError("CoordConv did not reach 100 % in this run: there is no time to compare")
+    perfect = require_arrival(coordconv)
+    if coordconv["processor"] != conv["processor"]:
+        raise UserError(
+            f"{coordconv.path} ran on {coordconv['processor']} and {conv.path} on "
+            f"{conv['processor']}: their times cannot be compared; choose another --results"
+        )
     return {
-        "split": coordconv["settings"]["split"],
-        "seed": coordconv["settings"]["seed"],
+        "split": coordconv["split"],
+        "seed": coordconv["seed"],
         "coordconv_seconds_to_100_percent": perfect,
         "coordconv_parameters": coordconv["parameters"],
         "conv_best_test_accuracy": conv["best_test"],
@@ -42,7 +58,7 @@ def race(coordconv: Mapping[str, Any], conv: Mapping[str, Any]) -> dict[str, Any
         "times_faster": conv["seconds_to_best_test"] / perfect if conv["best_test"] else None,
         "times_fewer_parameters": conv["parameters"] / coordconv["parameters"],
         "processor": coordconv["processor"],
-        "commit": coordconv["commit"],
+        "commits": [coordconv.result.get("commit"), conv.result.get("commit")],
     }
 
 

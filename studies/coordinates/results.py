@@ -13,19 +13,27 @@ import numpy as np
 
 from programs.durable import read_json, write_durably
 from programs.errors import UserError
+from studies.coordinates.arrays import Arrays
 from studies.coordinates.data import SPLITS
 from studies.coordinates.settings import PRESETS
-from studies.folder import RESULT
+from studies.folder import ARRAYS, RESULT, read_arrays
 
 COLUMNS = (
     "task", "model", "split", "seeds", "perfect", "measure", "test", "test_least", "test_most",
     "train", "best_test", "parameters", "epochs", "seconds", "seconds_to_perfect",
 )  # fmt: skip
 
-NEEDED = (
-    "seed", "canvas", "square", "task", "model", "split", "perfect", "measure", "test", "train",
-    "best_test", "parameters", "epochs", "seconds", "seconds_to_perfect",
+PICTURE = "picture.png"
+TEXTS = ("task", "model", "split", "measure", "processor")
+NUMBERS = (
+    "seed", "canvas", "square", "test_positions", "parameters", "test", "train", "best_test",
+    "seconds_to_best_test", "epochs", "seconds",
 )  # fmt: skip
+DRAWN = {
+    "classification": ("train_sum", "test_sum"),
+    "rendering": ("example_positions", "examples"),
+    "regression": ("train_predictions", "test_predictions"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,28 +53,78 @@ class Experiment:
         return self["task"], self["model"], self["split"]
 
 
+def read_experiment(path: Path) -> Experiment:
+    """The finished experiment in a folder.
+
+    Raises:
+        UserError: its result cannot be read, or is none of this program's.
+    """
+    experiment = Experiment(path, read_json(path / RESULT))
+    try:
+        for name in (*TEXTS, *NUMBERS):
+            value = experiment[name]
+            if not isinstance(value, str if name in TEXTS else int | float):
+                raise TypeError(f"{name} is {value!r}")
+        perfect, since = experiment["perfect"], experiment["seconds_to_perfect"]
+        if not isinstance(perfect, bool) or not isinstance(since, int | float | None):
+            raise TypeError("perfect or seconds_to_perfect is neither said nor denied")
+        if (experiment["task"], experiment["model"]) not in PRESETS:
+            raise TypeError(f"there is no task {experiment['task']!r}, {experiment['model']!r}")
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path / RESULT} is no result of this program: {error}") from error
+    return experiment
+
+
+def read_drawn(experiment: Experiment) -> Arrays:
+    """The arrays that an experiment's pictures are drawn from.
+
+    Raises:
+        UserError: they cannot be read, or are not of its canvas.
+    """
+    task, canvas = experiment["task"], experiment["canvas"]
+    arrays = read_arrays(experiment.path, ("train_positions", "test_positions", *DRAWN[task]))
+    for name, array in arrays.items():
+        on_canvas = name.endswith("_sum") or name in ("examples", "snapshot_logits")
+        if on_canvas and array.shape[-2:] != (canvas, canvas):
+            raise UserError(
+                f"cannot read {experiment.path / ARRAYS}: {name} is not of {canvas} pixels"
+            )
+    return arrays
+
+
 def find_experiments(root: Path) -> list[Experiment]:
     """All finished experiments below a folder, by their names.
 
     Raises:
-        UserError: there are none, or one cannot be read.
+        UserError: there are none, one cannot be read, or they are not of one canvas, or those that
+            differ in their seed alone were trained differently.
     """
-    found = []
-    for file in sorted(root.glob(f"*/*/*/seed-*/{RESULT}")):
-        result = read_json(file)
-        try:
-            experiment = Experiment(file.parent, result)
-            for name in NEEDED:
-                experiment[name]
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{file} is no result of this program: {error} is missing") from error
-        found.append(experiment)
+    found = [read_experiment(file.parent) for file in root.glob(f"*/*/*/seed-*/{RESULT}")]
     if not found:
         raise UserError(
             f"no finished experiment in {root}: train some first, "
             "as in python -m studies.coordinates classification --model coordconv"
         )
-    return sorted(found, key=lambda e: (*e.key, e["seed"]))
+    found.sort(key=lambda e: (*e.key, e["seed"]))
+    for one in found:
+        like = next(e for e in found if e.key == one.key)
+        _require_alike(found[0], one, ("canvas", "square"))
+        _require_alike(like, one, tuple(like.result["settings"].get("training", {})))
+    return found
+
+
+def _require_alike(first: Experiment, second: Experiment, names: Sequence[str]) -> None:
+    for name in names:
+        here, there = (
+            {**e.result["settings"], **e.result["settings"].get("training", {})}.get(name)
+            for e in (first, second)
+        )
+        # What one does not know was no setting yet when it was made.
+        if here != there and None not in (here, there):
+            raise UserError(
+                f"{first.path} and {second.path} differ in {name} ({here} and {there}): "
+                "keep them in folders of their own"
+            )
 
 
 def table(experiments: Sequence[Experiment]) -> list[dict[str, Any]]:
@@ -78,9 +136,9 @@ def table(experiments: Sequence[Experiment]) -> list[dict[str, Any]]:
             if not same:
                 continue
             tests = [e["test"] for e in same]
-            perfect = [e["seconds_to_perfect"] for e in same if e["perfect"]]
+            perfect = [e["seconds_to_perfect"] for e in same if e["seconds_to_perfect"] is not None]
             values = (
-                task, model, split, len(same), len(perfect), same[0]["measure"],
+                task, model, split, len(same), sum(e["perfect"] for e in same), same[0]["measure"],
                 np.mean(tests), min(tests), max(tests), _mean(same, "train"),
                 _mean(same, "best_test"), same[0]["parameters"], _mean(same, "epochs"),
                 _mean(same, "seconds"), np.mean(perfect) if perfect else "",

@@ -35,9 +35,9 @@ class Training:
     intermediate_loss: float = 0.0
     """Weight of the classifier's own cross-entropy in the CoordConv renderer's loss."""
     kernel: int = 3
-    """Of the deconvolution (2 to 4) and of the renderer's painter."""
+    """Of the deconvolution (2 to 4) and of the renderer's painter (odd, up to 9)."""
     multiplier: int = 2
-    """The paper's m, of the same two (1 to 3)."""
+    """The paper's m, of the same two; 1 to 3 there."""
 
 
 # The convolution's are of the paper's grid (learning rate .001 to .05, l2 0 to .01, batch 16 or 32,
@@ -81,7 +81,6 @@ class Settings:
     device: Device
 
     def __post_init__(self) -> None:
-        NotSoClevr(self.canvas, self.square).split(self.split, self.seed)
         training = self.training
         limits: dict[str, tuple[float, float, float]] = {
             "--seed": (self.seed, 0, 2**31 - 1),
@@ -102,6 +101,9 @@ class Settings:
                 raise UserError(f"{name} must be between {least:g} and {most:g}, got {value}")
         if self.model == "conv" and self.task != "regression" and not 2 <= training.kernel <= 4:
             raise UserError(f"--kernel of the deconvolution is 2, 3 or 4, got {training.kernel}")
+        if self.model == "coordconv" and training.kernel % 2 == 0:
+            raise UserError(f"--kernel of the painter must be odd, got {training.kernel}")
+        self.data.split(self.split, self.seed)
         resolved_device(self.device)
 
     @property

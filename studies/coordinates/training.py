@@ -28,6 +28,7 @@ EVALUATIONS = 40  # over a whole run
 TRAIN_SAMPLE = 256  # training positions looked at on the way; all of them at the end
 EVALUATION_BATCH = 8
 WARM_UP = 0.05
+CURVE = ("step", "epoch", "seconds", "loss", "train", "test", "perfect")
 
 
 class Experiment:
@@ -74,6 +75,11 @@ class Experiment:
         """One gradient step, whose time `seconds` grows by; returns the loss before it."""
         started = time.perf_counter()
         loss = self._train_step()
+        if not loss.isfinite():
+            raise UserError(
+                f"{self.settings.name}: the loss became {loss.item()} at step {self.step:,}: "
+                "choose a smaller --learning-rate and another --out"
+            )
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.seconds += time.perf_counter() - started
@@ -186,15 +192,16 @@ def _sample(experiment: Experiment) -> Tensor:
 
 def _evaluate(experiment: Experiment, sample: Tensor, loss: float) -> dict[str, float]:
     test = experiment.scores(experiment.test_positions)
-    return {
-        "step": experiment.step,
-        "epoch": round(experiment.step / experiment.steps_per_epoch, 4),
-        "seconds": round(experiment.seconds, 3),
-        "loss": loss,
-        "train": experiment.scores(sample).mean().item(),
-        "test": test.mean().item(),
-        "perfect": int(experiment.task.is_perfect(test)),
-    }
+    values = (
+        experiment.step,
+        round(experiment.step / experiment.steps_per_epoch, 4),
+        round(experiment.seconds, 3),
+        loss,
+        experiment.scores(sample).mean().item(),
+        test.mean().item(),
+        int(experiment.task.is_perfect(test)),
+    )
+    return dict(zip(CURVE, values, strict=True))
 
 
 def _record(
@@ -227,10 +234,15 @@ def _resume(experiment: Experiment, folder: ExperimentFolder) -> None:
         experiment.step = int(counters["step"])
         experiment.seconds = float(counters["seconds"])
         experiment.wall_seconds = float(counters["wall_seconds"])
-        experiment.curve = [dict(row) for row in counters["curve"]]
-    except (KeyError, TypeError, ValueError) as error:
+        experiment.curve = [{name: row[name] for name in CURVE} for row in counters["curve"]]
+        whole = 0 < experiment.step <= experiment.total_steps and experiment.curve
+        numbers = (experiment.seconds, experiment.wall_seconds, *experiment.curve[-1].values())
+        if not whole or not all(math.isfinite(number) for number in numbers):
+            raise ValueError("impossible counters")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(
-            f"{folder.path}'s checkpoint is damaged ({error!r}): remove it to train from the start"
+            f"cannot go on from {folder.path}'s checkpoint: {error!r}; "
+            "remove the file to train from the start"
         ) from error
 
 

@@ -31,7 +31,7 @@ def test_the_uniform_split_is_the_seeds() -> None:
     assert not torch.equal(first, other)
 
 
-@given(st.integers(8, 40), st.integers(1, 40), st.sampled_from(["uniform", "quadrant"]))
+@given(st.integers(16, 40), st.integers(1, 40), st.sampled_from(["uniform", "quadrant"]))
 def test_any_canvas_and_square(canvas: int, square: int, split: str) -> None:
     try:
         data = NotSoClevr(canvas, square)
@@ -50,18 +50,18 @@ def test_any_canvas_and_square(canvas: int, square: int, split: str) -> None:
 
 
 def test_a_square_by_hand() -> None:
-    data = NotSoClevr(canvas=8, square=3)
+    data = NotSoClevr(canvas=16, square=3)
     drawn = data.squares(torch.tensor([[2, 5]]))[0, 0]
-    expected = torch.zeros(8, 8)
+    expected = torch.zeros(16, 16)
     expected[1:4, 4:7] = 1
     assert torch.equal(drawn, expected)
     # Column first, from -1 to 1: the paper's (x, y).
     assert torch.allclose(
-        data.coordinates(torch.tensor([[0, 7], [7, 0]])), torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+        data.coordinates(torch.tensor([[0, 15], [15, 0]])), torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
     )
 
 
-@pytest.mark.parametrize(("canvas", "square"), [(7, 3), (513, 9), (64, 0), (64, 64), (8, 8)])
+@pytest.mark.parametrize(("canvas", "square"), [(15, 3), (513, 9), (64, 0), (64, 64), (16, 16)])
 def test_what_does_not_fit_is_refused(canvas: int, square: int) -> None:
     with pytest.raises(UserError, match="must be"):
         NotSoClevr(canvas, square)

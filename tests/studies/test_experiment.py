@@ -8,17 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from programs.errors import UserError
 from studies.checkpoint import NAME as CHECKPOINT
 from studies.coordinates.__main__ import main
 from studies.coordinates.settings import PRESETS, Settings, trained_as
-from studies.coordinates.training import _time_from_which_perfect, learning_rate, train
+from studies.coordinates.training import (
+    CURVE,
+    Experiment,
+    _time_from_which_perfect,
+    learning_rate,
+    train,
+)
 from studies.folder import ExperimentFolder, read_arrays, read_curve
 
 SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
@@ -32,8 +40,8 @@ def test_an_experiment_leaves_its_files(task: str, model: str, tmp_path: Path) -
     assert main([task, "--model", model, *SMALL, "--results", str(tmp_path)]) == 0
     folder = tmp_path / task / model / "quadrant" / "seed-1"
     result = json.loads((folder / "result.json").read_text())
-    curve = read_curve(folder)
-    arrays = read_arrays(folder)
+    curve = read_curve(folder, CURVE)
+    arrays = read_arrays(folder, ())
     assert result["test"] == pytest.approx(arrays["test_scores"].mean(), rel=1e-5)
     assert result["train"] == pytest.approx(arrays["train_scores"].mean(), rel=1e-5)
     assert result["test_positions"] == len(arrays["test_positions"]) == 36
@@ -66,20 +74,32 @@ def _settings(**changes: object) -> Settings:
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_an_interrupted_experiment_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    settings = _settings()
+@pytest.mark.parametrize("split", ["uniform", "quadrant"])
+@pytest.mark.parametrize("task", ["classification", "regression", "rendering"])
+@pytest.mark.parametrize("model", ["conv", "coordconv"])
+def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
+    model: str, task: str, split: str, tmp_path: Path
+) -> None:
+    preset = PRESETS[task, model]  # type: ignore[index]
+    same = {"task": task, "model": model, "split": split}
+    settings = _settings(**same, training=trained_as(preset, {"epochs": 1, "batch_size": 16}))
     whole = tmp_path / "whole"
     train(settings, ExperimentFolder(whole, {"same": 1}))
     # The clock ends this one in its middle; what it leaves is what a crash would leave.
     stopped = tmp_path / "stopped"
-    train(_settings(seconds=1e-9), ExperimentFolder(stopped, {"same": 1}))
-    assert 0 < read_curve(stopped)[-1]["step"] < read_curve(whole)[-1]["step"]
+    train(replace(settings, seconds=1e-9), ExperimentFolder(stopped, {"same": 1}))
+    assert 0 < read_curve(stopped, CURVE)[-1]["step"] < read_curve(whole, CURVE)[-1]["step"]
     (stopped / "result.json").unlink()
     train(settings, ExperimentFolder(stopped, {"same": 1}))
-    first, second = read_arrays(whole), read_arrays(stopped)
-    assert first.keys() == second.keys()
+    first, second = read_arrays(whole, ()), read_arrays(stopped, ())
+    # The clock's end keeps the logits of its last step too.
     for name in first:
-        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+        if not name.startswith("snapshot"):
+            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    whole_tensors, other = (load_file(path / CHECKPOINT) for path in (whole, stopped))
+    assert whole_tensors.keys() == other.keys()
+    for name in whole_tensors:
+        assert torch.equal(whole_tensors[name], other[name]), name
 
 
 def test_a_killed_experiment_goes_on(tmp_path: Path) -> None:
@@ -100,7 +120,7 @@ def test_a_killed_experiment_goes_on(tmp_path: Path) -> None:
     process.wait()
     assert not (tmp_path / "x" / "result.json").exists()
     subprocess.run(command, cwd=ROOT, check=True)
-    curve = read_curve(tmp_path / "x")
+    curve = read_curve(tmp_path / "x", CURVE)
     steps = [row["step"] for row in curve]
     assert steps == sorted(set(steps))
     assert steps[-1] == 400
@@ -149,15 +169,45 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
             train(_settings(), ExperimentFolder(folder, {}))
 
 
+def test_a_foreign_optimizer_state_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    train(_settings(seconds=1e-9), ExperimentFolder(folder, {}))
+    whole = load_file(folder / CHECKPOINT)
+    progress = {"progress": json.dumps({"step": 1, "seconds": 1, "wall_seconds": 1, "curve": []})}
+    for name in ("optimizer.0.exp_avg", "optimizer.1.step"):
+        save_file({k: v for k, v in whole.items() if k != name}, folder / CHECKPOINT, progress)
+        with pytest.raises(UserError, match="lacks a moment"):
+            train(_settings(), ExperimentFolder(folder, {}))
+    save_file({**whole, "optimizer.0.exp_avg": torch.zeros(1)}, folder / CHECKPOINT, progress)
+    with pytest.raises(UserError, match="of shape"):
+        train(_settings(), ExperimentFolder(folder, {}))
+    save_file(whole, folder / CHECKPOINT, progress)
+    with pytest.raises(UserError, match="remove the file to train from the start"):
+        train(_settings(), ExperimentFolder(folder, {}))
+
+
+def test_a_loss_that_is_no_number_ends_training(tmp_path: Path) -> None:
+    wild = trained_as(PRESETS["regression", "coordconv"], {"initial_scale": 100.0})
+    settings = _settings(task="regression", training=wild)
+    experiment = Experiment(settings)
+    with torch.no_grad():
+        next(experiment.network.parameters()).fill_(float("inf"))
+    with pytest.raises(UserError, match=r"the loss became .* at step 1"):
+        experiment.timed_step()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["clasification"], "invalid choice"),
-        (["classification", "--canvas", "4"], "--canvas must be between 8 and 512"),
+        (["classification", "--canvas", "4"], "--canvas must be between 16 and 512"),
         (["classification", "--square", "63"], "choose a smaller --square"),
         (["classification", "--epochs", "nan"], "--epochs must be between"),
         (["classification", "--learning-rate", "-1"], "--learning-rate must be between"),
         (["classification", "--model", "conv", "--kernel", "5"], "--kernel of the deconvolution"),
+        (["rendering", "--kernel", "4"], "--kernel of the painter must be odd"),
+        (["race", "--seconds", "-1"], "--seconds must be between"),
+        (["classification", "--split", "uniform", "--seed", "-1"], "--seed must be between"),
         (["classification", "--seed", "-1"], "--seed must be between"),
         (["figures", "--results", "nowhere"], "no finished experiment in nowhere"),
     ],
@@ -197,8 +247,6 @@ def test_learning_rates_by_hand() -> None:
 
 
 def test_every_position_is_seen_once_an_epoch() -> None:
-    from studies.coordinates.training import Experiment
-
     experiment = Experiment(_settings())
     seen = []
     for _ in range(experiment.steps_per_epoch):

@@ -46,7 +46,7 @@ def test_the_deconvolution_fills_any_canvas(canvas: int, kernel: int) -> None:
     assert logits.flatten(1).std(dim=0).min() > 0
 
 
-@pytest.mark.parametrize("canvas", [8, 20, 33])
+@pytest.mark.parametrize("canvas", [16, 20, 33])
 def test_every_network_takes_any_canvas(canvas: int) -> None:
     data = NotSoClevr(canvas, square=3)
     positions = data.positions()[:5]

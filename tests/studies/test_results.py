@@ -56,7 +56,7 @@ def test_pictures_of_a_part_of_the_experiments(experiments: Path, tmp_path: Path
 
 def test_probability_is_counted_once_for_each_position(experiments: Path) -> None:
     folder = experiments / "classification" / "coordconv" / "quadrant" / "seed-1"
-    arrays = read_arrays(folder)
+    arrays = read_arrays(folder, ())
     for part in ("train", "test"):
         positions = len(arrays[f"{part}_positions"])
         assert arrays[f"{part}_sum"].sum() == pytest.approx(positions, rel=1e-4)
@@ -80,6 +80,8 @@ def _experiment(seed: int, test: float, seconds: float | None) -> Experiment:
         "parameters": 7553,
         "epochs": 2,
         "seconds": 30.0,
+        "seconds_to_best_test": 9.0,
+        "processor": "P",
     }
     return Experiment(Path("nowhere"), result)
 
@@ -95,23 +97,50 @@ def test_the_table_by_hand() -> None:
 
 
 def test_the_race_by_hand() -> None:
-    coordconv = {**_experiment(1, 1.0, 10.0).result, "processor": "P", "commit": "c"}
-    conv = {
-        **coordconv,
-        "parameters": 409_921,
-        "best_test": 0.86,
-        "seconds_to_best_test": 1500.0,
-        "seconds": 1600.0,
-    }
-    summary = race(coordconv, conv)
+    def runner(**changes: object) -> Experiment:
+        return Experiment(Path("nowhere"), {**_experiment(1, 1.0, 10.0).result, **changes})
+
+    slow = {"parameters": 409_921, "best_test": 0.86, "seconds_to_best_test": 1500.0}
+    summary = race(runner(), runner(**slow))
     assert summary["times_faster"] == 150
     assert summary["times_fewer_parameters"] == pytest.approx(54.27, abs=0.01)
     assert "86.0%" in in_words(summary)
-    none = race(coordconv, {**conv, "best_test": 0.0})
+    none = race(runner(), runner(**{**slow, "best_test": 0.0}))
     assert none["times_faster"] is None
     assert "none right" in in_words(none)
     with pytest.raises(UserError, match="did not reach 100 %"):
-        race({**coordconv, "seconds_to_perfect": None}, conv)
+        race(runner(seconds_to_perfect=None), runner(**slow))
+    with pytest.raises(UserError, match="their times cannot be compared"):
+        race(runner(), runner(**slow, processor="another"))
+
+
+def test_experiments_that_differ_are_not_averaged(experiments: Path, tmp_path: Path) -> None:
+    for seed, epochs in ((1, "1"), (2, "2")):
+        arguments = ["--canvas", "16", "--square", "3", "--epochs", epochs, "--seed", str(seed)]
+        main(["regression", "--model", "conv", *arguments, "--results", str(tmp_path)])
+    with pytest.raises(UserError, match=r"differ in epochs \(1.0 and 2.0\)"):
+        find_experiments(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test": "x"}, "test is 'x'"),
+        ({"perfect": None}, "perfect"),
+        ({"measure": None}, "measure is None"),
+        ({"settings": {}}, "'task'"),
+    ],
+)
+def test_wrong_values_in_a_result_are_named(
+    change: dict[str, object], message: str, experiments: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "regression" / "conv" / "quadrant" / "seed-1"
+    folder.mkdir(parents=True)
+    source = experiments / "regression" / "conv" / "quadrant" / "seed-1" / "result.json"
+    content = {**json.loads(source.read_text()), **change}
+    (folder / "result.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        find_experiments(tmp_path)
 
 
 def test_damaged_files_are_named(experiments: Path, tmp_path: Path) -> None:
