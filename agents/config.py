@@ -16,6 +16,7 @@ import torch
 
 from envs import PROTOCOLS, rom_id
 from policies import check_extractor_name
+from programs.device import resolved_device
 from programs.errors import UserError
 
 # rl-baselines3-zoo hyperparams/ppo.yml, `atari`; gamma, gae_lambda and max_grad_norm are SB3's
@@ -238,11 +239,7 @@ class RunConfig:
         Raises:
             UserError: cuda was asked for and there is none.
         """
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("no CUDA device is available here: use --device cpu or --device auto")
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        return resolved_device(self.device)
 
 
 def differences(first: RunConfig, second: RunConfig) -> list[str]:

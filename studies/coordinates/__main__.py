@@ -9,12 +9,13 @@ from pathlib import Path
 import tyro
 
 from programs.command_line import parse, run
+from programs.device import Device
 from programs.durable import as_json
 from programs.errors import UserError
 from programs.lock import exclusive
 from studies.coordinates.data import SplitName
 from studies.coordinates.race import in_words, race, require_arrival, write_race
-from studies.coordinates.results import PICTURE, Experiment, read_experiment
+from studies.coordinates.results import PICTURE, FinishedExperiment, read_experiment
 from studies.coordinates.settings import (
     PRESETS,
     TRAINING_FIELDS,
@@ -24,7 +25,6 @@ from studies.coordinates.settings import (
 )
 from studies.coordinates.tasks import ModelName, TaskName
 from studies.coordinates.training import train
-from studies.device import Device
 from studies.folder import ExperimentFolder
 
 PROGRAM = "python -m studies.coordinates"
@@ -151,7 +151,7 @@ def _experiment(arguments: Arguments) -> int:
     return 0
 
 
-def _train(settings: Settings, path: Path) -> Experiment:
+def _train(settings: Settings, path: Path) -> FinishedExperiment:
     from studies.coordinates.figures import draw_experiment
 
     folder = ExperimentFolder(path, asdict(settings))

@@ -21,7 +21,7 @@ from studies.coordinates.arrays import Arrays
 from studies.coordinates.data import SPLITS, NotSoClevr
 from studies.coordinates.results import (
     PICTURE,
-    Experiment,
+    FinishedExperiment,
     as_markdown,
     find_experiments,
     read_drawn,
@@ -93,7 +93,7 @@ def draw_experiment(path: Path) -> None:
     _save(figure, path / PICTURE)
 
 
-def _panel(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> None:
+def _panel(axis: Axes, experiment: FinishedExperiment, arrays: Arrays, part: str) -> None:
     if experiment["task"] == "regression":
         _scatter(axis, experiment, arrays, part)
     else:
@@ -106,7 +106,7 @@ def _heat(axis: Axes, image: Any) -> None:
     axis.set(xticks=[], yticks=[])
 
 
-def _scatter(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> None:
+def _scatter(axis: Axes, experiment: FinishedExperiment, arrays: Arrays, part: str) -> None:
     true, predicted = arrays[f"{part}_positions"], arrays[f"{part}_predictions"]
     size = experiment["canvas"]
     # The colour of a point is its true place, so that a right picture is a smooth one.
@@ -116,16 +116,18 @@ def _scatter(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> N
     axis.add_patch(Rectangle((0, 0), size, size, fill=False, lw=0.5, color="#bbbbbb"))
 
 
-def _predictions(first: dict[Any, Experiment]) -> Figure | None:
+def _predictions(first: dict[Any, FinishedExperiment]) -> Figure | None:
     """As the paper's figure: which pixels each network puts its probability on."""
     return _by_split_and_part(first, "classification", "where the probability goes")
 
 
-def _regressions(first: dict[Any, Experiment]) -> Figure | None:
+def _regressions(first: dict[Any, FinishedExperiment]) -> Figure | None:
     return _by_split_and_part(first, "regression", "predicted centres, coloured by the true ones")
 
 
-def _by_split_and_part(first: dict[Any, Experiment], task: str, title: str) -> Figure | None:
+def _by_split_and_part(
+    first: dict[Any, FinishedExperiment], task: str, title: str
+) -> Figure | None:
     wanted = {(task, model, split) for model in MODELS for split in SPLITS}
     if not wanted & first.keys():
         return None
@@ -151,7 +153,7 @@ def _by_split_and_part(first: dict[Any, Experiment], task: str, title: str) -> F
     return figure
 
 
-def _truth(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> None:
+def _truth(axis: Axes, experiment: FinishedExperiment, arrays: Arrays, part: str) -> None:
     axis.axis("on")
     positions = arrays[f"{part}_positions"]
     if experiment["task"] == "regression":
@@ -162,7 +164,7 @@ def _truth(axis: Axes, experiment: Experiment, arrays: Arrays, part: str) -> Non
         _heat(axis, image)
 
 
-def _logits(first: dict[Any, Experiment]) -> Figure | None:
+def _logits(first: dict[Any, FinishedExperiment]) -> Figure | None:
     """One held-out position's logits over training, of both networks."""
     found = [first.get(("classification", model, "quadrant")) for model in MODELS]
     chosen = [e for e in found if e is not None]
@@ -193,7 +195,7 @@ def _logits(first: dict[Any, Experiment]) -> Figure | None:
     return figure
 
 
-def _renderings(first: dict[Any, Experiment]) -> Figure | None:
+def _renderings(first: dict[Any, FinishedExperiment]) -> Figure | None:
     """Squares that both networks draw below the true ones, of both splits."""
     rows: list[Row] = []
     for split in SPLITS:
@@ -207,7 +209,7 @@ def _renderings(first: dict[Any, Experiment]) -> Figure | None:
     return _grid(rows) if rows else None
 
 
-def _examples(experiment: Experiment) -> tuple[NDArray[Any], NDArray[Any]]:
+def _examples(experiment: FinishedExperiment) -> tuple[NDArray[Any], NDArray[Any]]:
     """True squares of some test positions, and the drawn ones: (n, canvas, canvas) each."""
     arrays = read_drawn(experiment)
     positions = torch.from_numpy(arrays["example_positions"].astype(np.int64))
@@ -229,7 +231,7 @@ def _grid(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _accuracy_over_time(experiments: Sequence[Experiment]) -> Figure | None:
+def _accuracy_over_time(experiments: Sequence[FinishedExperiment]) -> Figure | None:
     """Test accuracy of every seed against seconds of training, logarithmic."""
     chosen = [e for e in experiments if e["task"] == "classification"]
     if not chosen:
@@ -259,7 +261,7 @@ def _accuracy_over_time(experiments: Sequence[Experiment]) -> Figure | None:
     return figure
 
 
-def _score(experiment: Experiment, part: str) -> str:
+def _score(experiment: FinishedExperiment, part: str) -> str:
     value = experiment[part]
     return (
         f"{value:.1%}"
@@ -272,7 +274,7 @@ def _score(experiment: Experiment, part: str) -> str:
     )
 
 
-def _title(experiment: Experiment) -> str:
+def _title(experiment: FinishedExperiment) -> str:
     return (
         f"{experiment['task']}, {NAMES[experiment['model']]}, {experiment['split']} split, "
         f"seed {experiment['seed']}"

@@ -8,10 +8,10 @@ from typing import Any
 
 from programs.durable import as_json, write_durably
 from programs.errors import UserError
-from studies.coordinates.results import Experiment
+from studies.coordinates.results import FinishedExperiment
 
 
-def require_arrival(coordconv: Experiment) -> float:
+def require_arrival(coordconv: FinishedExperiment) -> float:
     """Seconds of training until CoordConv had every test position right.
 
     Raises:
@@ -23,7 +23,7 @@ def require_arrival(coordconv: Experiment) -> float:
     return float(perfect)
 
 
-def race(coordconv: Experiment, conv: Experiment) -> dict[str, Any]:
+def race(coordconv: FinishedExperiment, conv: FinishedExperiment) -> dict[str, Any]:
     """Times and sizes of two finished classifications, and their ratios.
 
     Args:

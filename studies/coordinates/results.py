@@ -37,7 +37,7 @@ DRAWN = {
 
 
 @dataclass(frozen=True)
-class Experiment:
+class FinishedExperiment:
     """A finished experiment: its folder, settings and result."""
 
     path: Path
@@ -53,13 +53,13 @@ class Experiment:
         return self["task"], self["model"], self["split"]
 
 
-def read_experiment(path: Path) -> Experiment:
+def read_experiment(path: Path) -> FinishedExperiment:
     """The finished experiment in a folder.
 
     Raises:
         UserError: its result cannot be read, or is none of this program's.
     """
-    experiment = Experiment(path, read_json(path / RESULT))
+    experiment = FinishedExperiment(path, read_json(path / RESULT))
     try:
         for name in (*TEXTS, *NUMBERS):
             value = experiment[name]
@@ -75,7 +75,7 @@ def read_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def read_drawn(experiment: Experiment) -> Arrays:
+def read_drawn(experiment: FinishedExperiment) -> Arrays:
     """The arrays that an experiment's pictures are drawn from.
 
     Raises:
@@ -92,7 +92,7 @@ def read_drawn(experiment: Experiment) -> Arrays:
     return arrays
 
 
-def find_experiments(root: Path) -> list[Experiment]:
+def find_experiments(root: Path) -> list[FinishedExperiment]:
     """All finished experiments below a folder, by their names.
 
     Raises:
@@ -113,7 +113,9 @@ def find_experiments(root: Path) -> list[Experiment]:
     return found
 
 
-def _require_alike(first: Experiment, second: Experiment, names: Sequence[str]) -> None:
+def _require_alike(
+    first: FinishedExperiment, second: FinishedExperiment, names: Sequence[str]
+) -> None:
     for name in names:
         here, there = (
             {**e.result["settings"], **e.result["settings"].get("training", {})}.get(name)
@@ -127,7 +129,7 @@ def _require_alike(first: Experiment, second: Experiment, names: Sequence[str]) 
             )
 
 
-def table(experiments: Sequence[Experiment]) -> list[dict[str, Any]]:
+def table(experiments: Sequence[FinishedExperiment]) -> list[dict[str, Any]]:
     """A row for each task, model and split: means over seeds, and how many were perfect."""
     rows = []
     for task, model in PRESETS:
@@ -181,7 +183,7 @@ def _shown(row: dict[str, Any], name: str) -> str:
     return f"{value:.3f} IoU" if row["measure"] == "IoU" else f"{value:.2f} px"
 
 
-def _mean(experiments: Sequence[Experiment], name: str) -> float:
+def _mean(experiments: Sequence[FinishedExperiment], name: str) -> float:
     return float(np.mean([e[name] for e in experiments]))
 
 

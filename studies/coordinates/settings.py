@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from programs.device import Device, resolved_device
 from programs.errors import UserError
 from studies.coordinates.data import NotSoClevr, SplitName
 from studies.coordinates.tasks import ModelName, TaskName
-from studies.device import Device, resolved_device
 
 Schedule = Literal["constant", "cosine", "step"]
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from programs.device import resolved_device
 from programs.errors import UserError
 from programs.origin import now, origin
 from programs.progress import ProgressReport
@@ -21,7 +22,6 @@ from studies.coordinates.arrays import Snapshots, final_arrays
 from studies.coordinates.networks import parameter_count
 from studies.coordinates.settings import Settings, Training
 from studies.coordinates.tasks import TASKS, Task
-from studies.device import resolved_device
 from studies.folder import ExperimentFolder
 
 EVALUATIONS = 40  # over a whole run
@@ -64,6 +64,7 @@ class Experiment:
         """Spent on gradient steps: the clock stops while the network is evaluated."""
         self.wall_seconds = 0.0
         self.curve: list[dict[str, float]] = []
+        self._order: Tensor | None = None
 
     @property
     def is_over(self) -> bool:
@@ -98,7 +99,7 @@ class Experiment:
     def _batch(self) -> Tensor:
         """Each epoch goes once through all positions in an order of its own."""
         epoch, within = divmod(self.step, self.steps_per_epoch)
-        if within == 0 or not hasattr(self, "_order"):
+        if within == 0 or self._order is None:
             seed = np.random.SeedSequence([self.settings.seed, epoch])
             order = np.random.default_rng(seed).permutation(len(self.train_positions))
             self._order = torch.from_numpy(order).to(self.device)

@@ -1,4 +1,4 @@
-"""Where a study computes."""
+"""Where a program computes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from programs.errors import UserError
 Device = Literal["auto", "cpu", "cuda"]
 
 
-def resolved_device(device: Device) -> torch.device:
-    """The device itself; "auto" is CUDA where there is one.
+def resolved_device(device: str) -> torch.device:
+    """The device that one of `Device` names; "auto" is CUDA where there is one.
 
     Raises:
         UserError: cuda was asked for and there is none.
