@@ -33,7 +33,7 @@ from studies.coordinates.training import CURVE
 from studies.folder import read_curve
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402: after the backend
+import matplotlib.pyplot as plt
 
 COLORS = {"conv": "#777777", "coordconv": "#d1495b"}
 NAMES = {"conv": "convolution", "coordconv": "CoordConv"}
