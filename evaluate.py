@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from agents.agent import require_trusted_extractor
-from agents.checkpoint import find_checkpoint
+from agents.checkpoint import named_checkpoints
 from agents.run_folder import RunFolder
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.record import record_runs
@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
     for path in arguments.runs:
         folder, config = RunFolder.open(path)
         require_trusted_extractor(config, arguments.extractor, path)
-        find_checkpoint(folder, arguments.checkpoint)
+        named_checkpoints(folder, arguments.checkpoint)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")

@@ -60,13 +60,19 @@ class PolicyAgent:
     def act(
         self, observations: NDArray[np.uint8], generators: Sequence[np.random.Generator]
     ) -> NDArray[np.int64]:
-        """Actions (N,); a game's draws do not depend on which games are beside it."""
+        """Actions (N,); a game's draws do not depend on which games are beside it.
+
+        Raises:
+            UserError: the network's output is not finite.
+        """
         was_training = self._policy.training
         self._policy.set_training_mode(False)
         with torch.no_grad():
             images = torch.as_tensor(observations, device=self._policy.device)
             logits = self._policy.action_logits(images).double().cpu().numpy()
         self._policy.set_training_mode(was_training)
+        if not np.isfinite(logits).all():
+            raise UserError(f"the network of {self.name} gives numbers that are not finite")
         if not self._deterministic:
             # The highest of logits + Gumbel noise is a draw from their softmax.
             logits += np.stack([rng.gumbel(size=logits.shape[1]) for rng in generators])

@@ -2,36 +2,50 @@
 
 `checkpoints/<step>/` holds policy.safetensors, optimizer.safetensors and state.json. Nothing in
 it can run code when it is read. A checkpoint is written under a temporary name, flushed to disk
-and renamed, so a folder whose name is a number is complete.
+and renamed, so a folder whose name is a number is complete. state.json holds the digests of the
+other two files and of itself: what was damaged later is noticed, and never played or trained on.
 """
 
 from __future__ import annotations
 
-import base64
+import hashlib
+import itertools
 import math
-import os
-import shutil
+import re
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor, nn
 
 from agents.run_folder import RunFolder
-from programs.durable import as_json, fsync_folder, read_json
+from programs.durable import (
+    as_json,
+    cannot_write,
+    fsync_folder,
+    temporary_name,
+    write_durably,
+)
 from programs.errors import UserError
+from programs.untrusted import read_bytes, read_json, require_file, sealed, unsealed
 
 POLICY_FILE = "policy.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
+# In state.json beside the TrainingState: RMSprop's counts, and SHA-256 of the other two files.
+OPTIMIZER_STEPS = "optimizer_steps"
+DIGESTS = "files"
 # A safetensors header of ours is some kilobytes; anything beyond is not a checkpoint of ours.
 MAX_HEADER_BYTES = 1_000_000
+# No network here is half as large; of one that is known, its own size is the limit.
+MAX_TENSOR_BYTES = 500_000_000
 # What each optimiser keeps for a parameter beside its count of steps, and whether that is a tensor.
 MOMENTS: Mapping[type, tuple[tuple[str, ...], bool]] = {
     torch.optim.Adam: (("exp_avg", "exp_avg_sq"), True),
@@ -67,42 +81,66 @@ class TrainingState:
 def save_checkpoint(
     folder: RunFolder, policy: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
 ) -> Path:
-    """Write a checkpoint, then remove all but the newest and the best.
+    """Write a checkpoint, then remove all but the newest two and the best.
+
+    Two, so that there is one left when the newest is damaged.
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        CannotWriteError: the older checkpoints stand.
     """
     final = folder.checkpoints / str(state.step)
     temporary = folder.checkpoints / f".{state.step}.tmp"
-    for leftover in folder.checkpoints.glob(".*"):  # of a process that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(policy_tensors(policy), temporary / POLICY_FILE)
     tensors, steps = _optimizer_state(optimizer)
-    save_file(tensors, temporary / OPTIMIZER_FILE)
-    content = {**asdict(state), "optimizer_steps": steps}
-    (temporary / STATE_FILE).write_text(as_json(content), encoding="utf-8")
-    for file in temporary.iterdir():
-        _fsync(file)
-    fsync_folder(temporary)
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.rename(final)
-    fsync_folder(folder.checkpoints)
-    _prune(folder)
+    contents = {POLICY_FILE: save(policy_tensors(policy)), OPTIMIZER_FILE: save(tensors)}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    record = {**asdict(state), OPTIMIZER_STEPS: steps, DIGESTS: digests}
+    contents[STATE_FILE] = as_json(sealed(record)).encode()
+    try:
+        temporary.mkdir(parents=True)
+        for name, content in contents.items():
+            write_durably(temporary / name, content)
+        temporary.rename(final)
+        fsync_folder(folder.checkpoints)
+        _prune(folder)
+    except OSError as error:
+        raise cannot_write(final, error) from error
+    finally:
+        clear_leftovers(folder)
     return final
 
 
+def clear_leftovers(folder: RunFolder) -> None:
+    """Remove checkpoints that were not finished, or not quite removed; the folder must be held."""
+    for leftover in folder.checkpoints.glob(".*"):
+        if re.fullmatch(r"\.[0-9]+\.(tmp|old)", leftover.name) and not leftover.is_symlink():
+            _remove(leftover)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove our own files and no other: whoever sent a run may have laid a link to anywhere."""
+    with suppress(OSError):
+        for name in (POLICY_FILE, OPTIMIZER_FILE, STATE_FILE):
+            for path in (checkpoint / name, temporary_name(checkpoint / name)):
+                path.unlink(missing_ok=True)
+        checkpoint.rmdir()
+
+
 def list_checkpoints(folder: RunFolder) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    if not folder.checkpoints.is_dir():
+    """Checkpoints, oldest first; complete, but for what happened to them since."""
+    try:
+        found = [p for p in folder.checkpoints.iterdir() if re.fullmatch(r"[0-9]{1,15}", p.name)]
+    except FileNotFoundError:
         return []
-    found = [path for path in folder.checkpoints.iterdir() if path.name.isdecimal()]
+    except OSError as error:
+        raise UserError(f"cannot read {folder.checkpoints}: {error.strerror}") from error
     return sorted(found, key=lambda path: int(path.name))
 
 
-def find_checkpoint(folder: RunFolder, which: str = "newest") -> Path:
-    """The checkpoint to use: "newest", "best" or a step.
+def named_checkpoints(folder: RunFolder, which: str = "newest") -> list[Path]:
+    """The checkpoints that "newest", "best" or a step means, the preferred one first.
 
     Raises:
         UserError: there is none.
@@ -111,14 +149,56 @@ def find_checkpoint(folder: RunFolder, which: str = "newest") -> Path:
     if not found:
         raise UserError(f"{folder.path} has no checkpoint yet: train longer before using it")
     if which == "newest":
-        return found[-1]
+        return found[::-1]
     if which == "best":
-        return _best(found)
+        return sorted(found, key=_merit, reverse=True)
     for path in found:
         if path.name == which:
-            return path
+            return [path]
     steps = ", ".join(path.name for path in found)
     raise UserError(f"{folder.path} has no checkpoint {which!r} (newest, best, or one of {steps})")
+
+
+def find_checkpoint(folder: RunFolder, which: str = "newest") -> Path:
+    """The checkpoint to use: "newest", "best" or a step.
+
+    In place of a damaged one the next is used, and stderr says so.
+
+    Raises:
+        UserError: there is none, or all are damaged.
+    """
+    damages: list[str] = []
+    for path in named_checkpoints(folder, which):
+        damage = _damage(path)
+        if damage is None:
+            for text in damages:
+                print(f"{text}: using checkpoint {path.name} in its place", file=sys.stderr)
+            return path
+        damages.append(damage)
+    raise UserError(
+        f"{damages[0]}, and there is no other in its place: restore the file, or train anew"
+    )
+
+
+def set_damaged_aside(folder: RunFolder, used: Path) -> None:
+    """Rename checkpoints that are newer than the one used, so that training can come to them."""
+    for path in list_checkpoints(folder):
+        if int(path.name) > int(used.name):
+            free = (f"{path.name}.damaged{n or ''}" for n in itertools.count())
+            target = next(path.with_name(n) for n in free if not path.with_name(n).exists())
+            path.rename(target)
+            print(f"{path} is kept as {target.name}", file=sys.stderr)
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint's files; None if they are as they were written."""
+    try:
+        load_state(checkpoint)
+        for name in (POLICY_FILE, OPTIMIZER_FILE):
+            _require_as_written(checkpoint / name)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def load_policy(checkpoint: Path, policy: nn.Module) -> None:
@@ -153,7 +233,7 @@ def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
         expected |= {f"{index}.step": torch.tensor(0.0) for index in range(len(parameters))}
     if load_state(checkpoint).updates == 0:
         return  # it has not learned yet
-    steps = read_json(checkpoint / STATE_FILE).get("optimizer_steps")
+    steps = _record(checkpoint).get(OPTIMIZER_STEPS)
     loaded = _load_tensors(path, expected)
     state: dict[int, dict[str, Any]] = {}
     for index, parameter in enumerate(parameters):
@@ -162,7 +242,7 @@ def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
         else:
             step = steps.get(str(index)) if isinstance(steps, dict) else None
             if type(step) is not int or step < 0:
-                raise UserError(f"{checkpoint / STATE_FILE} is damaged: {_remedy(checkpoint)}")
+                raise UserError(f"{checkpoint / STATE_FILE} is damaged: a count of steps is none")
         state[index] = {"step": step}
         for name in moments:
             # In the parameter's own memory order: the fused optimiser walks both side by side.
@@ -178,7 +258,7 @@ def load_state(checkpoint: Path) -> TrainingState:
         UserError: the file is missing or damaged.
     """
     path = checkpoint / STATE_FILE
-    content = read_json(path)
+    content = _record(checkpoint)
     try:
         score = content["score"]
         state = TrainingState(
@@ -194,43 +274,10 @@ def load_state(checkpoint: Path) -> TrainingState:
         if not all(math.isfinite(number) for number in (state.seconds, state.score or 0.0)):
             raise ValueError("a number is infinite")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{path} is damaged: {error!r}; {_remedy(checkpoint)}") from error
+        raise UserError(f"{path} is damaged: {error!r}") from error
     if str(state.step) != checkpoint.name:
         raise UserError(f"{path} is of step {state.step}, not of {checkpoint.name}")
     return state
-
-
-def random_states() -> dict[str, Any]:
-    """The states of numpy's and torch's global generators, as JSON can hold them."""
-    legacy = np.random.get_state(legacy=False)  # noqa: NPY002 - the stream SB3 shuffles with
-    assert isinstance(legacy, dict)
-    keys = np.asarray(legacy["state"]["key"], dtype="<u4")
-    return {
-        "numpy": {"key": _encode(keys.tobytes()), "pos": int(legacy["state"]["pos"])},
-        "torch": _encode(torch.get_rng_state().numpy().tobytes()),
-        "cuda": [_encode(s.numpy().tobytes()) for s in torch.cuda.get_rng_state_all()]
-        if torch.cuda.is_available()
-        else [],
-    }
-
-
-def restore_random_states(states: Mapping[str, Any]) -> None:
-    """Continue the streams that `random_states` recorded.
-
-    Raises:
-        UserError: the states are damaged.
-    """
-    try:
-        key = np.frombuffer(_decode(states["numpy"]["key"]), dtype="<u4").astype(np.uint32)
-        if len(key) != 624 or not 0 <= int(states["numpy"]["pos"]) <= 624:
-            raise ValueError("no state of numpy's generator")  # numpy itself would believe it
-        position = int(states["numpy"]["pos"])
-        np.random.set_state(("MT19937", key, position, 0, 0.0))  # noqa: NPY002
-        torch.set_rng_state(_byte_tensor(states["torch"]))
-        if torch.cuda.is_available() and states["cuda"]:
-            torch.cuda.set_rng_state_all([_byte_tensor(text) for text in states["cuda"]])
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise UserError(f"the checkpoint's random states are damaged: {error}") from error
 
 
 def policy_tensors(policy: nn.Module) -> dict[str, Tensor]:
@@ -263,17 +310,46 @@ def _optimizer_state(
     return tensors, steps
 
 
+def _record(checkpoint: Path) -> dict[str, Any]:
+    """The content of state.json; an unknown name is damage, or from a later version."""
+    path = checkpoint / STATE_FILE
+    record = unsealed(read_json(path), path)
+    unknown = set(record) - {field.name for field in fields(TrainingState)} - {
+        OPTIMIZER_STEPS, DIGESTS,
+    }  # fmt: skip
+    if unknown:
+        raise UserError(f"{path} is damaged: it has the unknown {sorted(unknown)[0][:80]!r}")
+    return record
+
+
+def _require_as_written(path: Path) -> None:
+    """Raises UserError unless a file has the digest in state.json, where there is one."""
+    require_file(path)
+    digests = _record(path.parent).get(DIGESTS, {})
+    expected = digests.get(path.name) if isinstance(digests, dict) else None
+    try:
+        size = path.stat().st_size
+        if not 0 < size <= MAX_TENSOR_BYTES:
+            raise UserError(f"{path} is damaged: it has {size:,} bytes")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if expected is not None and found != expected:
+        raise UserError(f"{path} is damaged: its content is not what was written")
+
+
 def _load_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file, which must have exactly the expected names, shapes and dtypes."""
+    largest = sum(t.numel() * t.element_size() for t in expected.values())
+    content = read_bytes(path, largest + MAX_HEADER_BYTES)
+    _require_as_written(path)
     try:
-        largest = sum(t.numel() * t.element_size() for t in expected.values())
-        if path.stat().st_size > largest + MAX_HEADER_BYTES:
-            raise UserError(f"{path} is larger than the network of its config.json")
-        loaded = load_file(path)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"cannot read {path}: {error}; {_remedy(path.parent)}") from error
+        loaded = load(content)
+    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
     if set(loaded) != set(expected):
-        odd = sorted(set(loaded) ^ set(expected))[0]
+        odd = sorted(set(loaded) ^ set(expected))[0][:80]
         raise UserError(f"{path} belongs to another network: {odd!r} is in only one of them")
     for name, tensor in expected.items():
         if loaded[name].shape != tensor.shape or loaded[name].dtype != tensor.dtype:
@@ -282,55 +358,31 @@ def _load_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
                 f"{tuple(loaded[name].shape)} {loaded[name].dtype}, "
                 f"expected {tuple(tensor.shape)} {tensor.dtype}"
             )
+        # Somebody's own network may have a mask of infinities.
+        if torch.isfinite(tensor).all() and not torch.isfinite(loaded[name]).all():
+            raise UserError(f"{path} is damaged: {name} is not finite")
     return loaded
 
 
 def _prune(folder: RunFolder) -> None:
     found = list_checkpoints(folder)
-    keep = {found[-1], _best(found)}
+    keep = {*found[-2:], max(found, key=_merit)}
     for path in found:
         if path not in keep:
             # Renamed first: a folder whose name is a number is always complete.
-            doomed = path.with_name(f".{path.name}.old")
-            path.rename(doomed)
-            shutil.rmtree(doomed)
+            path.rename(path.with_name(f".{path.name}.old"))
 
 
-def _best(found: list[Path]) -> Path:
-    """The checkpoint with the highest mean training score; the newer one of equals."""
-
-    def merit(path: Path) -> tuple[float, int]:
-        try:
-            score = load_state(path).score
-        except UserError:
-            score = None  # damaged: never the best, and no reason to stop training
-        return (-math.inf if score is None else score, int(path.name))
-
-    return max(found, key=merit)
-
-
-def _remedy(checkpoint: Path) -> str:
-    return f"delete {checkpoint} to use the checkpoint before it"
+def _merit(checkpoint: Path) -> tuple[float, int]:
+    """What makes a checkpoint the best: its mean training score; of equals the newer one."""
+    try:
+        score = load_state(checkpoint).score
+    except UserError:
+        score = None  # damaged: never the best, and no reason to stop training
+    return (-math.inf if score is None else score, int(checkpoint.name))
 
 
 def _count(value: object) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is not a count")
     return value
-
-
-def _encode(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _decode(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
-
-
-def _byte_tensor(text: str) -> Tensor:
-    return torch.frombuffer(bytearray(_decode(text)), dtype=torch.uint8)
-
-
-def _fsync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from agents.build import build_model
@@ -9,6 +10,7 @@ from agents.checkpoint import find_checkpoint, load_optimizer, load_policy, load
 from agents.config import RunConfig
 from agents.run_folder import RunFolder
 from envs import AtariVecEnv
+from programs.durable import write_durably
 
 EXPORT_NAME = "sb3_model.zip"
 
@@ -27,9 +29,9 @@ def export_sb3(folder: RunFolder, config: RunConfig) -> Path:
         load_optimizer(checkpoint, model.policy.optimizer)
         model.num_timesteps = load_state(checkpoint).step
         path = folder.path / EXPORT_NAME
-        temporary = folder.path / f".tmp-{EXPORT_NAME}"
-        model.save(temporary)
-        temporary.replace(path)
+        content = io.BytesIO()
+        model.save(content)
+        write_durably(path, content.getvalue())
         return path
     finally:
         env.close()

@@ -28,11 +28,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional as F
 
+from agents.divergence import require_finite_rollout
 from agents.rollout_buffer import ImageRolloutBuffer
 from coordconv import constant_where_maps
 from envs import AtariVecEnv, GameBatch
 from policies import AtariPolicy
-from programs.errors import UserError
 
 # The batches keep the cores busy already: only for many observations at once may a batch's network
 # take another thread. Machines of more than two cores have not been measured.
@@ -194,11 +194,11 @@ class _Rollout:
     def _complete(self, last_dones: NDArray[np.bool_]) -> None:
         """What the buffer and the update have to know of a whole rollout."""
         buffer = self.buffer
-        if not torch.isfinite(self.logits).all():
-            raise UserError(
-                f"the network's outputs are not finite at step {self.algorithm.num_timesteps:,}: "
-                "training has diverged; begin again with a lower --learning-rate"
-            )
+        before = self.algorithm.num_timesteps - buffer.buffer_size * self.env.num_envs
+        images = buffer.image_rows(buffer.buffer_size - 1, slice(None))
+        require_finite_rollout(
+            self.policy, images, buffer.rewards, self.logits, self.values, before
+        )
         self._add_values_of_cut_off()
         log_probs = F.log_softmax(self.logits, dim=2)
         chosen = log_probs.gather(2, self.actions.unsqueeze(2)).squeeze(2)

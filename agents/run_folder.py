@@ -12,15 +12,29 @@ DONE                    written last
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.config import RunConfig
+from agents.config import RunConfig, differences
 from agents.provenance import provenance
-from programs.durable import as_json, read_json, write_durably
+from programs.durable import (
+    as_json,
+    cannot_write,
+    remove_temporary_files,
+    temporary_name,
+    write_durably,
+)
 from programs.errors import UserError
+from programs.lock import LOCK_NAME, exclusive
 from programs.origin import now
+from programs.untrusted import read_json, sealed, unsealed
+
+# In provenance.json: the configuration as it was when the run began.
+CONFIG = "config"
 
 
 @dataclass(frozen=True)
@@ -77,21 +91,28 @@ class RunFolder:
             UserError: the folder exists and holds something, or cannot be written.
         """
         folder = cls(path)
+        made_by = {**provenance(config), CONFIG: dataclasses.asdict(config)}
         try:
-            made_by = provenance(config)
+            folder._require_empty()  # before the lock is laid there
             path.mkdir(parents=True, exist_ok=True)
-            if any(entry.name != ".config.json.tmp" for entry in path.iterdir()):
-                remedy = (
-                    f"continue it with --resume {path}, or choose another --out or --seed"
-                    if folder.config_file.exists()
-                    else "choose another with --out"
-                )
-                raise UserError(f"{path} is not empty, nothing was written: {remedy}")
-            write_durably(folder.config_file, config.to_json())
-            write_durably(folder.provenance_file, as_json(made_by))
+            with exclusive(path):
+                folder._require_empty()
+                write_durably(folder.config_file, config.to_json())
+                write_durably(folder.provenance_file, as_json(sealed(made_by)))
         except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+            raise cannot_write(path, error) from error
         return folder
+
+    def _require_empty(self) -> None:
+        # What a process leaves that was killed before it began does not count.
+        ours = (LOCK_NAME, temporary_name(self.config_file).name)
+        if self.path.exists() and any(entry.name not in ours for entry in self.path.iterdir()):
+            remedy = (
+                f"continue it with --resume {self.path}, or choose another --out or --seed"
+                if self.config_file.exists()
+                else "choose another with --out"
+            )
+            raise UserError(f"{self.path} is not empty, nothing was written: {remedy}")
 
     @classmethod
     def open(cls, path: Path) -> tuple[RunFolder, RunConfig]:
@@ -115,23 +136,59 @@ class RunFolder:
             prefix = "" if str(folder.config_file) in message else f"{folder.config_file}: "
             raise UserError(f"{prefix}{message}") from error
 
+    def clear_leftovers(self) -> None:
+        """Remove files that a killed process had not finished; the folder must be held."""
+        try:
+            remove_temporary_files(self.path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
     def note_resume(self, config: RunConfig) -> None:
-        """Add to provenance.json what continues the run from here: maybe another machine."""
+        """Add to provenance.json what continues the run from here: maybe another machine.
+
+        Raises:
+            UserError: the run was started with another configuration than config.json has now.
+        """
         record = self._provenance()
+        self._require_as_started(config, record)
         record["resumed"] = [*record.get("resumed", []), provenance(config)]
-        write_durably(self.provenance_file, as_json(record))
+        write_durably(self.provenance_file, as_json(sealed(record)))
+
+    def _require_as_started(self, config: RunConfig, record: Mapping[str, Any]) -> None:
+        if CONFIG not in record:  # of a run that began before it was written down
+            return
+        started = RunConfig.from_mapping(record[CONFIG])
+        changed = differences(started, config)
+        if changed == ["steps"]:
+            print(
+                f"{self.path} was begun for {started.steps:,} steps and goes on to "
+                f"{config.steps:,}, as {self.config_file} now says",
+                file=sys.stderr,
+            )
+        elif changed:
+            name = changed[0]
+            raise UserError(
+                f"{self.config_file} has {name} {getattr(config, name)}, and the run was begun "
+                f"with {getattr(started, name)}: put that back; or, if it was changed on purpose, "
+                f"move {self.provenance_file} away"
+            )
 
     def finish(self) -> None:
         """Mark the run complete: the time it ended, then DONE as the very last file."""
-        write_durably(self.provenance_file, as_json({**self._provenance(), "ended": now()}))
+        record = {**self._provenance(), "ended": now()}
+        write_durably(self.provenance_file, as_json(sealed(record)))
         write_durably(self.done_file, now() + "\n")
 
     def _provenance(self) -> dict[str, Any]:
         if not self.provenance_file.exists():  # killed before it was written
             return {}
-        record = read_json(self.provenance_file)
-        if not isinstance(record, dict) or not isinstance(record.get("resumed", []), list):
-            raise UserError(f"{self.provenance_file} is damaged: move it away to go on without it")
+        remedy = f"move {self.provenance_file} away to go on without it"
+        try:
+            record = unsealed(read_json(self.provenance_file), self.provenance_file)
+            if not isinstance(record.get("resumed", []), list):
+                raise UserError(f"{self.provenance_file} is damaged")
+        except UserError as error:
+            raise UserError(f"{error}: {remedy}") from error
         return record
 
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import hparams, image, text
 
 from agents.config import WITHOUT_INFLUENCE, RunConfig
 from coordconv import coordconv_layers, translation_dependence
 from coordconv.inside import inputs_of_layers
 from policies import short_name
+from programs.events import EventWriter
 
 # SB3's names for what its train() records → ours.
 LOSSES = {
@@ -51,12 +51,12 @@ class RunWriter:
     """
 
     def __init__(self, path: Path, config: RunConfig, step: int) -> None:
-        self._writer = SummaryWriter(str(path), purge_step=step + 1, flush_secs=30)
+        self._events = EventWriter(path, step)
         if step == 0:
             self._write_config(config)
 
     def _write_config(self, config: RunConfig) -> None:
-        self._writer.add_text("config", f"```json\n{config.to_json()}```", 0)
+        self._events.summary(text("config", f"```json\n{config.to_json()}```"), 0)  # type: ignore[no-untyped-call]
         values = {
             name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
             for name, value in dataclasses.asdict(config).items()
@@ -64,20 +64,20 @@ class RunWriter:
         }
         metrics = {SCORE: 0.0, NORMALISED: 0.0}
         for summary in hparams(values, metrics):  # type: ignore[no-untyped-call]
-            self._writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+            self._events.summary(summary)
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Numbers at an agent step; None is left out."""
         for name, value in values.items():
             if value is not None:
-                self._writer.add_scalar(name, value, step)
+                self._events.scalar(name, value, step)
 
     def losses(self, step: int, recorded: Mapping[str, Any]) -> None:
         """What SB3's train() recorded, by the suite's names; entropy with its own sign."""
         for theirs, ours in LOSSES.items():
             if theirs in recorded:
                 sign = -1.0 if theirs == "train/entropy_loss" else 1.0
-                self._writer.add_scalar(ours, sign * float(recorded[theirs]), step)
+                self._events.scalar(ours, sign * float(recorded[theirs]), step)
 
     def coordinates(self, step: int, policy: torch.nn.Module, images: Tensor) -> None:
         """Translation dependence and where-maps of every CoordConv layer.
@@ -99,13 +99,12 @@ class RunWriter:
                 continue
             (received, *_) = inputs[name]
             value = translation_dependence(layer, received)
-            self._writer.add_scalar(f"translation_dependence/{short_name(name)}", value, step)
+            self._events.scalar(f"translation_dependence/{short_name(name)}", value, step)
             with torch.no_grad():
                 maps = layer.where_map(*received.shape[2:]).float().cpu().numpy()
-            picture = tiled(maps)
-            self._writer.add_image(
-                f"where_maps/{short_name(name)}", picture, step, dataformats="HW"
-            )
+            tag = f"where_maps/{short_name(name)}"
+            picture = image(tag, tiled(maps), dataformats="HW")  # type: ignore[no-untyped-call]
+            self._events.summary(picture, step)
 
     def clip(self, step: int, frames: Sequence[NDArray[np.uint8]], fps: int) -> None:
         """A short moving picture of gameplay; frames (H, W, 3)."""
@@ -117,20 +116,19 @@ class RunWriter:
             buffer, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // fps, loop=0
         )
         height, width = frames[0].shape[:2]
-        image = Summary.Image(
+        moving = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=buffer.getvalue()
         )
-        summary = Summary(value=[Summary.Value(tag="evaluation/gameplay", image=image)])
-        writer = self._writer._get_file_writer()  # type: ignore[no-untyped-call]
-        writer.add_summary(summary, step)
+        value = Summary.Value(tag="evaluation/gameplay", image=moving)
+        self._events.summary(Summary(value=[value]), step)
 
-    def flush(self) -> None:
-        """Hand everything to the operating system, so that a kill loses none of it."""
-        self._writer.flush()
+    def sync(self) -> None:
+        """Make what was written survive a power cut."""
+        self._events.sync()
 
     def close(self) -> None:
-        """Flush and close."""
-        self._writer.close()
+        """Close the file."""
+        self._events.close()
 
 
 def tiled(maps: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -21,25 +21,28 @@ from agents.agent import PolicyAgent
 from agents.build import Algorithm, build_model
 from agents.checkpoint import (
     TrainingState,
+    clear_leftovers,
     find_checkpoint,
     list_checkpoints,
     load_optimizer,
     load_policy,
     load_state,
-    random_states,
-    restore_random_states,
     save_checkpoint,
+    set_damaged_aside,
 )
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
+from agents.divergence import DivergedError, require_finite_optimizer, require_finite_update
 from agents.memory import keep_freed_memory
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
+from agents.random_states import random_states, restore_random_states
 from agents.rollout import suitable_batches
 from agents.run_folder import RunFolder
 from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
 from agents.watch import FRAMES_PER_SECOND, watch_game
 from envs import AtariVecEnv, human_normalised
 from policies import is_import_path
+from programs.durable import CannotWriteError
 from programs.errors import UserError
 from programs.lock import exclusive
 from programs.progress import ProgressReport
@@ -71,6 +74,8 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
 
     Asked to stop, it finishes the update at hand, writes a checkpoint and returns.
 
+    Of a damaged checkpoint the one before it takes the place, and stderr says so.
+
     Args:
         config: the run.
         folder: its folder, newly created, or with `resume` holding a checkpoint.
@@ -79,10 +84,29 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
             being played cannot be restored and start afresh.
 
     Raises:
-        UserError: the run cannot be built or continued.
+        UserError: the run cannot be built or continued, a file cannot be written, or a number is
+            not finite any more; what can be done about it is in the message.
     """
     with exclusive(folder.path), _StopRequest() as stop:
-        return _train(config, folder, resume, stop)
+        folder.clear_leftovers()
+        clear_leftovers(folder)
+        try:
+            return _train(config, folder, resume, stop)
+        except DivergedError as error:
+            raise UserError(
+                f"{error}: training was stopped, {_last_good(folder)}; continue from there with "
+                f"--resume {folder.path} (it plays other games), or begin again with a lower "
+                "--learning-rate"
+            ) from error
+        except CannotWriteError as error:
+            raise UserError(
+                f"{error}; {_last_good(folder)}, continue from there with --resume {folder.path}"
+            ) from error
+
+
+def _last_good(folder: RunFolder) -> str:
+    found = list_checkpoints(folder)
+    return f"the last good checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
 
 
 def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopRequest) -> Outcome:
@@ -98,6 +122,8 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopReques
             raise UserError(f"{checkpoint} is beyond the {config.total_steps:,} steps of its run")
     if resume:
         folder.note_resume(config)
+    if checkpoint is not None:
+        set_damaged_aside(folder, checkpoint)
     resumes = 0 if state is None else state.resumes + 1
     n_envs = config.n_envs or 1
     # Somebody's own network need not bear being called by two threads at once.
@@ -166,7 +192,7 @@ class _Run(BaseCallback):
         step = 0 if state is None else state.step
         self.seconds_before = 0.0 if state is None else state.seconds
         self.games = 0 if state is None else state.games
-        self.last_checkpoint = self.last_log = step
+        self.last_checkpoint = step
         keep = 0 if state is None else state.episodes_bytes
         self.episodes = CsvLog(folder.episodes_file, EPISODE_COLUMNS, keep)
         self.recent = _last_games(folder.episodes_file)
@@ -180,8 +206,8 @@ class _Run(BaseCallback):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.episodes.close()
         self.writer.close()
+        self.episodes.close()
 
     @property
     def step(self) -> int:
@@ -219,6 +245,7 @@ class _Run(BaseCallback):
                 model.collect_rollouts(model.env, self, model.rollout_buffer, model.n_steps)
                 model._update_current_progress_remaining(self.step, total)
                 model.train()
+                self._require_finite()
                 self._write_down(progress)
             if self.step > self.last_checkpoint:
                 self._checkpoint()
@@ -227,6 +254,12 @@ class _Run(BaseCallback):
         if finished:
             self.folder.finish()
         return Outcome(self.step, finished, speed, self.score)
+
+    def _require_finite(self) -> None:
+        model = self.algorithm
+        images = model.rollout_buffer.image_rows(0, slice(None))  # type: ignore[attr-defined]
+        recorded = model.logger.name_to_value
+        require_finite_update(model.policy, recorded, images, self.step)
 
     def _on_step(self) -> bool:
         for index in np.flatnonzero(self.locals["dones"]):
@@ -242,7 +275,8 @@ class _Run(BaseCallback):
     def _write_down(self, progress: ProgressReport) -> None:
         score = self.score
         progress.update(self.step, "" if score is None else f"score {score:.1f}")
-        if self.step - self.last_log >= STEPS_BETWEEN_LOGS or self.step >= self.config.total_steps:
+        # At the same steps whether or not the run was interrupted.
+        if self._passed(STEPS_BETWEEN_LOGS) or self.step >= self.config.total_steps:
             self._log(progress.per_second)
         if self._passed(self.config.eval_every):
             with torch.random.fork_rng():  # somebody's own network may draw random numbers
@@ -274,7 +308,6 @@ class _Run(BaseCallback):
             images = torch.as_tensor(model._last_obs, device=model.device)
             self.writer.coordinates(step, model.policy, images)
         self.logs += 1
-        self.last_log = step
 
     def _evaluate(self) -> None:
         """Play whole unclipped games; training's own games and random streams are untouched."""
@@ -292,16 +325,19 @@ class _Run(BaseCallback):
         if len(games) < len(seeds):
             return  # asked to stop: half an evaluation would favour short games
         log = CsvLog(self.folder.evaluation_file, EVALUATION_COLUMNS)
-        log.append(*(game.row(step, agent.mode) for game in games))
-        log.close()
+        try:
+            log.append(*(game.row(step, agent.mode) for game in games))
+        finally:
+            log.close()
         mean = float(np.mean([game.score for game in games]))
         self.writer.scalars(step, {EVALUATION: mean})
         moments = islice(watch_game(agent, config.game, config.protocol, seeds[0]), CLIP_STEPS)
         self.writer.clip(step, [moment.screen for moment in moments], FRAMES_PER_SECOND)
 
     def _checkpoint(self) -> None:
+        require_finite_optimizer(self.algorithm.policy, self.algorithm.policy.optimizer, self.step)
         self.episodes.sync()
-        self.writer.flush()
+        self.writer.sync()
         state = TrainingState(
             step=self.step,
             updates=int(self.algorithm._n_updates),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -53,7 +54,8 @@ def steps_per_second(runs: Sequence[EvaluatedRun]) -> float | None:
     for run in runs:
         try:
             rows = read_csv(RunFolder(run.path).episodes_file, EPISODE_COLUMNS)
-            speeds.append(float(rows[-1]["step"]) / float(rows[-1]["seconds"]))
-        except (UserError, IndexError, TypeError, ValueError, ZeroDivisionError):
+            (last,) = deque(rows, maxlen=1)
+            speeds.append(float(last["step"]) / float(last["seconds"]))
+        except (UserError, ValueError, ZeroDivisionError):
             continue
     return float(np.median(speeds)) if speeds else None

@@ -29,8 +29,9 @@ from evaluation.runs import (
     require_no_doubles,
     require_one_kind,
 )
-from programs.durable import as_json, read_json, write_durably
+from programs.durable import as_json, temporary_name, write_durably
 from programs.errors import UserError
+from programs.untrusted import read_json
 
 MARK = "report.json"  # tells a report of ours from a folder that must not be written to
 MADE_BY = "made by evaluate.py compare"
@@ -215,7 +216,9 @@ def _make_folder(path: Path) -> None:
     """A folder for the report: new, empty, or holding an older report of ours."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()) and not _is_report(path):
+        begun = temporary_name(path / MARK).name  # of a process that was killed
+        others = [entry for entry in path.iterdir() if entry.name != begun]
+        if others and not _is_report(path):
             raise UserError(
                 f"{path} is not empty and holds no report: nothing was written; choose another "
                 "--out"

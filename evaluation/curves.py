@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from agents.csv_log import EPISODE_COLUMNS
+from agents.csv_log import EPISODE_COLUMNS, read_csv
 from agents.run_folder import RunFolder
 from evaluation import statistics
 from evaluation.comparison import Grid
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Array, Estimate, estimate
-from programs.durable import require_file
 from programs.errors import UserError
 
 # The score of a moment is the mean over so many games before it, as SB3 and the papers report.
@@ -62,19 +60,15 @@ def read_curve(path: Path) -> Curve:
         UserError: episodes.csv is missing, damaged, or has no game in it.
     """
     file = RunFolder(path).episodes_file
-    require_file(file)
     try:
-        with file.open(encoding="utf-8") as rows, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy warns of a file without rows
-            if rows.readline().rstrip("\n") != ",".join(EPISODE_COLUMNS):
-                raise UserError(f"{file} does not have the columns {', '.join(EPISODE_COLUMNS)}")
-            table = np.loadtxt(rows, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
+        rows = [[float(cell) for cell in row.values()] for row in read_csv(file, EPISODE_COLUMNS)]
+    except ValueError as error:
         raise UserError(f"{file} is damaged: {error}") from error
-    if table.size == 0:
+    if not rows:
         raise UserError(f"{file} has no finished game")
-    if table.shape[1] != len(EPISODE_COLUMNS) or not np.isfinite(table).all():
-        raise UserError(f"{file} is damaged: a row is not four numbers")
+    table = np.array(rows)
+    if not np.isfinite(table).all() or (np.diff(table[:, 0]) < 0).any():
+        raise UserError(f"{file} is damaged: steps run backwards, or a number is none")
     steps, seconds, scores, _ = table.T
     sums = np.concatenate([[0.0], np.cumsum(scores)])
     ends = np.arange(1, len(scores) + 1)

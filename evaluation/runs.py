@@ -16,8 +16,8 @@ from agents.config import RunConfig, differences
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
 from agents.run_folder import RunFolder
 from evaluation.score import MODES, scored_games
-from programs.durable import read_json
 from programs.errors import UserError
+from programs.untrusted import read_json, unsealed
 
 # A folder with one of these is a run, or was one: it may be damaged, but it does not vanish.
 FILES_OF_A_RUN = frozenset(
@@ -220,7 +220,8 @@ def _flag(mode: str) -> str:
 
 def _provenance(path: Path) -> Mapping[str, Any]:
     try:
-        content = read_json(RunFolder(path).provenance_file)
+        file = RunFolder(path).provenance_file
+        content = unsealed(read_json(file), file)
     except UserError:
         return {}
     return {name: _plain(value) for name, value in content.items()} if _is_record(content) else {}

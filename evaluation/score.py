@@ -11,16 +11,19 @@ import numpy as np
 import torch
 
 from agents.agent import Agent, RandomAgent, load_agent
-from agents.csv_log import EVALUATION_COLUMNS, CsvLog, read_csv
+from agents.csv_log import EVALUATION_COLUMNS, SCORING_LOCK, CsvLog, read_csv
 from agents.play import Game, evaluation_seeds, play_games
 from agents.run_folder import RunFolder
 from envs import human_normalised, n_actions
 from evaluation.text_table import aligned
 from programs.errors import UserError
+from programs.lock import exclusive
 from programs.progress import ProgressReport
 
 # No Atari game counts so far.
 HIGHEST_SCORE = 1e12
+# Of one checkpoint and mode, far beyond --episodes.
+MOST_GAMES = 1_000_000
 # How actions are chosen in games that are scored.
 MODES = ("stochastic", "deterministic")
 
@@ -90,21 +93,22 @@ def score_run(
         kept = len(seeds) - len(missing)
         print(f"{kept} of {len(seeds)} games are from {folder.evaluation_file}", file=sys.stderr)
     if missing:
-        log = CsvLog(folder.evaluation_file, EVALUATION_COLUMNS)
-        try:
-            # Written one by one: what is interrupted goes on where it was.
-            played = _play(
-                agent,
-                config.game,
-                config.protocol,
-                missing,
-                n_envs,
-                threads,
-                str(path),
-                lambda game: log.append(game.row(step, agent.mode)),
-            )
-        finally:
-            log.close()
+        with exclusive(path, "scoring", SCORING_LOCK):
+            log = CsvLog(folder.evaluation_file, EVALUATION_COLUMNS)
+            try:
+                # Written one by one: what is interrupted goes on where it was.
+                played = _play(
+                    agent,
+                    config.game,
+                    config.protocol,
+                    missing,
+                    n_envs,
+                    threads,
+                    str(path),
+                    lambda game: log.append(game.row(step, agent.mode)),
+                )
+            finally:
+                log.close()
         known |= {game.seed: game for game in played}
     games = tuple(known[seed] for seed in seeds)
     return Score(str(path), config.game, config.protocol, agent.mode, step, games)
@@ -180,6 +184,8 @@ def scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
             game = _game_of_row(row)
             if int(row["step"]) != step or row["mode"] != mode:
                 continue
+            if len(games) == MOST_GAMES:
+                raise ValueError(f"it has more than {MOST_GAMES:,} games")
             if games.setdefault(game.seed, game) != game:
                 raise ValueError(f"seed {game.seed} is there before with another score")
         except ValueError as error:
@@ -188,7 +194,7 @@ def scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
 
 
 def _game_of_row(row: Mapping[str, str]) -> Game:
-    if None in row or None in row.values() or row["mode"] not in MODES:
+    if row["mode"] not in MODES:
         raise ValueError(f"it is not {', '.join(EVALUATION_COLUMNS)}")
     game = Game(int(row["seed"]), float(row["score"]), int(row["length"]))
     if not abs(game.score) <= HIGHEST_SCORE:  # nor is NaN

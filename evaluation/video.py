@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
+import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import imageio_ffmpeg
 import numpy as np
@@ -14,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from agents.watch import FRAMES_PER_SECOND
-from programs.errors import UserError
+from programs.durable import cannot_write
+from programs.lock import exclusive
 
 Frame = NDArray[np.uint8]
 
@@ -23,6 +29,7 @@ SCREEN = (160 * SCALE, 210 * SCALE)
 # 630 + 58 = 688 and 480 are multiples of 16, as video encoders like them.
 CAPTION_HEIGHT = 58
 MARGIN = 10
+UNFINISHED = ".tmp.mp4"
 
 
 @dataclass(frozen=True)
@@ -71,27 +78,80 @@ class VideoWriter(Protocol):
 
 @contextmanager
 def mp4(path: Path, width: int, height: int) -> Iterator[VideoWriter]:
-    """A writer of an H.264 mp4 at real-time speed; the file appears when it is complete."""
+    """A writer of an H.264 mp4 at real-time speed; the file appears when it is complete.
+
+    Raises:
+        UserError: another process is recording into the folder, or it cannot be written.
+    """
+    folder = path.parent
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write {path.parent}: {error.strerror}") from error
-    temporary = path.with_name(f".{path.stem}.tmp.mp4")
-    encoder = imageio_ffmpeg.write_frames(
-        str(temporary),
-        (width, height),
-        fps=FRAMES_PER_SECOND,
-        codec="libx264",
-        quality=None,
+        raise cannot_write(folder, error) from error
+    with exclusive(folder, "recording"):
+        for leftover in folder.glob(f".*{UNFINISHED}"):  # of a process that was killed
+            leftover.unlink(missing_ok=True)
+        temporary = path.with_name(f".{path.stem}{UNFINISHED}")
+        try:
+            with _encoder(temporary, width, height) as write:
+                yield write
+            temporary.replace(path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _encoder(path: Path, width: int, height: int) -> Iterator[VideoWriter]:
+    """FFmpeg, whose end is looked at: a video it could not finish is none."""
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error",
+        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
+        "-r", str(FRAMES_PER_SECOND), "-i", "-", "-an",
         # Flat colours and sharp edges: this keeps them at a few hundred kilobytes a minute.
-        output_params=["-crf", "23", "-preset", "veryfast", "-movflags", "+faststart"],
-        ffmpeg_log_level="error",
-    )
-    encoder.send(None)
-    try:
-        yield lambda frame: encoder.send(np.ascontiguousarray(frame))
-        encoder.close()
-        temporary.replace(path)
-    finally:
-        encoder.close()
-        temporary.unlink(missing_ok=True)
+        "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "23", "-preset", "veryfast",
+        "-movflags", "+faststart", str(path),
+    ]  # fmt: skip
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+        assert process.stdin is not None
+        try:
+            yield _writer_into(process.stdin)
+            process.stdin.close()
+            process.wait()
+        except BrokenPipeError:  # it ended first, and knows why
+            process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            with suppress(OSError):
+                process.stdin.close()
+        if process.returncode:
+            said.seek(0)
+            raise _encoder_failed(process.returncode, said.read().decode(errors="replace"))
+
+
+def _writer_into(pipe: IO[bytes]) -> VideoWriter:
+    def write(frame: Frame) -> None:
+        pipe.write(np.ascontiguousarray(frame).tobytes())
+
+    return write
+
+
+def _encoder_failed(code: int, said: str) -> OSError:
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(number) in said:
+            return OSError(number, os.strerror(number))
+    if code == -signal.SIGXFSZ:
+        return OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    line = (said.strip().splitlines() or ["it said nothing"])[-1]
+    return OSError(errno.EIO, f"ffmpeg ended with code {code}: {line[:200]}")

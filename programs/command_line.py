@@ -51,6 +51,12 @@ def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
         # Whoever read our output has gone: `evaluate.py ... | head`.
         sys.stderr.close()
         code = 1
+    except OSError as error:
+        # What no place of ours expected: a disk that fails, say.
+        where = f"{error.filename}: " if error.filename else ""
+        with contextlib.suppress(OSError):
+            print(f"{program}: error: {where}{error.strerror or error}", file=sys.stderr)
+        code = 2
     raise SystemExit(code)
 
 

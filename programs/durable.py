@@ -1,54 +1,123 @@
-"""Small files that survive a crash, and reading them without trust."""
+"""Files that survive a crash, a full disk and a hostile folder: whole, or as they were before."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import stat
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from programs.errors import UserError
 
-MAX_JSON_BYTES = 1_000_000
+# What a person can do about it, where the system's own words do not say.
+REMEDIES = {
+    errno.ENOSPC: "free some space and start it again",
+    errno.EDQUOT: "free some space and start it again",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f) and start it again",
+}
 
 
-def read_json(path: Path) -> Any:
-    """The content of a small JSON file; NaN and infinity are refused.
-
-    Raises:
-        UserError: unreadable, too large, or not JSON.
-    """
-    try:
-        require_file(path)
-        with path.open("rb") as file:
-            content = file.read(MAX_JSON_BYTES + 1)
-        if len(content) > MAX_JSON_BYTES:
-            raise UserError(f"{path} is larger than {MAX_JSON_BYTES:,} bytes: not a file of ours")
-        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+class CannotWriteError(UserError):
+    """The system refused to write a file: the disk is full, say."""
 
 
-def require_file(path: Path) -> None:
-    """Raises UserError unless there is a regular file: a pipe or a device would never end."""
-    try:
-        kind = path.stat().st_mode
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    if not stat.S_ISREG(kind):
-        raise UserError(f"cannot read {path}: it is not a file")
+def cannot_write(path: Path, error: OSError) -> CannotWriteError:
+    """The one line about a file that could not be written."""
+    remedy = REMEDIES.get(error.errno or 0)
+    text = f"cannot write {str(path)[:200]}: {error.strerror or error}"
+    return CannotWriteError(f"{text}: {remedy}" if remedy else text)
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Write a file so that a crash leaves the old content or the new, never half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    fsync_folder(path.parent)
+    """Write a file so that a crash leaves the old content or the new, never half of it.
+
+    Raises:
+        CannotWriteError: it could not be written; the old content stands.
+    """
+    temporary = temporary_name(path)
+    try:
+        with suppress(FileNotFoundError):
+            temporary.unlink()  # of a process that was killed, or a link laid by somebody
+        with os.fdopen(_open_new(temporary), "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise cannot_write(path, error) from error
+
+
+def temporary_name(path: Path) -> Path:
+    """The name a file has until it is whole."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what `write_durably` left in a folder when it was killed; the folder must be held."""
+    for leftover in folder.glob(".*.tmp"):
+        if leftover.is_symlink() or leftover.is_file():
+            leftover.unlink()
+
+
+class Appender:
+    """A file that grows by whole records: of each one all bytes are there, or none.
+
+    Args:
+        path: the file. A symbolic link is refused: it could lead to somebody's other file.
+        new: it must not exist yet.
+
+    Raises:
+        CannotWriteError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        self.path = path
+        try:
+            self._descriptor = _open_new(path) if new else _open_for_appending(path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return os.fstat(self._descriptor).st_size
+
+    def append(self, record: bytes) -> None:
+        """Write a record in one call, so that a kill never leaves a part of it.
+
+        Raises:
+            CannotWriteError: none of it was written.
+        """
+        before = self.size
+        try:
+            written = os.write(self._descriptor, record)
+            while written < len(record):  # the disk is nearly full, or the record is a picture
+                written += os.write(self._descriptor, record[written:])
+        except OSError as error:
+            with suppress(OSError):
+                self.cut(before)
+            raise cannot_write(self.path, error) from error
+
+    def cut(self, size: int) -> None:
+        """Drop all bytes beyond a size."""
+        os.ftruncate(self._descriptor, size)
+
+    def sync(self) -> None:
+        """Make what was written survive a power cut."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def close(self) -> None:
+        """Close without waiting for the disk; a second time does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def fsync_folder(path: Path) -> None:
@@ -60,10 +129,16 @@ def fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")
-
-
 def as_json(value: object) -> str:
     """A value as the JSON text that the suite writes."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _open_new(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _open_for_appending(path: Path) -> int:
+    # Without O_NONBLOCK a pipe in the file's place would be waited for.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(path, flags, 0o666)

@@ -1,47 +1,63 @@
-"""One process at a time in a run folder."""
+"""One process at a time in a folder."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from programs.durable import cannot_write
 from programs.errors import UserError
 
 LOCK_NAME = ".lock"
 
 
 @contextmanager
-def exclusive(folder: Path, work: str = "training") -> Iterator[None]:
+def exclusive(folder: Path, work: str = "training", name: str = LOCK_NAME) -> Iterator[None]:
     """Hold a folder for this process; the system lets go of it however the process ends.
 
     Args:
         folder: to hold.
         work: what is done there, for the message to others.
+        name: of the file that stands for this kind of work.
 
     Raises:
         UserError: another process holds it.
     """
+    path = folder / name
     try:
-        file = (folder / LOCK_NAME).open("w")
+        # Never through a link, which could lead to somebody's other file.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o666)
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror}") from error
-    with file:
+        raise cannot_write(path, error) from error
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"another process is {work} in {folder}: wait for it") from None
+            message = f"another process is {work} in {folder}: wait for it"
+            raise UserError(message) from None
+        except OSError as error:  # a file system without locks
+            raise UserError(f"cannot lock {path}: {error.strerror}") from error
         yield
+    finally:
+        os.close(descriptor)
 
 
 def is_held(folder: Path) -> bool:
     """Whether a process holds the folder at this moment."""
     try:
-        with (folder / LOCK_NAME).open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:  # no such folder, or nobody ever held it
         return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
     return False

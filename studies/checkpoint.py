@@ -11,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from programs.durable import require_file, write_durably
+from programs.durable import write_durably
 from programs.errors import UserError
+from programs.untrusted import require_file
 
 NAME = "checkpoint.safetensors"
 

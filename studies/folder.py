@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from programs.durable import as_json, read_json, require_file, write_durably
+from programs.durable import as_json, write_durably
 from programs.errors import UserError
 from programs.lock import exclusive
+from programs.untrusted import read_json, require_file
 
 SETTINGS, CURVE, RESULT, ARRAYS = "settings.json", "curve.csv", "result.json", "arrays.npz"
 

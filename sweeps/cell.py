@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import IO
 
 from agents.run_folder import RunFolder
 from policies import is_import_path
+from programs.durable import CannotWriteError
 from programs.errors import UserError
 from programs.lock import is_held
 from sweeps.grid import Cell, Sweep
@@ -73,7 +75,7 @@ class CellProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._last_command: list[str] | None = None
         self._stopping = False
-        self._heartbeat = 0.0
+        self._heartbeat = -math.inf
         self._log_path = sweep_file(sweep, cell, ".log")
         self._log: IO[bytes] | None = None
         self._log_begins = 0
@@ -82,7 +84,10 @@ class CellProcess:
         """Start the next process if the last one has ended; "running" until there is none left."""
         try:
             self._move_on()
-        except OSError as error:  # no process runs: it could not be started, or has ended
+        # No process runs: it could not be started, or has ended.
+        except CannotWriteError as error:
+            self.state, self.error = "failed", (str(error),)
+        except OSError as error:
             self.state = "failed"
             self.error = (f"{error.filename}: {error.strerror or error}",)
         return self.state
@@ -97,9 +102,12 @@ class CellProcess:
             stopped = self._stopping or code in (ASKED_TO_STOP, -signal.SIGTERM)
             ended = (f"ended with code {code}",) if code > 0 else (f"ended by signal {-code}",)
             self._end("interrupted" if stopped else "failed", self._last_lines() or ended)
-        if self.state == "running" and time.time() - self._heartbeat > SECONDS_BETWEEN_HEARTBEATS:
-            self._heartbeat = time.time()
-            with suppress(OSError):  # a full disk is the run's to report, if it matters to it
+        since = time.monotonic() - self._heartbeat
+        if self.state == "running" and since > SECONDS_BETWEEN_HEARTBEATS:
+            self._heartbeat = time.monotonic()
+            with suppress(
+                OSError, CannotWriteError
+            ):  # a full disk is the run's to report, if it matters to it
                 write_record(self.sweep, self.cell, "running")
 
     def progress(self) -> Progress:

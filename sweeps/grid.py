@@ -12,8 +12,9 @@ from typing import Any
 from agents.config import RunConfig, differences
 from agents.run_folder import RunFolder, default_path
 from policies import UnknownExtractorError, find_arm, is_import_path
-from programs.durable import as_json, read_json, write_durably
+from programs.durable import as_json, write_durably
 from programs.errors import UserError
+from programs.untrusted import read_json
 
 # Beside the runs: what the sweep itself keeps.
 FOLDER = ".sweep"
@@ -167,11 +168,7 @@ def sweep_folder(sweep: Sweep) -> Path:
 def save_sweep(sweep: Sweep, made_by: dict[str, Any]) -> None:
     """Write down what is being run, for `--status` and for people."""
     values = {**dataclasses.asdict(sweep), "runs_dir": str(sweep.runs_dir)}
-    path = sweep_folder(sweep) / RECORD
-    try:
-        write_durably(path, as_json({"sweep": values, **made_by}))
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    write_durably(sweep_folder(sweep) / RECORD, as_json({"sweep": values, **made_by}))
 
 
 def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:

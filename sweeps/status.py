@@ -11,8 +11,9 @@ from typing import Any, Literal
 from agents.play import evaluation_seeds
 from agents.run_folder import RunFolder
 from evaluation.score import scored_games
-from programs.durable import as_json, read_json, require_file, write_durably
+from programs.durable import as_json, write_durably
 from programs.errors import UserError
+from programs.untrusted import read_json, require_file
 from sweeps.grid import FOLDER, Cell, Sweep, require_same_run
 
 State = Literal["waiting", "running", "interrupted", "failed", "done"]
@@ -84,7 +85,8 @@ def progress(sweep: Sweep, cell: Cell) -> Progress:
     if done and scored >= sweep.episodes:
         return Progress("done", step, per_second, scored)
     state: State = record.get("state", "waiting" if step == 0 else "interrupted")
-    if state == "running" and time.time() - record.get("time", 0.0) > SECONDS_ALIVE:
+    # Either way: a clock may have been set back.
+    if state == "running" and abs(time.time() - record.get("time", 0.0)) > SECONDS_ALIVE:
         state = "interrupted"
     if state == "done":  # its files have gone since, or more games are asked for
         state = "waiting"

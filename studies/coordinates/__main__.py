@@ -11,7 +11,6 @@ import tyro
 from programs.command_line import parse, run
 from programs.device import Device
 from programs.durable import as_json
-from programs.errors import UserError
 from programs.lock import exclusive
 from studies.coordinates.data import SplitName
 from studies.coordinates.race import in_words, race, require_arrival, write_race
@@ -206,14 +205,5 @@ def _race(arguments: RaceArguments) -> int:
     return 0
 
 
-def _main(argv: Sequence[str]) -> int:
-    try:
-        return main(argv)
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # a full disk, a folder in a file's place
-        raise UserError(f"{error.strerror or error}: {error.filename or 'a file'}") from error
-
-
 if __name__ == "__main__":
-    run(PROGRAM, _main)
+    run(PROGRAM, main)

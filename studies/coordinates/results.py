@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from programs.durable import read_json, write_durably
+from programs.durable import write_durably
 from programs.errors import UserError
+from programs.untrusted import read_json
 from studies.coordinates.arrays import Arrays
 from studies.coordinates.data import SPLITS
 from studies.coordinates.settings import PRESETS

@@ -13,10 +13,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.build import Algorithm, build_model
+from agents.divergence import DivergedError
 from agents.rollout import suitable_batches
 from agents.rollout_buffer import ImageRolloutBuffer
 from envs import AtariVecEnv, GameBatch
-from programs.errors import UserError
 
 from .conftest import small_config
 
@@ -223,7 +223,7 @@ def test_a_network_that_has_diverged_ends_training() -> None:
     model, env = prepared(2)
     with torch.no_grad():
         model.policy.action_net.weight[0, 0] = float("nan")
-    with pytest.raises(UserError, match="training has diverged"):
+    with pytest.raises(DivergedError, match=r"logit .* numbers of weight in layer action_net"):
         collect(model, Recorder())
     env.close()
 

@@ -78,7 +78,7 @@ def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) ->
 
 def test_episodes_are_whole_raw_games(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=1600)
-    rows = read_csv(folder.episodes_file, EPISODE_COLUMNS)
+    rows = list(read_csv(folder.episodes_file, EPISODE_COLUMNS))
     assert rows
     # A Breakout game is five lives: none of random play's games is shorter than 100 steps.
     assert min(int(row["length"]) for row in rows) > 100
@@ -108,11 +108,11 @@ def test_the_same_seed_gives_the_same_run_and_another_gives_another(train_run: T
     assert not torch.equal(weights(other)["action_net.weight"], weights(first)["action_net.weight"])
 
 
-def test_only_the_newest_and_the_best_checkpoint_are_kept(train_run: TrainRun) -> None:
+def test_only_the_newest_two_and_the_best_checkpoint_are_kept(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=1600, checkpoint_every=400)
     kept = list_checkpoints(folder)
-    assert 1 <= len(kept) <= 2
-    assert kept[-1].name == "1600"
+    assert 2 <= len(kept) <= 3
+    assert [path.name for path in kept[-2:]] == ["1200", "1600"]
     assert find_checkpoint(folder, "best") in kept
     assert not [path for path in folder.checkpoints.iterdir() if path.name.startswith(".")]
 
@@ -173,7 +173,7 @@ def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainR
     )
     kept = load_state(newest).games
     continued(folder, 1616)
-    rows = read_csv(folder.episodes_file, EPISODE_COLUMNS)
+    rows = list(read_csv(folder.episodes_file, EPISODE_COLUMNS))
     assert [row for row in rows if row["length"] == "99"] == []
     assert len(rows) == load_state(find_checkpoint(folder)).games >= kept
     assert [r["step"] for r in read_csv(folder.evaluation_file, EVALUATION_COLUMNS)] == ["1600"]
@@ -187,7 +187,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(train_run: TrainR
     assert train(config, killed, resume=True).finished
     for name, tensor in weights(whole).items():
         assert torch.equal(weights(killed)[name], tensor)
-    assert read_csv(killed.episodes_file, EPISODE_COLUMNS) == []
+    assert list(read_csv(killed.episodes_file, EPISODE_COLUMNS)) == []
 
 
 def test_games_without_a_checkpoint_are_not_erased(train_run: TrainRun) -> None:
@@ -311,7 +311,7 @@ def test_evaluation_does_not_disturb_training(train_run: TrainRun) -> None:
     watched, _, _ = train_run("watched", algo="ppo", steps=256, eval_every=128, eval_episodes=2)
     for name, tensor in weights(alone).items():
         assert torch.equal(weights(watched)[name], tensor)
-    rows = read_csv(watched.evaluation_file, EVALUATION_COLUMNS)
+    rows = list(read_csv(watched.evaluation_file, EVALUATION_COLUMNS))
     assert [row["step"] for row in rows] == ["128", "128", "256", "256"]
     assert len({row["seed"] for row in rows}) == 2
     assert all(int(row["seed"]) % 2 == 1 for row in rows), "odd: seeds that training never uses"
@@ -368,7 +368,4 @@ def test_ctrl_c_checkpoints_and_the_run_can_be_continued(tmp_path: Path) -> None
     longer = dataclasses.replace(config, steps=step + 40)
     folder.config_file.write_text(longer.to_json())
     assert train(longer, folder, resume=True).step == longer.total_steps
-    assert (
-        os.listdir(folder.checkpoints) == [str(longer.total_steps)]
-        or len(os.listdir(folder.checkpoints)) == 2
-    )
+    assert {str(step), str(longer.total_steps)} <= set(os.listdir(folder.checkpoints))

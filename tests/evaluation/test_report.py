@@ -27,7 +27,7 @@ def test_whatever_is_in_provenance_a_report_is_written(tmp_path, text):
     for file in tmp_path.rglob("provenance.json"):
         file.write_text(text)
     for file in tmp_path.rglob("episodes.csv"):
-        file.write_text(file.read_text() + "1000000,5")  # torn
+        file.write_text(file.read_text() + "1000000,5\n")  # damaged
     report(tmp_path)
     written = (tmp_path.parent / "report/report.md").read_text()
     assert "\n# heading" not in written

@@ -134,8 +134,8 @@ def test_an_arm_or_algorithm_without_a_usable_run_does_not_vanish(tmp_path, caps
             "damaged",
         ),
         (lambda p: edit(p, "evaluation.csv", lambda t: t + "1000000,99,nan,5,stochastic\n"), "nan"),
-        (lambda p: edit(p, "evaluation.csv", lambda t: t[: len(t) - 12]), "damaged"),
-        (lambda p: (p / "evaluation.csv").write_bytes(b"\xff\xfe\x00"), "cannot read"),
+        (lambda p: edit(p, "evaluation.csv", lambda t: t[: len(t) - 12]), "games scored"),
+        (lambda p: (p / "evaluation.csv").write_bytes(b"\xff\xfe\x00"), "does not begin with"),
         (lambda p: (p / "config.json").write_text("{"), "cannot read"),
     ],
 )

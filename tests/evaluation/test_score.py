@@ -17,7 +17,7 @@ MakeRun = Callable[..., Path]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    return read_csv(path / "evaluation.csv", EVALUATION_COLUMNS)
+    return list(read_csv(path / "evaluation.csv", EVALUATION_COLUMNS))
 
 
 def test_every_game_is_a_row_and_is_played_once(make_run: MakeRun) -> None:

@@ -25,8 +25,7 @@ from envs import AtariVecEnv
 from evaluation.record import record_runs
 from evaluation.score import score_run
 from programs.errors import UserError
-
-from .conftest import TrainRun
+from tests.agents.conftest import TrainRun
 
 
 class Bomb:

@@ -1,0 +1,77 @@
+"""TensorBoard's event files, written so that nothing is lost without a word.
+
+TensorBoard's own writer hands events to a thread, where an error is printed and forgotten, and
+names its files by the clock alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard.summary import scalar
+
+from programs.durable import Appender
+
+
+class EventWriter:
+    """Appends events to a new file in a folder.
+
+    Args:
+        folder: that TensorBoard is pointed at.
+        step: steps done; events of later ones in older files belong to work that was lost, and
+            TensorBoard hides them.
+
+    Raises:
+        CannotWriteError: as by every method that writes.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._file = Appender(folder / _name_of_the_next(folder), new=True)
+        self._records = RecordWriter(_Records(self._file))
+        first = step + 1
+        self._write(Event(step=first, file_version="brain.Event:2"))
+        self._write(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """A number at a step."""
+        self.summary(scalar(tag, value), step)  # type: ignore[no-untyped-call]
+
+    def summary(self, summary: Summary, step: int | None = None) -> None:
+        """Anything that TensorBoard shows."""
+        self._write(Event(step=step, summary=summary))
+
+    def sync(self) -> None:
+        """Make what was written survive a power cut."""
+        self._file.sync()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+
+class _Records:
+    """A file as RecordWriter expects it: each record comes in one write."""
+
+    def __init__(self, file: Appender) -> None:
+        self.write = file.append
+
+
+def _name_of_the_next(folder: Path) -> str:
+    """TensorBoard reads the files in the order of their names; a clock may have been set back."""
+    seconds = int(time.time())
+    for path in folder.glob("events.out.tfevents.*"):
+        older = re.match(r"events\.out\.tfevents\.([0-9]{10})\.", path.name)
+        if older:
+            seconds = max(seconds, int(older[1]) + 1)
+    return f"events.out.tfevents.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.0"
