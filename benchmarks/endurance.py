@@ -4,8 +4,8 @@
     python -m benchmarks.endurance long --algo a2c --steps 2000000
     python -m benchmarks.endurance loaded
 
-Each writes a CSV to `docs/results/reliability` and says in a line what was seen; what it means is in
-docs/reliability.md. Linux only: they look into /proc.
+Each writes a CSV to `docs/results/reliability` and says in a line what was seen; what it means is
+in docs/reliability.md. Linux only: they look into /proc.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def killed(runs: int, first: int, out: Path) -> str:
             rng = random.Random(number)
             algo, aim = ("ppo", "a2c")[number % 2], PHASES[number // 2 % len(PHASES)]
             with tempfile.TemporaryDirectory() as folder:
-                found, kills = _kill_and_finish(Path(folder) / "run", algo, aim, rng)
+                found, kills = kill_and_finish(Path(folder) / "run", algo, aim, rng)
                 problems = [*problems_of(Path(folder) / "run"), *found]
             hits.update(kills)
             wrong += [f"run {number}: {problem}" for problem in problems]
@@ -91,13 +91,15 @@ def killed(runs: int, first: int, out: Path) -> str:
                       *wrong])  # fmt: skip
 
 
-def _kill_and_finish(
+def kill_and_finish(
     path: Path, algo: str, aim: str, rng: random.Random
 ) -> tuple[list[str], list[str]]:
     """Kill a run up to twice, then let it end; problems, and where the kills were."""
-    new = ["--game", "Breakout", "--algo", algo, "--extractor", "coordconv", "--threads", "1",
-           "--steps", str(STEPS), "--checkpoint-every", str(CHECKPOINT_EVERY), "--eval-every",
-           str(EVAL_EVERY), "--eval-episodes", "1", "--out", str(path), *SETTINGS[algo]]  # fmt: skip
+    new = [
+        *("--game", "Breakout", "--algo", algo, "--extractor", "coordconv", "--threads", "1"),
+        *("--steps", str(STEPS), "--checkpoint-every", str(CHECKPOINT_EVERY), *SETTINGS[algo]),
+        *("--eval-every", str(EVAL_EVERY), "--eval-episodes", "1", "--out", str(path)),
+    ]
     kills: list[str] = []
     video = ["record", str(path), "--max-steps", "40"]
     for attempt in range(3):

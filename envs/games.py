@@ -34,6 +34,7 @@ class UnknownGameError(ValueError):
     """A name that no game has; the message offers the nearest ones."""
 
     def __init__(self, name: str) -> None:
+        name = name[:80]  # of a hostile one
         by_key = {_key(game): game for game in GAMES}
         nearest = [by_key[key] for key in difflib.get_close_matches(_key(name), by_key)]
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "no name is close to it."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,11 @@ from numpy.typing import NDArray
 from programs.durable import as_json, write_durably
 from programs.errors import UserError
 from programs.lock import exclusive
-from programs.untrusted import read_json, require_file
+from programs.untrusted import read_bytes, read_json, require_file
+
+# An experiment's own are a fiftieth of these.
+MAX_CURVE_BYTES = 20_000_000
+MAX_ARRAYS_BYTES = 200_000_000
 
 SETTINGS, CURVE, RESULT, ARRAYS = "settings.json", "curve.csv", "result.json", "arrays.npz"
 
@@ -90,11 +96,10 @@ def read_curve(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
         UserError: unreadable, empty, without one of the columns, or not made of numbers.
     """
     file = path / CURVE
-    require_file(file)
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            rows = [{k: float(row[k]) for k in columns} for row in csv.DictReader(lines)]
-    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        lines = read_bytes(file, MAX_CURVE_BYTES).decode().splitlines()
+        rows = [{k: float(row[k]) for k in columns} for row in csv.DictReader(lines)]
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise UserError(f"cannot read {file}: {error!r}") from error
     if not rows:
         raise UserError(f"cannot read {file}: it has no rows")
@@ -110,6 +115,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     file = path / ARRAYS
     require_file(file)
     try:
+        _require_small(file)
         with np.load(file, allow_pickle=False) as packed:
             arrays = dict(packed)
     except Exception as error:  # zipfile, zlib and numpy have each their own
@@ -118,6 +124,27 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     if missing:
         raise UserError(f"cannot read {file}: it has no {missing[0]}")
     return arrays
+
+
+def _require_small(file: Path) -> None:
+    """Raises ValueError if arrays would unfold to more than a picture needs, or say they do."""
+    with zipfile.ZipFile(file) as packed:
+        members = packed.infolist()
+        if sum(member.file_size for member in members) > MAX_ARRAYS_BYTES:
+            raise ValueError(f"it unfolds to more than {MAX_ARRAYS_BYTES:,} bytes")
+        for member in members:
+            with packed.open(member) as array:
+                version = np.lib.format.read_magic(array)
+                read = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }.get(version)
+                if read is None:
+                    raise ValueError(f"{member.filename[:80]} is of format {version}")
+                shape, _, kind = read(array)
+                # The memory is asked for by the shape, before a number is read.
+                if math.prod(shape) * kind.itemsize > member.file_size:
+                    raise ValueError(f"{member.filename[:80]} is shorter than its shape")
 
 
 def _first_difference(found: str, wanted: str) -> str:

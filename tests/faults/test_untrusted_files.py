@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import shutil
@@ -27,6 +28,8 @@ from evaluation.score import score_run
 from programs.errors import UserError
 from tests.agents.conftest import TrainRun
 
+from .conftest import reseal
+
 
 class Bomb:
     """Creates a file when it is unpickled."""
@@ -42,6 +45,7 @@ class Bomb:
 def run(train_run: TrainRun) -> tuple[RunFolder, RunConfig]:
     folder, config, _ = train_run(steps=64)
     folder.done_file.unlink()
+    shutil.rmtree(folder.checkpoints / "0")  # it would take the place of the damaged one
     return folder, config
 
 
@@ -79,8 +83,11 @@ def test_planted_pickles_do_not_run(
     pickle.loads(payload)
     assert mark.exists(), "the bomb is a dud, and the test would prove nothing"
     mark.rmdir()
+    path = find(run[0], name)
     for content in (payload, _torch_file(tmp_path, mark)):
-        find(run[0], name).write_bytes(content)
+        path.write_bytes(content)
+        if name.endswith(".safetensors"):
+            reseal(path.parent)
         assert use_everything(*run), f"a pickle in {name} was accepted"
         assert not mark.exists()
 
@@ -116,9 +123,10 @@ def test_damage_is_one_line_that_names_the_file(
 
 
 def test_weights_of_another_network_are_refused(train_run: TrainRun) -> None:
-    folder, _, _ = train_run("one", extractor="coordconv")
+    folder, config, _ = train_run("one", extractor="coordconv")
     other, _, _ = train_run("other", extractor="nature")
     shutil.copy(find(other, "policy.safetensors"), find(folder, "policy.safetensors"))
+    reseal(folder.checkpoints / str(config.total_steps))
     with pytest.raises(UserError, match="belongs to another network"):
         load_agent(folder.path)
 
@@ -129,6 +137,7 @@ def test_a_giant_safetensors_header_is_refused(run: tuple[RunFolder, RunConfig])
         {"x": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}
     ).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
+    reseal(path.parent)
     with pytest.raises(UserError, match=r"policy\.safetensors"):
         load_agent(run[0].path)
 
@@ -140,6 +149,7 @@ def test_moments_of_another_shape_are_refused(train_run: TrainRun, algo: str) ->
     tensors = load_file(path)
     name = next(name for name in tensors if not name.endswith("step"))
     save_file({**tensors, name: torch.tensor(1.0)}, path)
+    reseal(path.parent)
     folder.done_file.unlink()
     with pytest.raises(UserError, match="belongs to another network"):
         train(RunFolder.open(folder.path)[1], folder, resume=True)
@@ -150,20 +160,18 @@ def test_forged_random_states_are_refused(
     run: tuple[RunFolder, RunConfig], change: dict[str, Any]
 ) -> None:
     folder, config = run
-    path = find(folder, "state.json")
-    state = json.loads(path.read_text())
-    state["rng"]["numpy"] |= change
-    path.write_text(json.dumps(state))
+    reseal(find_checkpoint(folder), lambda state: state["rng"]["numpy"].update(change))
     with pytest.raises(UserError, match="random states are damaged"):
         train(config, folder, resume=True)
 
 
 def test_infinite_numbers_are_refused(run: tuple[RunFolder, RunConfig]) -> None:
-    path = find(run[0], "state.json")
-    seconds = json.loads(path.read_text())["seconds"]
-    path.write_text(path.read_text().replace(f'"seconds": {seconds}', '"seconds": 1e999'))
+    checkpoint = find_checkpoint(run[0])
+    reseal(checkpoint, lambda state: state.update(seconds=math.inf))
+    path = checkpoint / "state.json"
+    path.write_text(path.read_text().replace("Infinity", "1e999"))
     with pytest.raises(UserError, match="a number is infinite"):
-        load_state(find_checkpoint(run[0]))
+        load_state(checkpoint)
 
 
 def test_own_classes_and_arms_can_be_scored_together(

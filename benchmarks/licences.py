@@ -1,0 +1,50 @@
+"""The table of docs/dependencies.md: every pinned dependency with its version and licence.
+
+python -m benchmarks.licences
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "dependencies.md"
+BEGIN, END = "<!-- begin licences -->", "<!-- end licences -->"
+
+
+def pinned() -> dict[str, str]:
+    """Name → version, as constraints.txt has them."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    return {name.strip(): version.strip() for name, version in pairs}
+
+
+def licence(name: str) -> str:
+    """What a distribution says of itself: SPDX expression, classifiers, or a line of text."""
+    about = metadata.metadata(name)
+    if "License-Expression" in about:
+        return about["License-Expression"]
+    classifiers = [c for c in about.get_all("Classifier") or [] if c.startswith("License ::")]
+    if classifiers:
+        return " / ".join(c.rpartition("::")[2].strip() for c in classifiers)
+    text = about["License"].strip() if "License" in about else ""
+    return text.splitlines()[0] if text else "unknown"
+
+
+def table() -> str:
+    """The table as Markdown."""
+    rows = [f"| {name} | {version} | {licence(name)} |" for name, version in pinned().items()]
+    return "\n".join(["| package | version | licence |", "| --- | --- | --- |", *rows])
+
+
+def main() -> None:
+    """Put the table between its marks on the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

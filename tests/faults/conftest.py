@@ -1,0 +1,63 @@
+"""A small finished run to break, and an attacker's means: seals made anew."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+from agents.checkpoint import OPTIMIZER_FILE, POLICY_FILE, STATE_FILE
+from agents.config import RunConfig
+from agents.run_folder import RunFolder
+from agents.training import train
+from evaluation.score import score_run
+from programs.untrusted import SEAL, sealed
+from tests.agents.conftest import small_config, train_run
+
+__all__ = ["train_run"]
+
+# `--hypothesis-profile long`: what is run once, before a release.
+settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
+settings.register_profile("long", max_examples=12_500, deadline=None)
+settings.load_profile("quick")
+
+
+def reseal(checkpoint: Path, change: Callable[[dict[str, Any]], None] = lambda state: None) -> None:
+    """Make a checkpoint's digests fit what is in it now, as whoever forges one would."""
+    state = json.loads((checkpoint / STATE_FILE).read_text())
+    state.pop(SEAL, None)
+    state["files"] = {
+        name: hashlib.sha256((checkpoint / name).read_bytes()).hexdigest()
+        for name in (POLICY_FILE, OPTIMIZER_FILE)
+    }
+    change(state)
+    (checkpoint / STATE_FILE).write_text(json.dumps(sealed(state)))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Two threads of torch beside another busy process wait for each other by spinning."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, RunConfig]:
+    """A run of 1,600 steps with two checkpoints, some games, and two scored ones; not to touch."""
+    config = small_config(steps=1600, checkpoint_every=800)
+    folder = RunFolder.create(tmp_path_factory.mktemp("finished") / "run", config)
+    train(config, folder)
+    score_run(folder.path, 2, n_envs=2, threads=1)
+    return folder, config
+
+
+@pytest.fixture
+def broken(finished: tuple[RunFolder, RunConfig], tmp_path: Path) -> RunFolder:
+    """A copy of it to break."""
+    return RunFolder(Path(shutil.copytree(finished[0].path, tmp_path / "run")))

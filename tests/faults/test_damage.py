@@ -1,0 +1,233 @@
+"""Whatever happens to a file of a run: one line and a remedy, or the numbers that were written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents.checkpoint import list_checkpoints
+from agents.config import RunConfig
+from agents.csv_log import EPISODE_COLUMNS, read_csv
+from agents.run_folder import RunFolder
+from agents.training import train
+from evaluation.curves import read_curve
+from evaluation.record import record_runs
+from evaluation.runs import read_runs
+from evaluation.score import score_run
+from programs.errors import UserError
+
+SMALL_FILES = ["config.json", "provenance.json", "DONE", "episodes.csv", "evaluation.csv"]
+OF_A_CHECKPOINT = ["policy.safetensors", "optimizer.safetensors", "state.json"]
+FILES = [*SMALL_FILES, *OF_A_CHECKPOINT, "events"]
+
+Damage = Callable[[Path], None]
+
+
+def find(folder: RunFolder, name: str) -> Path:
+    """A file of the run, or of its newest checkpoint."""
+    if name == "events":
+        return next(folder.path.glob("events.out.tfevents.*"))
+    if name in OF_A_CHECKPOINT:
+        return list_checkpoints(folder)[-1] / name
+    return folder.path / name
+
+
+def damages() -> list[tuple[str, Damage]]:
+    """What can happen to a file, with a name for each."""
+
+    def cut(tenths: int) -> Damage:
+        return lambda path: os.truncate(path, path.stat().st_size * tenths // 10)
+
+    def flip(seed: int) -> Damage:
+        def damage(path: Path) -> None:
+            content = bytearray(path.read_bytes())
+            place = random.Random(seed).randrange(len(content))
+            content[place] ^= 1 << random.Random(seed).randrange(8)
+            path.write_bytes(content)
+
+        return damage
+
+    def folder(path: Path) -> None:
+        path.unlink()
+        path.mkdir()
+
+    found = [(f"cut at {tenths} tenths", cut(tenths)) for tenths in range(10)]
+    found += [(f"bit {seed} flipped", flip(seed)) for seed in range(8)]
+    return [*found, ("a folder", folder), ("gone", Path.unlink)]
+
+
+class Uses:
+    """Everything that reads a run; each returns numbers, or the line that refused."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def score(self) -> object:
+        score = score_run(self.folder.path, 2, n_envs=2, threads=1)
+        return score.step, [dataclasses.astuple(game) for game in score.games]
+
+    def compare(self) -> object:
+        runs, aside = read_runs([self.folder.path], "stochastic", 2)
+        if aside:
+            raise UserError(aside[0].why)
+        return [dataclasses.astuple(game) for game in runs[0].games]
+
+    def curve(self) -> object:
+        return read_curve(self.folder.path).scores.tolist()
+
+    def record(self) -> object:
+        return record_runs([self.folder.path], max_steps=2)[0].scores
+
+    def resume(self) -> object:
+        _, config = RunFolder.open(self.folder.path)
+        if self.folder.done_file.is_file():
+            self.folder.done_file.unlink()
+        longer = dataclasses.replace(config, steps=config.steps + 16)
+        return train(longer, self.folder, resume=True).step
+
+    def all(self, quick: bool = False) -> Iterator[tuple[str, object]]:
+        """Each use and what came of it; the quick ones need no emulator, if nothing is missing."""
+        slow = () if quick else (self.record, self.resume)
+        for use in (self.compare, self.curve, self.score, *slow):
+            try:
+                yield use.__name__, use()
+            except UserError as refused:
+                yield use.__name__, str(refused)
+
+
+def copied(folder: RunFolder, to: Path) -> RunFolder:
+    """A copy to break; tensors, which nobody changes in place, are only linked."""
+
+    def copy(source: str, target: str) -> None:
+        linked = source.endswith(".safetensors")
+        (os.link if linked else shutil.copy2)(source, target)
+
+    return RunFolder(Path(shutil.copytree(folder.path, to, copy_function=copy)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damage_is_a_line_or_changes_no_number(
+    finished: tuple[RunFolder, RunConfig],
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = dict(Uses(copied(finished[0], tmp_path / "0")).all())
+    assert not [outcome for outcome in whole.values() if isinstance(outcome, str)], whole
+    capsys.readouterr()
+    for number, (kind, damage) in enumerate(damages(), start=1):
+        folder = copied(finished[0], tmp_path / str(number))
+        path = find(folder, name)
+        content = path.read_bytes()
+        path.unlink()  # it may be a link
+        path.write_bytes(content)
+        damage(path)
+        for use, outcome in Uses(folder).all(quick=number % 5 > 0):
+            told = capsys.readouterr().err
+            where = f"{name} {kind}: {use}: {outcome} {told}"
+            assert "Traceback" not in told, where
+            if isinstance(outcome, str):
+                assert "\n" not in outcome, where
+                # The file and what to do; or the command that makes anew what was lost.
+                assert str(folder.path) in outcome, where
+            elif outcome != whole[use]:
+                assert name in OF_A_CHECKPOINT, where
+                assert "using checkpoint 800 in its place" in told, where
+        shutil.rmtree(folder.path)
+
+
+def test_damaged_checkpoints_are_told_and_replaced_and_kept(
+    broken: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, config = RunFolder.open(broken.path)
+    os.truncate(find(broken, "policy.safetensors"), 1000)
+    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 800
+    told = capsys.readouterr().err
+    assert "1600/policy.safetensors is damaged" in told
+    assert "using checkpoint 800 in its place" in told
+    broken.done_file.unlink()
+    assert train(config, broken, resume=True).step == 1600
+    assert "1600 is kept as 1600.damaged" in capsys.readouterr().err
+    assert (broken.checkpoints / "1600.damaged/policy.safetensors").stat().st_size == 1000
+    steps = [int(row["step"]) for row in read_csv(broken.episodes_file, EPISODE_COLUMNS)]
+    assert steps == sorted(steps)
+    os.truncate(find(broken, "policy.safetensors"), 1000)
+    for path in list_checkpoints(broken):
+        os.truncate(path / "optimizer.safetensors", 0)
+    with pytest.raises(UserError, match="there is no other in its place: restore the file"):
+        score_run(broken.path, 1)
+
+
+def test_one_bit_of_a_weight_is_noticed(broken: RunFolder) -> None:
+    path = find(broken, "policy.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 800
+
+
+@pytest.mark.parametrize("name", ["episodes.csv", "evaluation.csv"])
+def test_a_changed_digit_of_a_score_is_noticed(broken: RunFolder, name: str) -> None:
+    path = broken.path / name
+    lines = path.read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[2] = str(int(cells[2]) + 1)
+    path.write_text("\n".join([lines[0], ",".join(cells), *lines[2:], ""]))
+    told = [outcome for _, outcome in Uses(broken).all()]
+    assert any(f"{name} is damaged at line 2" in str(outcome) for outcome in told)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("gamma", 0.9), ("seed", 7), ("algo", "a3c")])
+def test_a_changed_setting_is_not_trained_with(
+    broken: RunFolder, setting: str, value: object
+) -> None:
+    _, config = RunFolder.open(broken.path)
+    before = config.to_json()
+    old = getattr(config, setting)
+    shown = f'"{old}"' if isinstance(old, str) else str(old)
+    new = f'"{value}"' if isinstance(value, str) else str(value)
+    broken.config_file.write_text(before.replace(f'"{setting}": {shown}', f'"{setting}": {new}'))
+    broken.done_file.unlink()
+    with pytest.raises(UserError, match=rf"config\.json.*{setting}"):
+        train(RunFolder.open(broken.path)[1], broken, resume=True)
+
+
+@contextmanager
+def as_nobody(tree: Path) -> Iterator[None]:
+    """For the superuser no file is unreadable: become somebody for whom one is."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in [tree, *tree.rglob("*")]:
+        os.chown(path, 65534, 65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name not in ("events", "DONE")])
+def test_what_may_not_be_read_is_a_line(
+    finished: tuple[RunFolder, RunConfig], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as parent:
+        os.chmod(parent, 0o755)
+        folder = RunFolder(Path(shutil.copytree(finished[0].path, Path(parent) / "run")))
+        with as_nobody(folder.path):
+            find(folder, name).chmod(0)
+            outcomes = list(Uses(folder).all())
+        refusals = [outcome for _, outcome in outcomes if isinstance(outcome, str)]
+        told = [*refusals, capsys.readouterr().err]
+        assert any(name in text and "Permission denied" in text for text in told)
+        assert not [text for text in refusals if "\n" in text]

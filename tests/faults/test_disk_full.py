@@ -1,0 +1,192 @@
+"""A disk that fills costs one clear line: what was whole stays whole, and the run goes on later."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from agents import training
+from agents.checkpoint import find_checkpoint, list_checkpoints
+from agents.config import RunConfig
+from agents.csv_log import EPISODE_COLUMNS, CsvLog, read_csv
+from agents.run_folder import RunFolder
+from agents.training import train
+from evaluation.record import record_runs
+from programs.durable import Appender, CannotWriteError, write_durably
+from programs.errors import UserError
+from programs.events import EventWriter
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: the system says so as it says that a disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def full_disk(path: Path, megabytes: int) -> Iterator[Path]:
+    """A small file system of its own; the test is skipped where that takes more rights."""
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]
+    try:
+        mounted = subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a file system cannot be mounted here")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Take the last byte of a disk."""
+    with path.open("ab", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1000))
+
+
+def lengthened(folder: RunFolder, steps: int) -> RunConfig:
+    """The run of a folder, now with more steps to do."""
+    _, config = RunFolder.open(folder.path)
+    longer = dataclasses.replace(config, steps=steps)
+    folder.config_file.write_text(longer.to_json())
+    folder.done_file.unlink()
+    return longer
+
+
+def temporary_files(folder: RunFolder) -> list[Path]:
+    return [path for path in folder.path.rglob(".*") if not path.name.endswith(".lock")]
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_it(broken: RunFolder) -> None:
+    config = lengthened(broken, 2400)
+    before = [path.name for path in list_checkpoints(broken)]
+    with files_of_at_most(4_000_000), pytest.raises(UserError) as refused:
+        train(config, broken, resume=True)
+    message = str(refused.value)
+    assert "cannot write" in message
+    assert "policy.safetensors: File too large: raise the limit" in message
+    assert f"the last good checkpoint is {find_checkpoint(broken)}" in message
+    assert f"--resume {broken.path}" in message
+    assert [path.name for path in list_checkpoints(broken)] == before
+    assert not temporary_files(broken)
+    assert train(config, broken, resume=True).step == 2400
+    assert len(list(read_csv(broken.episodes_file, EPISODE_COLUMNS))) > 0
+
+
+def test_a_whole_run_on_a_disk_that_fills(tmp_path: Path, broken: RunFolder) -> None:
+    with full_disk(tmp_path / "disk", 45) as disk:
+        subprocess.run(["cp", "-r", str(broken.path), str(disk / "run")], check=True)
+        folder = RunFolder(disk / "run")
+        config = lengthened(folder, 2400)
+        filler = disk / "filler"
+        free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        filler.write_bytes(bytes(free - 3_000_000))
+        with pytest.raises(UserError, match="No space left on device: free some space") as refused:
+            train(config, folder, resume=True)
+        assert "\n" not in str(refused.value)
+        assert [path.name for path in list_checkpoints(folder)] == ["800", "1600"]
+        fill(filler)
+        with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
+            train(config, folder, resume=True)
+        filler.unlink()
+        assert train(config, folder, resume=True).finished
+
+
+def test_a_row_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
+    log = CsvLog(tmp_path / "episodes.csv", EPISODE_COLUMNS)
+    log.append((1, "0.1", 2, 3))
+    size = log.bytes_written
+    with files_of_at_most(size + 5), pytest.raises(CannotWriteError, match=r"episodes\.csv"):
+        log.append((2, "0.2", 3, 4))
+    assert log.bytes_written == size
+    log.append((3, "0.3", 4, 5))
+    log.close()
+    rows = list(read_csv(tmp_path / "episodes.csv", EPISODE_COLUMNS))
+    assert [row["step"] for row in rows] == ["1", "3"]
+
+
+def test_a_row_of_training_that_does_not_fit_stops_it(broken: RunFolder) -> None:
+    config = lengthened(broken, 4000)
+    with (
+        files_of_at_most(broken.episodes_file.stat().st_size + 10),
+        pytest.raises(UserError, match=r"cannot write .*(episodes\.csv|provenance\.json)"),
+    ):
+        train(config, broken, resume=True)
+    assert train(config, broken, resume=True).finished
+
+
+def test_an_event_that_does_not_fit_is_not_begun_and_said(tmp_path: Path) -> None:
+    events = EventWriter(tmp_path, 0)
+    (file,) = tmp_path.iterdir()
+    size = file.stat().st_size
+    with files_of_at_most(size + 5), pytest.raises(CannotWriteError, match="tfevents"):
+        events.scalar("score", 1.0, 1)
+    assert file.stat().st_size == size
+    events.close()
+
+
+def test_events_that_cannot_be_written_stop_training(
+    broken: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = lengthened(broken, 2400)
+
+    def full(*_: object) -> None:
+        raise CannotWriteError("cannot write events.out.tfevents.1: No space left on device")
+
+    monkeypatch.setattr(training.RunWriter, "scalars", full)
+    with pytest.raises(UserError, match=r"tfevents.*the last good checkpoint is .*1600"):
+        train(config, broken, resume=True)
+    monkeypatch.undo()
+    assert train(config, broken, resume=True).finished
+
+
+def test_a_video_that_does_not_fit_is_none(broken: RunFolder) -> None:
+    (whole,) = record_runs([broken.path], max_steps=40)
+    content = whole.path.read_bytes()
+    with (
+        files_of_at_most(len(content) // 2),
+        pytest.raises(UserError, match=r"cannot write .*\.mp4: File too large"),
+    ):
+        record_runs([broken.path], max_steps=40)
+    assert whole.path.read_bytes() == content
+    assert [path.name for path in broken.videos.iterdir() if ".tmp" in path.name] == []
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_durably(path, "old")
+    with files_of_at_most(1000), pytest.raises(CannotWriteError, match="File too large"):
+        write_durably(path, bytes(2000))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_short_write_is_carried_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Appender(tmp_path / "file")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    file.append(b"a record")
+    monkeypatch.undo()
+    file.close()
+    assert (tmp_path / "file").read_bytes() == b"a record"
+
+
+def test_other_errors_of_the_system_are_said_in_its_words(tmp_path: Path) -> None:
+    with pytest.raises(CannotWriteError, match=os.strerror(errno.ENOENT)):
+        write_durably(tmp_path / "missing" / "file", "x")

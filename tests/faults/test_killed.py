@@ -1,0 +1,28 @@
+"""A kill costs what was done since the last checkpoint, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="runs are killed in a forked process")
+@pytest.mark.parametrize("number", [4, 9])  # while a checkpoint is written, and a video
+def test_a_killed_run_goes_on_and_every_file_is_whole(number: int, tmp_path: Path) -> None:
+    """The hundred of docs/reliability.md, but two of them."""
+    words = ["killed", "--runs", "1", "--first", str(number), "--out", str(tmp_path)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.endurance", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip().endswith(": 0 problems"), ran.stdout
+    row = (tmp_path / "killed.csv").read_text().splitlines()[1]
+    assert row.split(",")[3], "it was never killed"

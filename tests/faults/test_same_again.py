@@ -1,0 +1,64 @@
+"""The same configuration on one machine gives the same run, bit for bit; resumed ones too."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.checkpoint import find_checkpoint
+from agents.config import RunConfig
+from agents.csv_log import EPISODE_COLUMNS, read_csv
+from agents.run_folder import RunFolder
+from agents.training import train
+from evaluation.score import score_run
+from tests.agents.conftest import small_config
+
+
+def what_it_did(folder: RunFolder) -> dict[str, Any]:
+    """Everything a run leaves but the time it took."""
+    checkpoint = find_checkpoint(folder)
+    rows = read_csv(folder.episodes_file, EPISODE_COLUMNS)
+    return {
+        "weights": (checkpoint / "policy.safetensors").read_bytes(),
+        "optimizer": (checkpoint / "optimizer.safetensors").read_bytes(),
+        "episodes": [(row["step"], row["score"], row["length"]) for row in rows],
+        "scores": score_run(folder.path, 2, n_envs=2, threads=1).games,
+        "evaluation": folder.evaluation_file.read_bytes(),
+    }
+
+
+def trained(path: Path, config: RunConfig) -> RunFolder:
+    folder = RunFolder.create(path, config)
+    train(config, folder)
+    return folder
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_two_runs_of_one_configuration_are_equal_to_the_bit(
+    tmp_path: Path, algo: str, threads: int
+) -> None:
+    config = small_config(
+        algo, n_envs=8, steps=2400, threads=threads, eval_every=1200, eval_episodes=1
+    )
+    first = what_it_did(trained(tmp_path / "first", config))
+    second = what_it_did(trained(tmp_path / "second", config))
+    assert first["episodes"], "no game was finished, and nothing compared"
+    assert first == second
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c"])
+def test_two_resumptions_of_one_checkpoint_are_equal_to_the_bit(tmp_path: Path, algo: str) -> None:
+    config = small_config(algo, steps=1600, checkpoint_every=800)
+    first = trained(tmp_path / "first", config)
+    for path in first.checkpoints.iterdir():
+        if path.name != "832" and path.name != "800":
+            shutil.rmtree(path)
+    first.done_file.unlink()
+    second = RunFolder(Path(shutil.copytree(first.path, tmp_path / "second")))
+    for folder in (first, second):
+        assert train(config, folder, resume=True).step == config.total_steps
+    assert what_it_did(first) == what_it_did(second)
