@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import mmap
 import os
 import random
@@ -220,6 +221,8 @@ def _crossings(every: int, rollout: int, total: int) -> Iterator[int]:
 
 
 def _logged(path: Path) -> list[int]:
+    # It tells of every part of a run that was purged, which is what should happen.
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
     return [event.step for event in events.Scalars("policy/entropy")]
 
@@ -296,7 +299,7 @@ def loaded(out: Path) -> str:
     for name, words, others in cases:
         with tempfile.TemporaryDirectory() as folder, _busy(others):
             path = Path(folder) / "run"
-            own = ["--game", "Breakout", "--steps", "20480", "--out", str(path), *words]
+            own = ["--game", "Breakout", "--steps", "10240", "--out", str(path), *words]
             begin, highest = time.monotonic(), 0.0
             with _training(own) as process:
                 while process.poll() is None:

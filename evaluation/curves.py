@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agents.checkpoint import list_checkpoints, load_state
 from agents.csv_log import EPISODE_COLUMNS, read_csv
 from agents.run_folder import RunFolder
 from evaluation import statistics
@@ -66,6 +67,7 @@ def read_curve(path: Path) -> Curve:
         raise UserError(f"{file} is damaged: {error}") from error
     if not rows:
         raise UserError(f"{file} has no finished game")
+    _require_all_rows(RunFolder(path))
     table = np.array(rows)
     if not np.isfinite(table).all() or (np.diff(table[:, 0]) < 0).any():
         raise UserError(f"{file} is damaged: steps run backwards, or a number is none")
@@ -75,6 +77,16 @@ def read_curve(path: Path) -> Curve:
     starts = np.maximum(ends - GAMES_AVERAGED, 0)
     means = (sums[ends] - sums[starts]) / (ends - starts)
     return Curve(steps, seconds, means)
+
+
+def _require_all_rows(folder: RunFolder) -> None:
+    """Raises UserError if episodes.csv ends before the newest checkpoint was written."""
+    try:
+        written = load_state(list_checkpoints(folder)[-1]).episodes_bytes
+    except (UserError, IndexError):
+        return  # it says nothing about this file
+    if folder.episodes_file.stat().st_size < written:
+        raise UserError(f"{folder.episodes_file} is damaged: it has lost rows; restore it")
 
 
 @dataclass(frozen=True)

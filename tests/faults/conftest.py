@@ -25,7 +25,7 @@ __all__ = ["train_run"]
 
 # `--hypothesis-profile long`: what is run once, before a release.
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
-settings.register_profile("long", max_examples=12_500, deadline=None)
+settings.register_profile("long", max_examples=8_000, deadline=None)
 settings.load_profile("quick")
 
 

@@ -2,7 +2,7 @@
 
     pytest tests/faults/test_fuzz.py --hypothesis-profile long
 
-tries 12,500 inputs on each loader, more than 100,000 altogether; the quick profile tries 60.
+tries 8,000 inputs on each loader, more than 100,000 altogether; the quick profile tries 60.
 """
 
 from __future__ import annotations
