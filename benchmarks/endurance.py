@@ -284,7 +284,7 @@ def _sample(pid: int, path: Path, begin: float) -> tuple[float, ...] | None:
 
 
 def loaded(out: Path) -> str:
-    """128 environments; and a run beside twice as many busy processes as there are cores."""
+    """128 environments; and a run of one thread beside twice as many busy processes as cores."""
     out.mkdir(parents=True, exist_ok=True)
     cores = len(os.sched_getaffinity(0))
     cases: list[tuple[str, list[str], int]] = [
@@ -299,7 +299,10 @@ def loaded(out: Path) -> str:
     for name, words, others in cases:
         with tempfile.TemporaryDirectory() as folder, _busy(others):
             path = Path(folder) / "run"
-            own = ["--game", "Breakout", "--steps", "10240", "--out", str(path), *words]
+            own = [
+                *("--game", "Breakout", "--steps", "10240", "--threads", "1"),
+                *("--out", str(path), *words),
+            ]
             begin, highest = time.monotonic(), 0.0
             with _training(own) as process:
                 while process.poll() is None:
@@ -318,7 +321,8 @@ def loaded(out: Path) -> str:
 @contextmanager
 def _busy(count: int) -> Iterator[None]:
     """Processes that do nothing but keep the cores busy."""
-    command = [sys.executable, "-c", "while True: pass"]
+    endless = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+    command = [sys.executable, "-c", endless]
     processes = [subprocess.Popen(command) for _ in range(count)]
     try:
         yield
