@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ from programs.durable import (
     temporary_name,
     write_durably,
 )
-from programs.errors import UserError
+from programs.errors import CannotReadError, UserError
 from programs.untrusted import read_bytes, read_json, require_file, sealed, unsealed
 
 POLICY_FILE = "policy.safetensors"
@@ -44,8 +44,8 @@ OPTIMIZER_STEPS = "optimizer_steps"
 DIGESTS = "files"
 # A safetensors header of ours is some kilobytes; anything beyond is not a checkpoint of ours.
 MAX_HEADER_BYTES = 1_000_000
-# No network here is half as large; of one that is known, its own size is the limit.
-MAX_TENSOR_BYTES = 500_000_000
+# A larger file is looked at only when its network is known, whose size is then the limit.
+MAX_BYTES_LOOKED_AT = 500_000_000
 # What each optimiser keeps for a parameter beside its count of steps, and whether that is a tensor.
 MOMENTS: Mapping[type, tuple[tuple[str, ...], bool]] = {
     torch.optim.Adam: (("exp_avg", "exp_avg_sq"), True),
@@ -159,10 +159,16 @@ def named_checkpoints(folder: RunFolder, which: str = "newest") -> list[Path]:
     raise UserError(f"{folder.path} has no checkpoint {which!r} (newest, best, or one of {steps})")
 
 
-def find_checkpoint(folder: RunFolder, which: str = "newest") -> Path:
+def find_checkpoint(folder: RunFolder, which: str = "newest", *, to_continue: bool = False) -> Path:
     """The checkpoint to use: "newest", "best" or a step.
 
     In place of a damaged one the next is used, and stderr says so.
+
+    Args:
+        folder: of the run.
+        which: of its checkpoints.
+        to_continue: what is newer will be given up, and so must be damaged: one that only cannot
+            be read at the moment is an error.
 
     Raises:
         UserError: there is none, or all are damaged.
@@ -170,34 +176,44 @@ def find_checkpoint(folder: RunFolder, which: str = "newest") -> Path:
     damages: list[str] = []
     for path in named_checkpoints(folder, which):
         damage = _damage(path)
+        if to_continue and isinstance(damage, CannotReadError):
+            raise damage
         if damage is None:
             for text in damages:
                 print(f"{text}: using checkpoint {path.name} in its place", file=sys.stderr)
             return path
-        damages.append(damage)
+        damages.append(str(damage))
     raise UserError(
         f"{damages[0]}, and there is no other in its place: restore the file, or train anew"
     )
 
 
 def set_damaged_aside(folder: RunFolder, used: Path) -> None:
-    """Rename checkpoints that are newer than the one used, so that training can come to them."""
-    for path in list_checkpoints(folder):
-        if int(path.name) > int(used.name):
+    """Rename checkpoints that are newer than the one used, so that training can come to them.
+
+    The rows of their steps are about to be dropped, and are kept in copies.
+    """
+    newer = [path for path in list_checkpoints(folder) if int(path.name) > int(used.name)]
+    for table in (folder.episodes_file, folder.evaluation_file):
+        if newer and table.is_file():
+            copy = table.with_name(f"{table.name}.until-{newer[-1].name}")
+            write_durably(copy, table.read_bytes())
+    if newer:
+        for path in newer:
             free = (f"{path.name}.damaged{n or ''}" for n in itertools.count())
             target = next(path.with_name(n) for n in free if not path.with_name(n).exists())
             path.rename(target)
             print(f"{path} is kept as {target.name}", file=sys.stderr)
 
 
-def _damage(checkpoint: Path) -> str | None:
+def _damage(checkpoint: Path) -> UserError | None:
     """What is wrong with a checkpoint's files; None if they are as they were written."""
     try:
         load_state(checkpoint)
         for name in (POLICY_FILE, OPTIMIZER_FILE):
             _require_as_written(checkpoint / name)
     except UserError as error:
-        return str(error)
+        return error
     return None
 
 
@@ -328,14 +344,18 @@ def _require_as_written(path: Path) -> None:
     digests = _record(path.parent).get(DIGESTS, {})
     expected = digests.get(path.name) if isinstance(digests, dict) else None
     try:
-        size = path.stat().st_size
-        if not 0 < size <= MAX_TENSOR_BYTES:
-            raise UserError(f"{path} is damaged: it has {size:,} bytes")
+        if path.stat().st_size > MAX_BYTES_LOOKED_AT:
+            return
+        if expected is None:  # of a run from before there were digests: is it whole at least?
+            with safe_open(path, framework="pt"):
+                return
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    if expected is not None and found != expected:
+        raise CannotReadError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    if found != expected:
         raise UserError(f"{path} is damaged: its content is not what was written")
 
 

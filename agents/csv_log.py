@@ -44,8 +44,10 @@ class CsvLog:
         is_new = not path.exists()
         self._file = Appender(path)
         try:
-            if is_new:
-                self._file.append(_header(columns))
+            with _open(path) as lines:
+                if _is_unbegun(lines.readline(MAX_LINE_BYTES), columns):
+                    self._file.cut(0)
+                    self._file.append(_header(columns))
             self._checked = self._begin(columns, keep_bytes, is_new)
         except BaseException:
             self._file.close()
@@ -57,11 +59,14 @@ class CsvLog:
             header = lines.readline(MAX_LINE_BYTES)
             checked = _has_checksums(header, columns, self.path)
             if keep_bytes is None or is_new:
-                self._file.cut(_end_of_rows(lines, self._file.size))  # half a row is none
+                size = self._file.size
+                end = _end_of_rows(lines, size)
+                if end < size:  # half a row is none
+                    self._file.cut(end)
                 return checked
             kept = max(keep_bytes, len(header))
-            lines.seek(kept - 1)
-            if lines.read(1) != b"\n":
+            lines.seek(min(kept, self._file.size) - 1)
+            if kept > self._file.size or lines.read(1) != b"\n":
                 raise UserError(
                     f"{self.path} is damaged: it has lost rows of before the checkpoint; "
                     "restore it, or move it away, and a new one is begun"
@@ -98,7 +103,10 @@ def read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
         UserError: the file is missing, its header is not `columns`, or a row is damaged.
     """
     with _open(path) as lines:
-        checked = _has_checksums(lines.readline(MAX_LINE_BYTES), columns, path)
+        header = lines.readline(MAX_LINE_BYTES)
+        if _is_unbegun(header, columns):
+            return
+        checked = _has_checksums(header, columns, path)
         number = 1
         while line := lines.readline(MAX_LINE_BYTES):
             number += 1
@@ -145,6 +153,11 @@ def _open(path: Path) -> IO[bytes]:
 
 def _header(columns: Sequence[str]) -> bytes:
     return (",".join((*columns, CHECK)) + "\n").encode()
+
+
+def _is_unbegun(header: bytes, columns: Sequence[str]) -> bool:
+    """Whether the disk was full, or the process killed, before the header was there."""
+    return not header.endswith(b"\n") and _header(columns).startswith(header)
 
 
 def _end_of_rows(lines: IO[bytes], size: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,21 @@ def require_finite_optimizer(
                     f"the optimiser's {key} of layer {_layer_name(name)} is not finite at step "
                     f"{step:,}"
                 )
+
+
+def finite_buffers(policy: nn.Module) -> frozenset[str]:
+    """Names of the buffers that are finite now; somebody's own mask may hold infinities."""
+    return frozenset(n for n, buffer in policy.named_buffers() if torch.isfinite(buffer).all())
+
+
+def require_finite_buffers(policy: nn.Module, names: Collection[str], step: int) -> None:
+    """Raises DivergedError if one of these buffers is not finite any more."""
+    for name, buffer in policy.named_buffers():
+        if name in names and not torch.isfinite(buffer).all():
+            raise DivergedError(
+                f"{name.rpartition('.')[2]} of layer {_layer_name(name)} is not finite at step "
+                f"{step:,}"
+            )
 
 
 def _layer(policy: nn.Module, images: Tensor) -> str:

@@ -32,7 +32,13 @@ from agents.checkpoint import (
 )
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
-from agents.divergence import DivergedError, require_finite_optimizer, require_finite_update
+from agents.divergence import (
+    DivergedError,
+    finite_buffers,
+    require_finite_buffers,
+    require_finite_optimizer,
+    require_finite_update,
+)
 from agents.memory import keep_freed_memory
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
 from agents.random_states import random_states, restore_random_states
@@ -116,7 +122,7 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopReques
         keep_freed_memory()
     checkpoint, state = None, None
     if resume and (list_checkpoints(folder) or not _is_untouched(folder)):
-        checkpoint = find_checkpoint(folder)
+        checkpoint = find_checkpoint(folder, to_continue=True)
         state = load_state(checkpoint)
         if state.step > config.total_steps:
             raise UserError(f"{checkpoint} is beyond the {config.total_steps:,} steps of its run")
@@ -199,6 +205,7 @@ class _Run(BaseCallback):
         drop_rows_after(folder.evaluation_file, EVALUATION_COLUMNS, step)
         self.writer = RunWriter(folder.path, config, step)
         self.logs = 0
+        self.finite_buffers = finite_buffers(model.policy)
         self.stop = stop
         self.start = time.monotonic()
 
@@ -336,6 +343,7 @@ class _Run(BaseCallback):
 
     def _checkpoint(self) -> None:
         require_finite_optimizer(self.algorithm.policy, self.algorithm.policy.optimizer, self.step)
+        require_finite_buffers(self.algorithm.policy, self.finite_buffers, self.step)
         self.episodes.sync()
         self.writer.sync()
         state = TrainingState(

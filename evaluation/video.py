@@ -96,11 +96,15 @@ def mp4(path: Path, width: int, height: int) -> Iterator[VideoWriter]:
             with _encoder(temporary, width, height) as write:
                 yield write
             temporary.replace(path)
-        except OSError as error:
+        except _EncoderFailedError as error:
             raise cannot_write(path, error) from error
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+class _EncoderFailedError(OSError):
+    """FFmpeg has ended with an error, and not somebody else's pipe."""
 
 
 @contextmanager
@@ -125,9 +129,10 @@ def _encoder(path: Path, width: int, height: int) -> Iterator[VideoWriter]:
         assert process.stdin is not None
         try:
             yield _writer_into(process.stdin)
-            process.stdin.close()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             process.wait()
-        except BrokenPipeError:  # it ended first, and knows why
+        except _EncoderFailedError:  # it ended first, and knows why
             process.wait()
         finally:
             if process.poll() is None:
@@ -142,16 +147,19 @@ def _encoder(path: Path, width: int, height: int) -> Iterator[VideoWriter]:
 
 def _writer_into(pipe: IO[bytes]) -> VideoWriter:
     def write(frame: Frame) -> None:
-        pipe.write(np.ascontiguousarray(frame).tobytes())
+        try:
+            pipe.write(np.ascontiguousarray(frame).tobytes())
+        except BrokenPipeError as error:
+            raise _EncoderFailedError from error
 
     return write
 
 
-def _encoder_failed(code: int, said: str) -> OSError:
+def _encoder_failed(code: int, said: str) -> _EncoderFailedError:
     for number in (errno.ENOSPC, errno.EDQUOT):
         if os.strerror(number) in said:
-            return OSError(number, os.strerror(number))
+            return _EncoderFailedError(number, os.strerror(number))
     if code == -signal.SIGXFSZ:
-        return OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return _EncoderFailedError(errno.EFBIG, os.strerror(errno.EFBIG))
     line = (said.strip().splitlines() or ["it said nothing"])[-1]
-    return OSError(errno.EIO, f"ffmpeg ended with code {code}: {line[:200]}")
+    return _EncoderFailedError(errno.EIO, f"ffmpeg ended with code {code}: {line[:200]}")

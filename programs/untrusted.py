@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from programs.errors import UserError
+from programs.errors import CannotReadError, UserError
 
 MAX_JSON_BYTES = 1_000_000
 SEAL = "sha256"
@@ -27,6 +28,7 @@ def read_json(path: Path) -> Any:
         return json.loads(
             content.decode("utf-8"),
             parse_constant=_refuse_constant,
+            parse_float=_finite,
             object_pairs_hook=_without_doubles,
         )
     except (ValueError, RecursionError) as error:
@@ -44,7 +46,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         with path.open("rb") as file:
             content = file.read(most + 1)
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        raise CannotReadError(f"cannot read {path}: {error.strerror or error}") from error
     if len(content) > most:
         raise UserError(f"cannot read {path}: it is larger than {most:,} bytes, not a file of ours")
     return content
@@ -54,8 +56,10 @@ def require_file(path: Path) -> None:
     """Raises UserError unless there is a regular file: a pipe or a device would never end."""
     try:
         kind = os.stat(path).st_mode
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except OSError as error:
+        raise CannotReadError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:  # a name that no file can have
         raise UserError(f"cannot read {str(path)!r}: {error}") from error
     if not stat.S_ISREG(kind):
@@ -89,6 +93,13 @@ def unsealed(record: Any, path: Path) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is beyond all numbers")
+    return number
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

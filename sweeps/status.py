@@ -22,6 +22,7 @@ MODE = "stochastic"
 SECONDS_BETWEEN_HEARTBEATS = 10.0
 # Seconds of training that are believed: up to some three years.
 SHORTEST, LONGEST = 1e-3, 1e8
+LATEST = 1e12  # in seconds since 1970: no time that anybody had
 # A process that has not been heard of for so long is gone.
 SECONDS_ALIVE = 60.0
 
@@ -104,6 +105,7 @@ def _record(sweep: Sweep, cell: Cell) -> dict[str, Any]:
         not isinstance(record, dict)
         or record.get("state") not in known
         or not isinstance(record.get("time"), (int, float))
+        or not abs(record["time"]) < LATEST
         or not isinstance(record.get("error"), list)
     ):
         raise UserError(f"{path} is damaged: delete it")

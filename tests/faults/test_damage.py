@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -231,3 +233,33 @@ def test_what_may_not_be_read_is_a_line(
         told = [*refusals, capsys.readouterr().err]
         assert any(name in text and "Permission denied" in text for text in told)
         assert not [text for text in refusals if "\n" in text]
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_given_up(
+    broken: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, config = RunFolder.open(broken.path)
+    broken.done_file.unlink()
+    opened = Path.open
+
+    def failing(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "policy.safetensors":
+            raise OSError(24, "Too many open files", str(path))
+        return opened(path, *arguments, **options)
+
+    before = broken.episodes_file.read_bytes()
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(UserError, match=r"1600/policy\.safetensors: Too many open files"):
+        train(config, broken, resume=True)
+    assert [path.name for path in list_checkpoints(broken)] == ["800", "1600"]
+    assert broken.episodes_file.read_bytes() == before
+
+
+def test_checkpoints_from_before_there_were_digests(broken: RunFolder) -> None:
+    for checkpoint in list_checkpoints(broken):
+        state = json.loads((checkpoint / "state.json").read_text())
+        del state["files"], state["sha256"]
+        (checkpoint / "state.json").write_text(json.dumps(state))
+    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 1600
+    os.truncate(find(broken, "policy.safetensors"), 1000)
+    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 800

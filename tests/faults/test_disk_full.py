@@ -20,6 +20,7 @@ from agents.csv_log import EPISODE_COLUMNS, CsvLog, read_csv
 from agents.run_folder import RunFolder
 from agents.training import train
 from evaluation.record import record_runs
+from evaluation.video import mp4
 from programs.durable import Appender, CannotWriteError, write_durably
 from programs.errors import UserError
 from programs.events import EventWriter
@@ -190,3 +191,22 @@ def test_a_short_write_is_carried_on_with(tmp_path: Path, monkeypatch: pytest.Mo
 def test_other_errors_of_the_system_are_said_in_its_words(tmp_path: Path) -> None:
     with pytest.raises(CannotWriteError, match=os.strerror(errno.ENOENT)):
         write_durably(tmp_path / "missing" / "file", "x")
+
+
+def test_a_table_whose_header_did_not_fit_is_begun_when_there_is_space(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.csv"
+    with files_of_at_most(5), pytest.raises(CannotWriteError):
+        CsvLog(path, EPISODE_COLUMNS)
+    assert list(read_csv(path, EPISODE_COLUMNS)) == []
+    path.write_text("step,sec")  # a kill, where a write is not whole
+    assert list(read_csv(path, EPISODE_COLUMNS)) == []
+    log = CsvLog(path, EPISODE_COLUMNS)
+    log.append((1, "0.1", 2, 3))
+    log.close()
+    assert [row["step"] for row in read_csv(path, EPISODE_COLUMNS)] == ["1"]
+
+
+def test_somebody_elses_broken_pipe_does_not_keep_the_encoder_waiting(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), mp4(tmp_path / "game.mp4", 480, 688):
+        raise BrokenPipeError  # a progress bar, whose reader has gone
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
