@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from agents.agent import require_trusted_extractor
-from agents.checkpoint import named_checkpoints
+from agents.kept_checkpoints import named_checkpoints
 from agents.run_folder import RunFolder
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.record import record_runs

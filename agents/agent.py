@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 import policies
-from agents.checkpoint import find_checkpoint, load_policy
+from agents.checkpoint import load_policy
 from agents.config import RunConfig
+from agents.kept_checkpoints import find_checkpoint
 from agents.run_folder import RunFolder
 from envs import PROTOCOLS, n_actions
 from policies import AtariPolicy, UnknownExtractorError, is_import_path

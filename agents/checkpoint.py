@@ -1,18 +1,16 @@
 """Checkpoints: tensors in safetensors and everything else in JSON, whole or not there at all.
 
 `checkpoints/<step>/` holds policy.safetensors, optimizer.safetensors and state.json. Nothing in
-it can run code when it is read. A checkpoint is written under a temporary name, flushed to disk
-and renamed, so a folder whose name is a number is complete. state.json holds the digests of the
-other two files and of itself: what was damaged later is noticed, and never played or trained on.
+it can run code when it is read. It is written under a temporary name, flushed to disk and renamed,
+so a folder whose name is a number is complete. state.json holds the digests of the other two files
+and of itself: what was damaged later is noticed, and never played or trained on. Which checkpoints
+are kept and which one is used: agents/kept_checkpoints.py.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
-import re
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -25,7 +23,6 @@ from safetensors.torch import load, save
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor, nn
 
-from agents.run_folder import RunFolder
 from programs.durable import (
     as_json,
     cannot_write,
@@ -44,7 +41,7 @@ OPTIMIZER_STEPS = "optimizer_steps"
 DIGESTS = "files"
 # A safetensors header of ours is some kilobytes; anything beyond is not a checkpoint of ours.
 MAX_HEADER_BYTES = 1_000_000
-# A larger file is looked at only when its network is known, whose size is then the limit.
+# A file is hashed without knowing its network up to this size, half a second of work.
 MAX_BYTES_LOOKED_AT = 500_000_000
 # What each optimiser keeps for a parameter beside its count of steps, and whether that is a tensor.
 MOMENTS: Mapping[type, tuple[tuple[str, ...], bool]] = {
@@ -78,21 +75,15 @@ class TrainingState:
     rng: dict[str, Any]
 
 
-def save_checkpoint(
-    folder: RunFolder, policy: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
-) -> Path:
-    """Write a checkpoint, then remove all but the newest two and the best.
-
-    Two, so that there is one left when the newest is damaged.
-
-    Returns:
-        The checkpoint's folder.
+def write_checkpoint(
+    final: Path, policy: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
+) -> None:
+    """Write a checkpoint; it is there completely, or not at all.
 
     Raises:
-        CannotWriteError: the older checkpoints stand.
+        CannotWriteError: a part of it may be left under the temporary name.
     """
-    final = folder.checkpoints / str(state.step)
-    temporary = folder.checkpoints / f".{state.step}.tmp"
+    temporary = final.with_name(f".{final.name}.tmp")
     tensors, steps = _optimizer_state(optimizer)
     contents = {POLICY_FILE: save(policy_tensors(policy)), OPTIMIZER_FILE: save(tensors)}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
@@ -103,23 +94,12 @@ def save_checkpoint(
         for name, content in contents.items():
             write_durably(temporary / name, content)
         temporary.rename(final)
-        fsync_folder(folder.checkpoints)
-        _prune(folder)
+        fsync_folder(final.parent)
     except OSError as error:
         raise cannot_write(final, error) from error
-    finally:
-        clear_leftovers(folder)
-    return final
 
 
-def clear_leftovers(folder: RunFolder) -> None:
-    """Remove checkpoints that were not finished, or not quite removed; the folder must be held."""
-    for leftover in folder.checkpoints.glob(".*"):
-        if re.fullmatch(r"\.[0-9]+\.(tmp|old)", leftover.name) and not leftover.is_symlink():
-            _remove(leftover)
-
-
-def _remove(checkpoint: Path) -> None:
+def remove_checkpoint(checkpoint: Path) -> None:
     """Remove our own files and no other: whoever sent a run may have laid a link to anywhere."""
     with suppress(OSError):
         for name in (POLICY_FILE, OPTIMIZER_FILE, STATE_FILE):
@@ -128,85 +108,7 @@ def _remove(checkpoint: Path) -> None:
         checkpoint.rmdir()
 
 
-def list_checkpoints(folder: RunFolder) -> list[Path]:
-    """Checkpoints, oldest first; complete, but for what happened to them since."""
-    try:
-        found = [p for p in folder.checkpoints.iterdir() if re.fullmatch(r"[0-9]{1,15}", p.name)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise UserError(f"cannot read {folder.checkpoints}: {error.strerror}") from error
-    return sorted(found, key=lambda path: int(path.name))
-
-
-def named_checkpoints(folder: RunFolder, which: str = "newest") -> list[Path]:
-    """The checkpoints that "newest", "best" or a step means, the preferred one first.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = list_checkpoints(folder)
-    if not found:
-        raise UserError(f"{folder.path} has no checkpoint yet: train longer before using it")
-    if which == "newest":
-        return found[::-1]
-    if which == "best":
-        return sorted(found, key=_merit, reverse=True)
-    for path in found:
-        if path.name == which:
-            return [path]
-    steps = ", ".join(path.name for path in found)
-    raise UserError(f"{folder.path} has no checkpoint {which!r} (newest, best, or one of {steps})")
-
-
-def find_checkpoint(folder: RunFolder, which: str = "newest", *, to_continue: bool = False) -> Path:
-    """The checkpoint to use: "newest", "best" or a step.
-
-    In place of a damaged one the next is used, and stderr says so.
-
-    Args:
-        folder: of the run.
-        which: of its checkpoints.
-        to_continue: what is newer will be given up, and so must be damaged: one that only cannot
-            be read at the moment is an error.
-
-    Raises:
-        UserError: there is none, or all are damaged.
-    """
-    damages: list[str] = []
-    for path in named_checkpoints(folder, which):
-        damage = _damage(path)
-        if to_continue and isinstance(damage, CannotReadError):
-            raise damage
-        if damage is None:
-            for text in damages:
-                print(f"{text}: using checkpoint {path.name} in its place", file=sys.stderr)
-            return path
-        damages.append(str(damage))
-    raise UserError(
-        f"{damages[0]}, and there is no other in its place: restore the file, or train anew"
-    )
-
-
-def set_damaged_aside(folder: RunFolder, used: Path) -> None:
-    """Rename checkpoints that are newer than the one used, so that training can come to them.
-
-    The rows of their steps are about to be dropped, and are kept in copies.
-    """
-    newer = [path for path in list_checkpoints(folder) if int(path.name) > int(used.name)]
-    for table in (folder.episodes_file, folder.evaluation_file):
-        if newer and table.is_file():
-            copy = table.with_name(f"{table.name}.until-{newer[-1].name}")
-            write_durably(copy, table.read_bytes())
-    if newer:
-        for path in newer:
-            free = (f"{path.name}.damaged{n or ''}" for n in itertools.count())
-            target = next(path.with_name(n) for n in free if not path.with_name(n).exists())
-            path.rename(target)
-            print(f"{path} is kept as {target.name}", file=sys.stderr)
-
-
-def _damage(checkpoint: Path) -> UserError | None:
+def damage_of(checkpoint: Path) -> UserError | None:
     """What is wrong with a checkpoint's files; None if they are as they were written."""
     try:
         load_state(checkpoint)
@@ -338,15 +240,23 @@ def _record(checkpoint: Path) -> dict[str, Any]:
     return record
 
 
-def _require_as_written(path: Path) -> None:
-    """Raises UserError unless a file has the digest in state.json, where there is one."""
-    require_file(path)
+def _digest_of(path: Path) -> str | None:
+    """What state.json says of a file beside it; None of a run from before there were digests."""
     digests = _record(path.parent).get(DIGESTS, {})
-    expected = digests.get(path.name) if isinstance(digests, dict) else None
+    return digests.get(path.name) if isinstance(digests, dict) else None
+
+
+def _require_as_written(path: Path) -> None:
+    """Raises UserError unless a file is as it was written, as far as can be told without loading.
+
+    A larger one than any network of the suite's is judged when its own network is known.
+    """
+    require_file(path)
+    expected = _digest_of(path)
     try:
         if path.stat().st_size > MAX_BYTES_LOOKED_AT:
             return
-        if expected is None:  # of a run from before there were digests: is it whole at least?
+        if expected is None:
             with safe_open(path, framework="pt"):
                 return
         with path.open("rb") as file:
@@ -363,7 +273,8 @@ def _load_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
     """The tensors of a file, which must have exactly the expected names, shapes and dtypes."""
     largest = sum(t.numel() * t.element_size() for t in expected.values())
     content = read_bytes(path, largest + MAX_HEADER_BYTES)
-    _require_as_written(path)
+    if _digest_of(path) not in (None, hashlib.sha256(content).hexdigest()):
+        raise UserError(f"{path} is damaged: its content is not what was written")
     try:
         loaded = load(content)
     except (SafetensorError, ValueError, KeyError, OverflowError) as error:
@@ -382,24 +293,6 @@ def _load_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tenso
         if torch.isfinite(tensor).all() and not torch.isfinite(loaded[name]).all():
             raise UserError(f"{path} is damaged: {name} is not finite")
     return loaded
-
-
-def _prune(folder: RunFolder) -> None:
-    found = list_checkpoints(folder)
-    keep = {*found[-2:], max(found, key=_merit)}
-    for path in found:
-        if path not in keep:
-            # Renamed first: a folder whose name is a number is always complete.
-            path.rename(path.with_name(f".{path.name}.old"))
-
-
-def _merit(checkpoint: Path) -> tuple[float, int]:
-    """What makes a checkpoint the best: its mean training score; of equals the newer one."""
-    try:
-        score = load_state(checkpoint).score
-    except UserError:
-        score = None  # damaged: never the best, and no reason to stop training
-    return (-math.inf if score is None else score, int(checkpoint.name))
 
 
 def _count(value: object) -> int:

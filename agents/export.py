@@ -6,8 +6,9 @@ import io
 from pathlib import Path
 
 from agents.build import build_model
-from agents.checkpoint import find_checkpoint, load_optimizer, load_policy, load_state
+from agents.checkpoint import load_optimizer, load_policy, load_state
 from agents.config import RunConfig
+from agents.kept_checkpoints import find_checkpoint
 from agents.run_folder import RunFolder
 from envs import AtariVecEnv
 from programs.durable import write_durably

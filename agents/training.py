@@ -19,17 +19,7 @@ from stable_baselines3.common.logger import Logger
 
 from agents.agent import PolicyAgent
 from agents.build import Algorithm, build_model
-from agents.checkpoint import (
-    TrainingState,
-    clear_leftovers,
-    find_checkpoint,
-    list_checkpoints,
-    load_optimizer,
-    load_policy,
-    load_state,
-    save_checkpoint,
-    set_damaged_aside,
-)
+from agents.checkpoint import TrainingState, load_optimizer, load_policy, load_state
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
 from agents.divergence import (
@@ -38,6 +28,13 @@ from agents.divergence import (
     require_finite_buffers,
     require_finite_optimizer,
     require_finite_update,
+)
+from agents.kept_checkpoints import (
+    clear_leftovers,
+    find_checkpoint,
+    list_checkpoints,
+    save_checkpoint,
+    set_damaged_aside,
 )
 from agents.memory import keep_freed_memory
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.checkpoint import list_checkpoints, load_state
+from agents.checkpoint import load_state
 from agents.csv_log import EPISODE_COLUMNS, read_csv
+from agents.kept_checkpoints import list_checkpoints
 from agents.run_folder import RunFolder
 from evaluation import statistics
 from evaluation.comparison import Grid

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from programs.device import resolved_device
 from programs.errors import UserError
+from programs.events import EventWriter
 from programs.origin import now, origin
 from programs.progress import ProgressReport
 from studies.checkpoint import load_checkpoint, save_checkpoint
@@ -136,16 +137,19 @@ def train(settings: Settings, folder: ExperimentFolder) -> dict[str, Any]:
     made_by = origin(("torch", "numpy"), experiment.device)
     snapshots = Snapshots(experiment, folder)
     sample = _sample(experiment)
-    writer = SummaryWriter(str(folder.path), purge_step=experiment.step + 1)
+    events = EventWriter(folder.path, experiment.step)
     title = settings.name
-    with writer, ProgressReport(title, experiment.total_steps, experiment.step) as progress:
+    with (
+        closing(events),
+        ProgressReport(title, experiment.total_steps, experiment.step) as progress,
+    ):
         begun = time.perf_counter() - experiment.wall_seconds
         while not experiment.is_over:
             loss = _train_until_evaluation(experiment, snapshots)
             row = _evaluate(experiment, sample, loss)
             experiment.wall_seconds = time.perf_counter() - begun
             experiment.curve.append(row)
-            _record(experiment, folder, snapshots, writer)
+            _record(experiment, folder, snapshots, events)
             progress.update(experiment.step, f"{experiment.task.measure} {row['test']:.3f}")
     folder.write_arrays({**snapshots.arrays(), **final_arrays(experiment)})
     result = {**_result(experiment), **made_by, "ended": now()}
@@ -209,13 +213,14 @@ def _record(
     experiment: Experiment,
     folder: ExperimentFolder,
     snapshots: Snapshots,
-    writer: SummaryWriter,
+    events: EventWriter,
 ) -> None:
     row = experiment.curve[-1]
     for name in ("loss", "train", "test"):
-        writer.add_scalar(name, row[name], experiment.step)
+        events.scalar(name, row[name], experiment.step)
     rate = experiment.optimizer.param_groups[0]["lr"]
-    writer.add_scalar("learning_rate", rate, experiment.step)
+    events.scalar("learning_rate", rate, experiment.step)
+    events.sync()
     folder.write_curve(experiment.curve)
     folder.write_arrays(snapshots.arrays())
     counters = {

@@ -21,16 +21,10 @@ from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.build import build_model
-from agents.checkpoint import (
-    find_checkpoint,
-    list_checkpoints,
-    load_optimizer,
-    load_policy,
-    load_state,
-    save_checkpoint,
-)
+from agents.checkpoint import load_optimizer, load_policy, load_state
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, read_csv
+from agents.kept_checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
 from agents.run_folder import RunFolder
 from agents.training import _Run, train
 from envs import AtariVecEnv

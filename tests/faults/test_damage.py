@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from agents.checkpoint import list_checkpoints
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, read_csv
+from agents.kept_checkpoints import list_checkpoints
 from agents.run_folder import RunFolder
 from agents.training import train
 from evaluation.curves import read_curve

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from agents import training
-from agents.checkpoint import find_checkpoint, list_checkpoints
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, CsvLog, read_csv
+from agents.kept_checkpoints import find_checkpoint, list_checkpoints
 from agents.run_folder import RunFolder
 from agents.training import train
 from evaluation.record import record_runs

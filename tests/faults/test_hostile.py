@@ -21,9 +21,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from agents.agent import load_agent
-from agents.checkpoint import list_checkpoints, load_policy
+from agents.checkpoint import load_policy
 from agents.config import RunConfig
 from agents.csv_log import EVALUATION_COLUMNS
+from agents.kept_checkpoints import list_checkpoints
 from agents.run_folder import RunFolder
 from agents.training import train
 from evaluation.score import score_run, scored_games

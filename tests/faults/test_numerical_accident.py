@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agents.checkpoint import list_checkpoints
+from agents.kept_checkpoints import list_checkpoints
 from agents.rollout import OverlappedA2C, OverlappedPPO
 from agents.run_folder import RunFolder
 from agents.training import train

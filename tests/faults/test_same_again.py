@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agents.checkpoint import find_checkpoint
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, read_csv
+from agents.kept_checkpoints import find_checkpoint
 from agents.run_folder import RunFolder
 from agents.training import train
 from evaluation.score import score_run

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.checkpoint import list_checkpoints
 from agents.csv_log import SCORING_LOCK
+from agents.kept_checkpoints import list_checkpoints
 from agents.run_folder import RunFolder
 from evaluation.record import record_runs
 from evaluation.score import score_run

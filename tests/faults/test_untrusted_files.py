@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3 import A2C
 
 from agents.agent import load_agent
-from agents.checkpoint import find_checkpoint, load_state
+from agents.checkpoint import load_state
 from agents.config import RunConfig
 from agents.export import export_sb3
+from agents.kept_checkpoints import find_checkpoint
 from agents.run_folder import RunFolder
 from agents.training import train
 from envs import AtariVecEnv

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import sweep as script
-from agents.checkpoint import list_checkpoints
+from agents.kept_checkpoints import list_checkpoints
 from agents.run_folder import RunFolder
 from agents.training import train
 from programs.errors import UserError

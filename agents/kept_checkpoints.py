@@ -1,0 +1,150 @@
+"""Which checkpoints of a run are kept, and which one is used."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from agents.checkpoint import (
+    TrainingState,
+    damage_of,
+    load_state,
+    remove_checkpoint,
+    write_checkpoint,
+)
+from agents.run_folder import RunFolder
+from programs.durable import cannot_write, write_durably
+from programs.errors import CannotReadError, UserError
+
+
+def save_checkpoint(
+    folder: RunFolder, policy: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
+) -> Path:
+    """Write a checkpoint, then remove all but the newest two and the best.
+
+    Two, so that there is one left when the newest is damaged.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        CannotWriteError: the older checkpoints stand.
+    """
+    final = folder.checkpoints / str(state.step)
+    try:
+        write_checkpoint(final, policy, optimizer, state)
+        _prune(folder)
+    finally:
+        clear_leftovers(folder)
+    return final
+
+
+def clear_leftovers(folder: RunFolder) -> None:
+    """Remove checkpoints that were not finished, or not quite removed; the folder must be held."""
+    for leftover in folder.checkpoints.glob(".*"):
+        if re.fullmatch(r"\.[0-9]+\.(tmp|old)", leftover.name) and not leftover.is_symlink():
+            remove_checkpoint(leftover)
+
+
+def list_checkpoints(folder: RunFolder) -> list[Path]:
+    """Checkpoints, oldest first; complete, but for what happened to them since."""
+    try:
+        found = [p for p in folder.checkpoints.iterdir() if re.fullmatch(r"[0-9]{1,15}", p.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"cannot read {folder.checkpoints}: {error.strerror}") from error
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def named_checkpoints(folder: RunFolder, which: str = "newest") -> list[Path]:
+    """The checkpoints that "newest", "best" or a step means, the preferred one first.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = list_checkpoints(folder)
+    if not found:
+        raise UserError(f"{folder.path} has no checkpoint yet: train longer before using it")
+    if which == "newest":
+        return found[::-1]
+    if which == "best":
+        return sorted(found, key=_merit, reverse=True)
+    for path in found:
+        if path.name == which:
+            return [path]
+    steps = ", ".join(path.name for path in found)
+    raise UserError(f"{folder.path} has no checkpoint {which!r} (newest, best, or one of {steps})")
+
+
+def find_checkpoint(folder: RunFolder, which: str = "newest", *, to_continue: bool = False) -> Path:
+    """The checkpoint to use: "newest", "best" or a step.
+
+    In place of a damaged one the next is used, and stderr says so.
+
+    Args:
+        folder: of the run.
+        which: of its checkpoints.
+        to_continue: what is newer will be given up, and so must be damaged: one that only cannot
+            be read at the moment is an error.
+
+    Raises:
+        UserError: there is none, or all are damaged.
+    """
+    damages: list[str] = []
+    for path in named_checkpoints(folder, which):
+        damage = damage_of(path)
+        if to_continue and isinstance(damage, CannotReadError):
+            raise damage
+        if damage is None:
+            for text in damages:
+                print(f"{text}: using checkpoint {path.name} in its place", file=sys.stderr)
+            return path
+        damages.append(str(damage))
+    raise UserError(
+        f"{damages[0]}, and there is no other in its place: restore the file, or train anew"
+    )
+
+
+def set_damaged_aside(folder: RunFolder, used: Path) -> None:
+    """Rename checkpoints that are newer than the one used, so that training can come to them.
+
+    The rows of their steps are about to be dropped, and are kept in copies.
+    """
+    newer = [path for path in list_checkpoints(folder) if int(path.name) > int(used.name)]
+    for table in (folder.episodes_file, folder.evaluation_file):
+        if newer and table.is_file():
+            copy = table.with_name(f"{table.name}.until-{newer[-1].name}")
+            write_durably(copy, table.read_bytes())
+    for path in newer:
+        free = (f"{path.name}.damaged{n or ''}" for n in itertools.count())
+        target = next(path.with_name(n) for n in free if not path.with_name(n).exists())
+        path.rename(target)
+        print(f"{path} is kept as {target.name}", file=sys.stderr)
+
+
+def _prune(folder: RunFolder) -> None:
+    found = list_checkpoints(folder)
+    keep = {*found[-2:], max(found, key=_merit)}
+    for path in found:
+        if path not in keep:
+            # Renamed first: a folder whose name is a number is always complete.
+            try:
+                path.rename(path.with_name(f".{path.name}.old"))
+            except OSError as error:
+                raise cannot_write(path, error) from error
+
+
+def _merit(checkpoint: Path) -> tuple[float, int]:
+    """What makes a checkpoint the best: its mean training score; of equals the newer one."""
+    try:
+        score = load_state(checkpoint).score
+    except UserError:
+        score = None  # damaged: never the best, and no reason to stop training
+    return (-math.inf if score is None else score, int(checkpoint.name))
