@@ -35,6 +35,8 @@ from programs.untrusted import read_json, sealed, unsealed
 
 # In provenance.json: the configuration as it was when the run began.
 CONFIG = "config"
+# Where a run was continued last; a file of thousands of them could not be read any more.
+RESUMES_KEPT = 200
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class RunFolder:
         """
         record = self._provenance()
         self._require_as_started(config, record)
-        record["resumed"] = [*record.get("resumed", []), provenance(config)]
+        record["resumed"] = [*record.get("resumed", []), provenance(config)][-RESUMES_KEPT:]
         write_durably(self.provenance_file, as_json(sealed(record)))
 
     def _require_as_started(self, config: RunConfig, record: Mapping[str, Any]) -> None:

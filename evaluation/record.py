@@ -17,7 +17,11 @@ from agents.watch import watch_game
 from envs import action_meanings
 from evaluation.video import Moment, captioned, mp4, side_by_side
 from programs.errors import UserError
+from programs.lock import exclusive
 from programs.progress import ProgressReport
+
+# Held while a video is made; training and scoring may go on beside it.
+RECORDING_LOCK = ".recording.lock"
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def _record(players: Sequence[_Player], seed: int, max_steps: int | None) -> Rec
     games = [_moments(player, seed) for player in players]
     title = f"recording {first.config.game} seed {seed}"
     with (
+        exclusive(first.path, "recording", RECORDING_LOCK),
         mp4(path, size[1] * len(players), size[0]) as write,
         # The length of a game is not known beforehand; 27,000 steps is the longest there is.
         ProgressReport(title, min(limit, 27_000)) as progress,

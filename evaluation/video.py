@@ -20,7 +20,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from agents.watch import FRAMES_PER_SECOND
 from programs.durable import cannot_write
-from programs.lock import exclusive
 
 Frame = NDArray[np.uint8]
 
@@ -80,27 +79,29 @@ class VideoWriter(Protocol):
 def mp4(path: Path, width: int, height: int) -> Iterator[VideoWriter]:
     """A writer of an H.264 mp4 at real-time speed; the file appears when it is complete.
 
+    Nobody else may write videos into the folder at the same time: what a killed process left there
+    is removed.
+
     Raises:
-        UserError: another process is recording into the folder, or it cannot be written.
+        CannotWriteError: the disk is full, say.
     """
     folder = path.parent
+    temporary = path.with_name(f".{path.stem}{UNFINISHED}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f".*{UNFINISHED}"):
+            leftover.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    with exclusive(folder, "recording"):
-        for leftover in folder.glob(f".*{UNFINISHED}"):  # of a process that was killed
-            leftover.unlink(missing_ok=True)
-        temporary = path.with_name(f".{path.stem}{UNFINISHED}")
-        try:
-            with _encoder(temporary, width, height) as write:
-                yield write
-            temporary.replace(path)
-        except _EncoderFailedError as error:
-            raise cannot_write(path, error) from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    try:
+        with _encoder(temporary, width, height) as write:
+            yield write
+        temporary.replace(path)
+    except _EncoderFailedError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 class _EncoderFailedError(OSError):

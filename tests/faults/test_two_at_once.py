@@ -14,7 +14,7 @@ import pytest
 from agents.csv_log import SCORING_LOCK
 from agents.kept_checkpoints import list_checkpoints
 from agents.run_folder import RunFolder
-from evaluation.record import record_runs
+from evaluation.record import RECORDING_LOCK, record_runs
 from evaluation.score import score_run
 from programs.errors import UserError
 from programs.lock import exclusive, is_held
@@ -106,9 +106,8 @@ def test_a_run_is_scored_and_recorded_by_one_at_a_time(broken: RunFolder) -> Non
         pytest.raises(UserError, match="another process is scoring in"),
     ):
         score_run(broken.path, 3, n_envs=1, threads=1)
-    broken.videos.mkdir()
     with (
-        exclusive(broken.videos, "recording"),
+        exclusive(broken.path, "recording", RECORDING_LOCK),
         pytest.raises(UserError, match="another process is recording in"),
     ):
         record_runs([broken.path], max_steps=2)
