@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import imageio_ffmpeg
+import numpy as np
 import pytest
 
 from agents import training
@@ -167,6 +169,25 @@ def test_a_video_that_does_not_fit_is_none(broken: RunFolder) -> None:
         record_runs([broken.path], max_steps=40)
     assert whole.path.read_bytes() == content
     assert [path.name for path in broken.videos.iterdir() if ".tmp" in path.name] == []
+
+
+def test_an_encoder_that_ends_at_once_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = tmp_path / "ffmpeg"
+    encoder.write_text("#!/bin/sh\necho one thing >&2\necho and another >&2\nexit 3\n")
+    encoder.chmod(0o755)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(encoder))
+    path = tmp_path / "videos" / "game.mp4"
+
+    def record() -> None:
+        with mp4(path, 480, 688) as write:
+            for _ in range(100):
+                write(np.zeros((688, 480, 3), np.uint8))
+
+    with pytest.raises(CannotWriteError, match=r"game\.mp4: ffmpeg ended with code 3: and another"):
+        record()
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -222,6 +222,20 @@ def test_links_in_a_foreign_run_are_not_written_through(broken: RunFolder, tmp_p
         path.unlink(missing_ok=True)
 
 
+def test_a_link_to_the_table_of_another_run_is_not_followed(
+    broken: RunFolder, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.csv"
+    content = broken.episodes_file.read_bytes() + b"of steps behind the checkpoint\n"
+    other.write_bytes(content)
+    broken.episodes_file.unlink()
+    broken.episodes_file.symlink_to(other)
+    broken.done_file.unlink()
+    with pytest.raises(UserError, match=r"cannot write .*episodes\.csv: Too many levels"):
+        train(RunFolder.open(broken.path)[1], broken, resume=True)
+    assert other.read_bytes() == content
+
+
 def test_a_link_in_place_of_the_checkpoints_removes_nothing(
     broken: RunFolder, tmp_path: Path
 ) -> None:
