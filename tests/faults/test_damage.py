@@ -263,3 +263,11 @@ def test_checkpoints_from_before_there_were_digests(broken: RunFolder) -> None:
     assert score_run(broken.path, 1, n_envs=1, threads=1).step == 1600
     os.truncate(find(broken, "policy.safetensors"), 1000)
     assert score_run(broken.path, 1, n_envs=1, threads=1).step == 800
+
+
+def test_a_row_that_a_power_cut_tore_is_played_again(broken: RunFolder) -> None:
+    games = score_run(broken.path, 2, n_envs=2, threads=1).games
+    whole = broken.evaluation_file.read_bytes()
+    os.truncate(broken.evaluation_file, len(whole) - 7)
+    assert score_run(broken.path, 2, n_envs=2, threads=1).games == games
+    assert broken.evaluation_file.read_bytes() == whole
