@@ -16,7 +16,6 @@ from programs.errors import UserError
 from programs.untrusted import require_file
 
 NAME = "checkpoint.safetensors"
-MAX_OTHER_BYTES = 20_000_000
 
 
 def save_checkpoint(
@@ -50,9 +49,6 @@ def load_checkpoint(
         return None
     require_file(path)
     try:
-        # Adam keeps two numbers for each of the network's; beside them lies the curve so far.
-        if path.stat().st_size > 3 * _bytes(network) + MAX_OTHER_BYTES:
-            raise ValueError("it is larger than its network")
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             progress: dict[str, Any] = json.loads((file.metadata() or {})["progress"])
@@ -65,10 +61,6 @@ def load_checkpoint(
             f"cannot go on from {path}: {reason}; remove the file to train from the start"
         ) from error
     return progress
-
-
-def _bytes(network: nn.Module) -> int:
-    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
 
 
 def _fill(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

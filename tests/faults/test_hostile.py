@@ -298,8 +298,12 @@ def test_hostile_files_of_a_study(tmp_path: Path) -> None:
     for content in TENSORS.values():
         (tmp_path / NAME).write_bytes(content)
         refused(lambda: load_checkpoint(tmp_path, network, optimizer))
+    giant = header(
+        {"__metadata__": {"progress": "{}"}, "network.weight": entry([10**9], 0, 4 * 10**9)}
+    )
     with (tmp_path / NAME).open("wb") as file:
-        file.truncate(10**11)
+        file.write(giant)
+        file.truncate(len(giant) + 4 * 10**9)
     refused(lambda: load_checkpoint(tmp_path, network, optimizer))
     (tmp_path / "curve.csv").write_bytes(b"step,loss\n" + b"1" * 100_000_000)
     refused(lambda: read_curve(tmp_path, ["step", "loss"]))
