@@ -13,11 +13,12 @@ from agents.agent import Agent, load_agent
 from agents.config import RunConfig
 from agents.play import evaluation_seeds
 from agents.run_folder import RunFolder
-from agents.watch import watch_game
+from agents.watch import FRAMES_PER_SECOND, watch_game
 from envs import action_meanings
-from evaluation.video import Moment, captioned, mp4, side_by_side
+from evaluation.video import Moment, captioned, side_by_side
 from programs.errors import UserError
 from programs.lock import exclusive
+from programs.mp4 import mp4
 from programs.progress import ProgressReport
 
 # Held while a video is made; training and scoring may go on beside it.
@@ -106,7 +107,7 @@ def _record(players: Sequence[_Player], seed: int, max_steps: int | None) -> Rec
     title = f"recording {first.config.game} seed {seed}"
     with (
         exclusive(first.path, "recording", RECORDING_LOCK),
-        mp4(path, size[1] * len(players), size[0]) as write,
+        mp4(path, size[1] * len(players), size[0], FRAMES_PER_SECOND) as write,
         # The length of a game is not known beforehand; 27,000 steps is the longest there is.
         ProgressReport(title, min(limit, 27_000)) as progress,
     ):

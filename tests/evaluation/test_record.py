@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from evaluation.record import record_runs
-from evaluation.video import Moment, captioned, mp4, side_by_side
+from evaluation.video import Moment, captioned, side_by_side
 from programs.errors import UserError
+from programs.mp4 import mp4
 
 MakeRun = Callable[..., Path]
 SCREEN = np.random.default_rng(0).integers(0, 256, (210, 160, 3), dtype=np.uint8)
@@ -53,14 +54,14 @@ def test_a_video_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "videos" / "game.mp4"
 
     def interrupted() -> None:
-        with mp4(path, 480, 688) as write:
+        with mp4(path, 480, 688, 15) as write:
             write(captioned(moment()))
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
         interrupted()
     assert list(path.parent.iterdir()) == []
-    with mp4(path, 480, 688) as write:
+    with mp4(path, 480, 688, 15) as write:
         for step in range(30):
             write(captioned(moment(step=step)))
     meta, frames = read(path)

@@ -22,10 +22,10 @@ from agents.kept_checkpoints import find_checkpoint, list_checkpoints
 from agents.run_folder import RunFolder
 from agents.training import train
 from evaluation.record import record_runs
-from evaluation.video import mp4
 from programs.durable import Appender, CannotWriteError, write_durably
 from programs.errors import UserError
 from programs.events import EventWriter
+from programs.mp4 import mp4
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def test_an_encoder_that_ends_at_once_is_a_line(
     path = tmp_path / "videos" / "game.mp4"
 
     def record() -> None:
-        with mp4(path, 480, 688) as write:
+        with mp4(path, 480, 688, 15) as write:
             for _ in range(100):
                 write(np.zeros((688, 480, 3), np.uint8))
 
@@ -228,6 +228,6 @@ def test_a_table_whose_header_did_not_fit_is_begun_when_there_is_space(tmp_path:
 
 
 def test_somebody_elses_broken_pipe_does_not_keep_the_encoder_waiting(tmp_path: Path) -> None:
-    with pytest.raises(BrokenPipeError), mp4(tmp_path / "game.mp4", 480, 688):
+    with pytest.raises(BrokenPipeError), mp4(tmp_path / "game.mp4", 480, 688, 15):
         raise BrokenPipeError  # a progress bar, whose reader has gone
     assert list(tmp_path.iterdir()) == []
