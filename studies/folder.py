@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ class ExperimentFolder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        wanted = as_json(dict(settings))
+        wanted = _in_order(dict(settings))
         try:
             # Looked at before the folder is touched, and again once nobody else can write to it.
             self._require_ours(wanted)
@@ -54,7 +55,7 @@ class ExperimentFolder:
         path = self.path
         if (path / SETTINGS).exists():
             try:
-                found = as_json(read_json(path / SETTINGS))
+                found = _in_order(read_json(path / SETTINGS))
             except ValueError as error:
                 raise UserError(f"cannot read {path / SETTINGS}: {error}") from error
             if found != wanted:
@@ -145,6 +146,11 @@ def _require_small(file: Path) -> None:
                 # The memory is asked for by the shape, before a number is read.
                 if math.prod(shape) * kind.itemsize > member.file_size:
                     raise ValueError(f"{member.filename[:80]} is shorter than its shape")
+
+
+def _in_order(settings: Any) -> str:
+    """As JSON with sorted names: the order in which settings are listed means nothing."""
+    return as_json(json.loads(json.dumps(settings, sort_keys=True)))
 
 
 def _first_difference(found: str, wanted: str) -> str:

@@ -9,28 +9,23 @@ from pathlib import Path
 import tyro
 
 from programs.command_line import parse, run
-from programs.device import Device
-from programs.durable import as_json
 from programs.lock import exclusive
+from studies.command_line import ExperimentArguments, run_experiment, say_what_would_be_trained
 from studies.coordinates.data import SplitName
 from studies.coordinates.race import in_words, race, require_arrival, write_race
-from studies.coordinates.results import PICTURE, FinishedExperiment, read_experiment
-from studies.coordinates.settings import (
-    PRESETS,
-    TRAINING_FIELDS,
-    Schedule,
-    Settings,
-    trained_as,
-)
-from studies.coordinates.tasks import ModelName, TaskName
-from studies.coordinates.training import train
+from studies.coordinates.results import PICTURE, FinishedCoordinates, read_experiment
+from studies.coordinates.settings import PRESETS, TRAINING_FIELDS, Settings
+from studies.coordinates.tasks import TaskName
+from studies.coordinates.training import CoordinatesExperiment
 from studies.folder import ExperimentFolder
+from studies.schedule import Schedule
+from studies.settings import ModelName, with_chosen
 
 PROGRAM = "python -m studies.coordinates"
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(ExperimentArguments):
     """Train one network on one of the paper's tasks; `figures` draws what came of them.
 
     Started again, an interrupted experiment goes on where it was. Where nothing else is said,
@@ -44,8 +39,6 @@ class Arguments:
     """The paper's network with CoordConv, or its convolutional one."""
     split: SplitName = "quadrant"
     """uniform: a fifth of the positions is held out; quadrant: one quarter of the canvas."""
-    seed: int = 1
-    """Of the weights, the order of the data and the uniform split."""
     canvas: int = 64
     """Its side in pixels."""
     square: int = 9
@@ -71,18 +64,8 @@ class Arguments:
     """Of the deconvolution (2 to 4) and of the CoordConv renderer's painter (odd, up to 9)."""
     multiplier: int | None = None
     """The paper's m, of the same two."""
-    seconds: float = 0.0
-    """End after this much training, evaluations not counted; 0 trains all epochs."""
-    threads: int = 1
-    """Of torch."""
-    device: Device = "auto"
-    """auto is CUDA where there is one."""
     results: Path = Path("runs/coordinates")
     """Where experiments are kept, as <task>/<model>/<split>/seed-<n>."""
-    out: Path | None = None
-    """The experiment's folder itself, in place of one below --results."""
-    dry_run: bool = False
-    """Print the settings and train nothing."""
 
 
 @dataclass(frozen=True)
@@ -136,29 +119,25 @@ def _experiment(arguments: Arguments) -> int:
         seed=arguments.seed,
         canvas=arguments.canvas,
         square=arguments.square,
-        training=trained_as(PRESETS[arguments.task, arguments.model], chosen),
+        training=with_chosen(PRESETS[arguments.preset][arguments.task, arguments.model], chosen),
         seconds=arguments.seconds,
         threads=arguments.threads,
         device=arguments.device,
     )
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:
-        print(f"would train into {path}")
-        print(as_json(asdict(settings)), end="")
-        return 0
-    _train(settings, path)
+        say_what_would_be_trained(settings, path)
+    else:
+        _train(settings, path)
     return 0
 
 
-def _train(settings: Settings, path: Path) -> FinishedExperiment:
+def _train(settings: Settings, path: Path) -> FinishedCoordinates:
+    """Train into a folder, where that is still to do, and say what came of it."""
     from studies.coordinates.figures import draw_experiment
 
-    folder = ExperimentFolder(path, asdict(settings))
+    run_experiment(settings, path, lambda: CoordinatesExperiment(settings))
     with exclusive(path):
-        if folder.is_done:
-            print(f"{path} is finished")
-        else:
-            train(settings, folder)
         result = read_experiment(path)
         if not (path / PICTURE).exists():
             draw_experiment(path)
@@ -183,7 +162,7 @@ def _race(arguments: RaceArguments) -> int:
             seed=arguments.seed,
             canvas=64,
             square=9,
-            training=trained_as(PRESETS["classification", model], {"epochs": epochs}),
+            training=with_chosen(PRESETS["small"]["classification", model], {"epochs": epochs}),
             seconds=seconds,
             threads=1,
             device="auto",

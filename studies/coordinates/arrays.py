@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from studies.folder import ARRAYS, ExperimentFolder, read_arrays
+from studies.training import Arrays
 
 if TYPE_CHECKING:
-    from studies.coordinates.training import Experiment
+    from studies.coordinates.training import CoordinatesExperiment
 
 N_EXAMPLES = 6
 # When one example's logits are kept, as a share of all steps: they change most at the start.
 SNAPSHOT_SHARES = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class Snapshots:
@@ -28,7 +27,7 @@ class Snapshots:
         folder: where an interrupted experiment left those it had.
     """
 
-    def __init__(self, experiment: Experiment, folder: ExperimentFolder) -> None:
+    def __init__(self, experiment: CoordinatesExperiment, folder: ExperimentFolder) -> None:
         self._steps: list[int] = []
         self._logits: list[NDArray[np.float16]] = []
         positions = experiment.test_positions
@@ -42,7 +41,7 @@ class Snapshots:
             self._steps = [int(step) for step in before["snapshot_steps"]]
             self._logits = list(before["snapshot_logits"])
 
-    def take(self, experiment: Experiment) -> None:
+    def take(self, experiment: CoordinatesExperiment) -> None:
         """Keep the logits if now is the time."""
         step = experiment.step
         now = step in self._wanted or (self._wanted and experiment.is_over)
@@ -65,7 +64,7 @@ class Snapshots:
         }
 
 
-def final_arrays(experiment: Experiment) -> Arrays:
+def final_arrays(experiment: CoordinatesExperiment) -> Arrays:
     """What the trained network does at every position.
 
     Returns:
@@ -100,7 +99,7 @@ def final_arrays(experiment: Experiment) -> Arrays:
     return found
 
 
-def _examples(experiment: Experiment) -> Arrays:
+def _examples(experiment: CoordinatesExperiment) -> Arrays:
     positions = experiment.test_positions
     chosen = torch.linspace(0, len(positions) - 1, N_EXAMPLES, device=experiment.device).long()
     drawn = [output for _, output in experiment.outputs(positions[chosen])]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -15,33 +14,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from numpy.typing import NDArray
 
-from programs.durable import write_durably
-from programs.errors import UserError
-from studies.coordinates.arrays import Arrays
 from studies.coordinates.data import SPLITS, NotSoClevr
 from studies.coordinates.results import (
     PICTURE,
-    FinishedExperiment,
+    FinishedCoordinates,
     as_markdown,
     find_experiments,
     read_drawn,
     read_experiment,
     table,
-    write_table,
 )
 from studies.coordinates.training import CURVE
+from studies.figures import COLORS, HEAT, MODELS, NAMES, Row, images_in_rows, make_folder, save
 from studies.folder import read_curve
+from studies.results import write_table
+from studies.training import Arrays
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
-COLORS = {"conv": "#777777", "coordconv": "#d1495b"}
-NAMES = {"conv": "convolution", "coordconv": "CoordConv"}
-MODELS = tuple(NAMES)
 PARTS = ("train", "test")
-HEAT = "magma"
-
-Row = tuple[str, NDArray[Any]]  # a label and images (n, canvas, canvas)
 
 
 def draw_all(root: Path, out: Path) -> None:
@@ -55,10 +44,7 @@ def draw_all(root: Path, out: Path) -> None:
         UserError: no experiments, or a file of theirs is damaged.
     """
     experiments = find_experiments(root)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from error
+    make_folder(out)
     first = {e.key: e for e in reversed(experiments)}
     pictures = {
         "predictions": _predictions(first),
@@ -69,7 +55,7 @@ def draw_all(root: Path, out: Path) -> None:
     }
     for name, figure in pictures.items():
         if figure is not None:
-            _save(figure, out / f"{name}.png")
+            save(figure, out / f"{name}.png")
             print(f"wrote {out / name}.png")
     rows = table(experiments)
     write_table(rows, out / "results.csv")
@@ -83,17 +69,17 @@ def draw_experiment(path: Path) -> None:
     arrays = read_drawn(experiment)
     if experiment["task"] == "rendering":
         truth, drawn = _examples(experiment)
-        figure = _grid([("truth", truth), (_score(experiment, "test"), drawn)])
+        figure = images_in_rows([("truth", truth), (_score(experiment, "test"), drawn)])
     else:
         figure, axes = plt.subplots(1, 2, figsize=(8, 4.3), layout="constrained")
         for axis, part in zip(axes, PARTS, strict=True):
             _panel(axis, experiment, arrays, part)
             axis.set_title(f"{part} positions: {_score(experiment, part)}", fontsize=9)
     figure.suptitle(_title(experiment), fontsize=10)
-    _save(figure, path / PICTURE)
+    save(figure, path / PICTURE)
 
 
-def _panel(axis: Axes, experiment: FinishedExperiment, arrays: Arrays, part: str) -> None:
+def _panel(axis: Axes, experiment: FinishedCoordinates, arrays: Arrays, part: str) -> None:
     if experiment["task"] == "regression":
         _scatter(axis, experiment, arrays, part)
     else:
@@ -106,7 +92,7 @@ def _heat(axis: Axes, image: Any) -> None:
     axis.set(xticks=[], yticks=[])
 
 
-def _scatter(axis: Axes, experiment: FinishedExperiment, arrays: Arrays, part: str) -> None:
+def _scatter(axis: Axes, experiment: FinishedCoordinates, arrays: Arrays, part: str) -> None:
     true, predicted = arrays[f"{part}_positions"], arrays[f"{part}_predictions"]
     size = experiment["canvas"]
     # The colour of a point is its true place, so that a right picture is a smooth one.
@@ -116,17 +102,17 @@ def _scatter(axis: Axes, experiment: FinishedExperiment, arrays: Arrays, part: s
     axis.add_patch(Rectangle((0, 0), size, size, fill=False, lw=0.5, color="#bbbbbb"))
 
 
-def _predictions(first: dict[Any, FinishedExperiment]) -> Figure | None:
+def _predictions(first: dict[Any, FinishedCoordinates]) -> Figure | None:
     """As the paper's figure: which pixels each network puts its probability on."""
     return _by_split_and_part(first, "classification", "where the probability goes")
 
 
-def _regressions(first: dict[Any, FinishedExperiment]) -> Figure | None:
+def _regressions(first: dict[Any, FinishedCoordinates]) -> Figure | None:
     return _by_split_and_part(first, "regression", "predicted centres, coloured by the true ones")
 
 
 def _by_split_and_part(
-    first: dict[Any, FinishedExperiment], task: str, title: str
+    first: dict[Any, FinishedCoordinates], task: str, title: str
 ) -> Figure | None:
     wanted = {(task, model, split) for model in MODELS for split in SPLITS}
     if not wanted & first.keys():
@@ -153,7 +139,7 @@ def _by_split_and_part(
     return figure
 
 
-def _truth(axis: Axes, experiment: FinishedExperiment, arrays: Arrays, part: str) -> None:
+def _truth(axis: Axes, experiment: FinishedCoordinates, arrays: Arrays, part: str) -> None:
     axis.axis("on")
     positions = arrays[f"{part}_positions"]
     if experiment["task"] == "regression":
@@ -164,7 +150,7 @@ def _truth(axis: Axes, experiment: FinishedExperiment, arrays: Arrays, part: str
         _heat(axis, image)
 
 
-def _logits(first: dict[Any, FinishedExperiment]) -> Figure | None:
+def _logits(first: dict[Any, FinishedCoordinates]) -> Figure | None:
     """One held-out position's logits over training, of both networks."""
     found = [first.get(("classification", model, "quadrant")) for model in MODELS]
     chosen = [e for e in found if e is not None]
@@ -195,7 +181,7 @@ def _logits(first: dict[Any, FinishedExperiment]) -> Figure | None:
     return figure
 
 
-def _renderings(first: dict[Any, FinishedExperiment]) -> Figure | None:
+def _renderings(first: dict[Any, FinishedCoordinates]) -> Figure | None:
     """Squares that both networks draw below the true ones, of both splits."""
     rows: list[Row] = []
     for split in SPLITS:
@@ -206,10 +192,10 @@ def _renderings(first: dict[Any, FinishedExperiment]) -> Figure | None:
                 if not rows or not rows[-1][0].startswith(split):
                     rows.append((f"{split}\ntruth", truth))
                 rows.append((f"{split}\n{NAMES[model]}\n{_score(experiment, 'test')}", drawn))
-    return _grid(rows) if rows else None
+    return images_in_rows(rows) if rows else None
 
 
-def _examples(experiment: FinishedExperiment) -> tuple[NDArray[Any], NDArray[Any]]:
+def _examples(experiment: FinishedCoordinates) -> tuple[NDArray[Any], NDArray[Any]]:
     """True squares of some test positions, and the drawn ones: (n, canvas, canvas) each."""
     arrays = read_drawn(experiment)
     positions = torch.from_numpy(arrays["example_positions"].astype(np.int64))
@@ -217,21 +203,7 @@ def _examples(experiment: FinishedExperiment) -> tuple[NDArray[Any], NDArray[Any
     return data.squares(positions)[:, 0].numpy(), arrays["examples"].astype(np.float32)
 
 
-def _grid(rows: Sequence[Row]) -> Figure:
-    columns = len(rows[0][1])
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=(1.4 * columns, 1.45 * len(rows)), squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
-    for line, (label, images) in zip(axes, rows, strict=True):
-        for axis, image in zip(line, images, strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axis.set(xticks=[], yticks=[])
-        line[0].set_ylabel(label, fontsize=8)
-    return figure
-
-
-def _accuracy_over_time(experiments: Sequence[FinishedExperiment]) -> Figure | None:
+def _accuracy_over_time(experiments: Sequence[FinishedCoordinates]) -> Figure | None:
     """Test accuracy of every seed against seconds of training, logarithmic."""
     chosen = [e for e in experiments if e["task"] == "classification"]
     if not chosen:
@@ -261,7 +233,7 @@ def _accuracy_over_time(experiments: Sequence[FinishedExperiment]) -> Figure | N
     return figure
 
 
-def _score(experiment: FinishedExperiment, part: str) -> str:
+def _score(experiment: FinishedCoordinates, part: str) -> str:
     value = experiment[part]
     return (
         f"{value:.1%}"
@@ -274,15 +246,8 @@ def _score(experiment: FinishedExperiment, part: str) -> str:
     )
 
 
-def _title(experiment: FinishedExperiment) -> str:
+def _title(experiment: FinishedCoordinates) -> str:
     return (
         f"{experiment['task']}, {NAMES[experiment['model']]}, {experiment['split']} split, "
         f"seed {experiment['seed']}"
     )
-
-
-def _save(figure: Figure, path: Path) -> None:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    plt.close(figure)
-    write_durably(path, picture.getvalue())

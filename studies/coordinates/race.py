@@ -8,7 +8,7 @@ from typing import Any
 
 from programs.durable import as_json, write_durably
 from programs.errors import UserError
-from studies.coordinates.results import FinishedExperiment
+from studies.results import FinishedExperiment
 
 
 def require_arrival(coordconv: FinishedExperiment) -> float:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from programs.durable import write_durably
 from programs.errors import UserError
-from programs.untrusted import read_json
-from studies.coordinates.arrays import Arrays
 from studies.coordinates.data import SPLITS
 from studies.coordinates.settings import PRESETS
-from studies.folder import ARRAYS, RESULT, read_arrays
+from studies.folder import ARRAYS, read_arrays
+from studies.results import (
+    FinishedExperiment,
+    finished_folders,
+    no_result,
+    read_result,
+    require_alike,
+)
+from studies.training import Arrays
 
 COLUMNS = (
     "task", "model", "split", "seeds", "perfect", "measure", "test", "test_least", "test_most",
@@ -37,16 +39,8 @@ DRAWN = {
 }
 
 
-@dataclass(frozen=True)
-class FinishedExperiment:
-    """A finished experiment: its folder, settings and result."""
-
-    path: Path
-    result: dict[str, Any]
-
-    def __getitem__(self, name: str) -> Any:
-        """A value of the result, or else of the settings."""
-        return self.result[name] if name in self.result else self.result["settings"][name]
+class FinishedCoordinates(FinishedExperiment):
+    """A finished experiment on one of the three tasks."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -54,29 +48,25 @@ class FinishedExperiment:
         return self["task"], self["model"], self["split"]
 
 
-def read_experiment(path: Path) -> FinishedExperiment:
+def read_experiment(path: Path) -> FinishedCoordinates:
     """The finished experiment in a folder.
 
     Raises:
         UserError: its result cannot be read, or is none of this program's.
     """
-    experiment = FinishedExperiment(path, read_json(path / RESULT))
+    experiment = FinishedCoordinates(path, read_result(path, TEXTS, NUMBERS).result)
     try:
-        for name in (*TEXTS, *NUMBERS):
-            value = experiment[name]
-            if not isinstance(value, str if name in TEXTS else int | float):
-                raise TypeError(f"{name} is {value!r}")
         perfect, since = experiment["perfect"], experiment["seconds_to_perfect"]
         if not isinstance(perfect, bool) or not isinstance(since, int | float | None):
             raise TypeError("perfect or seconds_to_perfect is neither said nor denied")
-        if (experiment["task"], experiment["model"]) not in PRESETS:
+        if (experiment["task"], experiment["model"]) not in PRESETS["small"]:
             raise TypeError(f"there is no task {experiment['task']!r}, {experiment['model']!r}")
     except (KeyError, TypeError) as error:
-        raise UserError(f"{path / RESULT} is no result of this program: {error}") from error
+        raise no_result(path, error) from error
     return experiment
 
 
-def read_drawn(experiment: FinishedExperiment) -> Arrays:
+def read_drawn(experiment: FinishedCoordinates) -> Arrays:
     """The arrays that an experiment's pictures are drawn from.
 
     Raises:
@@ -93,47 +83,27 @@ def read_drawn(experiment: FinishedExperiment) -> Arrays:
     return arrays
 
 
-def find_experiments(root: Path) -> list[FinishedExperiment]:
+def find_experiments(root: Path) -> list[FinishedCoordinates]:
     """All finished experiments below a folder, by their names.
 
     Raises:
         UserError: there are none, one cannot be read, or they are not of one canvas, or those that
             differ in their seed alone were trained differently.
     """
-    found = [read_experiment(file.parent) for file in root.glob(f"*/*/*/seed-*/{RESULT}")]
-    if not found:
-        raise UserError(
-            f"no finished experiment in {root}: train some first, "
-            "as in python -m studies.coordinates classification --model coordconv"
-        )
+    example = "python -m studies.coordinates classification --model coordconv"
+    found = [read_experiment(path) for path in finished_folders(root, "*/*/*/seed-*", example)]
     found.sort(key=lambda e: (*e.key, e["seed"]))
     for one in found:
         like = next(e for e in found if e.key == one.key)
-        _require_alike(found[0], one, ("canvas", "square"))
-        _require_alike(like, one, tuple(like.result["settings"].get("training", {})))
+        require_alike(found[0], one, ("canvas", "square"))
+        require_alike(like, one, tuple(like.result["settings"].get("training", {})))
     return found
 
 
-def _require_alike(
-    first: FinishedExperiment, second: FinishedExperiment, names: Sequence[str]
-) -> None:
-    for name in names:
-        here, there = (
-            {**e.result["settings"], **e.result["settings"].get("training", {})}.get(name)
-            for e in (first, second)
-        )
-        # What one does not know was no setting yet when it was made.
-        if here != there and None not in (here, there):
-            raise UserError(
-                f"{first.path} and {second.path} differ in {name} ({here} and {there}): "
-                "keep them in folders of their own"
-            )
-
-
-def table(experiments: Sequence[FinishedExperiment]) -> list[dict[str, Any]]:
+def table(experiments: Sequence[FinishedCoordinates]) -> list[dict[str, Any]]:
     """A row for each task, model and split: means over seeds, and how many were perfect."""
     rows = []
-    for task, model in PRESETS:
+    for task, model in PRESETS["small"]:
         for split in SPLITS:
             same = [e for e in experiments if e.key == (task, model, split)]
             if not same:
@@ -146,17 +116,8 @@ def table(experiments: Sequence[FinishedExperiment]) -> list[dict[str, Any]]:
                 _mean(same, "best_test"), same[0]["parameters"], _mean(same, "epochs"),
                 _mean(same, "seconds"), np.mean(perfect) if perfect else "",
             )  # fmt: skip
-            rows.append(dict(zip(COLUMNS, map(_rounded, values), strict=True)))
+            rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
-
-
-def write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """The rows as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_durably(path, text.getvalue())
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
@@ -184,9 +145,5 @@ def _shown(row: dict[str, Any], name: str) -> str:
     return f"{value:.3f} IoU" if row["measure"] == "IoU" else f"{value:.2f} px"
 
 
-def _mean(experiments: Sequence[FinishedExperiment], name: str) -> float:
+def _mean(experiments: Sequence[FinishedCoordinates], name: str) -> float:
     return float(np.mean([e[name] for e in experiments]))
-
-
-def _rounded(value: Any) -> Any:
-    return round(float(value), 5) if isinstance(value, float) else value

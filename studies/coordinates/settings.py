@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, fields
 
-from programs.device import Device, resolved_device
 from programs.errors import UserError
 from studies.coordinates.data import NotSoClevr, SplitName
-from studies.coordinates.tasks import ModelName, TaskName
-
-Schedule = Literal["constant", "cosine", "step"]
+from studies.coordinates.tasks import TaskName
+from studies.schedule import Schedule
+from studies.settings import ExperimentSettings, ModelName, PresetName, require_within
 
 
 @dataclass(frozen=True)
@@ -40,29 +37,43 @@ class Training:
     """The paper's m, of the same two; 1 to 3 there."""
 
 
-# The convolution's are of the paper's grid (learning rate .001 to .05, l2 0 to .01, batch 16 or 32,
-# kernel 2 to 4, m 1 to 3, a tenth of the learning rate after each fifth); its 1,000 epochs became
-# 200. CoordConv's were chosen here, of the paper's learning rates, on a fraction of its epochs.
+# "small": the convolution's are of the paper's grid (learning rate .001 to .05, l2 0 to .01, batch
+# 16 or 32, kernel 2 to 4, m 1 to 3, a tenth of the learning rate after each fifth); its 1,000
+# epochs became 200. CoordConv's were chosen here, of the paper's learning rates, on a fraction of
+# its epochs.
 # From He's own kernels the classifier learns every training position but, of three seeds, the
 # held-out quadrant on one only; from a quarter of them it finds the way that holds everywhere. The
 # regressor, at the paper's learning rate of .01, arrived on one seed of three; it does when it
 # begins as a convolution, whose maximum lies at the pixel, and takes smaller steps.
-PRESETS: dict[tuple[TaskName, ModelName], Training] = {
-    ("classification", "conv"): Training(0.005, "step", 16, 200, 1.0),
-    ("classification", "coordconv"): Training(0.01, "cosine", 8, 2, 0.25),
-    ("rendering", "conv"): Training(0.005, "step", 16, 200, 1.0),
-    ("rendering", "coordconv"): Training(
-        0.01, "cosine", 8, 4, 0.25, intermediate_loss=0.1, multiplier=1
-    ),
-    ("regression", "conv"): Training(0.001, "cosine", 32, 100, 1.0, l2=1e-5),
-    ("regression", "coordconv"): Training(
-        0.002, "cosine", 32, 10, 1.0, coordinate_scale=0.0, l2=1e-5
-    ),
+# "paper": one setting of the grid for each, those of the released code's README where it has them.
+PRESETS: dict[PresetName, dict[tuple[TaskName, ModelName], Training]] = {
+    "small": {
+        ("classification", "conv"): Training(0.005, "step", 16, 200, 1.0),
+        ("classification", "coordconv"): Training(0.01, "cosine", 8, 2, 0.25),
+        ("rendering", "conv"): Training(0.005, "step", 16, 200, 1.0),
+        ("rendering", "coordconv"): Training(
+            0.01, "cosine", 8, 4, 0.25, intermediate_loss=0.1, multiplier=1
+        ),
+        ("regression", "conv"): Training(0.001, "cosine", 32, 100, 1.0, l2=1e-5),
+        ("regression", "coordconv"): Training(
+            0.002, "cosine", 32, 10, 1.0, coordinate_scale=0.0, l2=1e-5
+        ),
+    },
+    "paper": {
+        ("classification", "conv"): Training(0.01, "step", 16, 1000, 1.0, l2=0.001),
+        ("classification", "coordconv"): Training(0.005, "constant", 16, 50, 1.0, l2=0.001),
+        ("rendering", "conv"): Training(0.01, "step", 16, 1000, 1.0, l2=0.001),
+        ("rendering", "coordconv"): Training(
+            0.005, "constant", 16, 50, 1.0, l2=0.001, multiplier=1
+        ),
+        ("regression", "conv"): Training(0.01, "constant", 32, 100, 1.0, l2=1e-5),
+        ("regression", "coordconv"): Training(0.01, "constant", 32, 100, 1.0, l2=1e-5),
+    },
 }
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(ExperimentSettings):
     """One experiment, complete: `settings.json` of its folder.
 
     Raises:
@@ -72,20 +83,14 @@ class Settings:
     task: TaskName
     model: ModelName
     split: SplitName
-    seed: int
     canvas: int
     square: int
     training: Training
-    seconds: float
-    threads: int
-    device: Device
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         training = self.training
         limits: dict[str, tuple[float, float, float]] = {
-            "--seed": (self.seed, 0, 2**31 - 1),
-            "--seconds": (self.seconds, 0, 1e7),
-            "--threads": (self.threads, 1, 1024),
             "--learning-rate": (training.learning_rate, 1e-8, 10),
             "--batch-size": (training.batch_size, 1, 4096),
             "--epochs": (training.epochs, 1e-3, 1e5),
@@ -96,15 +101,12 @@ class Settings:
             "--kernel": (training.kernel, 1, 9),
             "--multiplier": (training.multiplier, 1, 16),
         }
-        for name, (value, least, most) in limits.items():
-            if not (math.isfinite(value) and least <= value <= most):
-                raise UserError(f"{name} must be between {least:g} and {most:g}, got {value}")
+        require_within(limits)
         if self.model == "conv" and self.task != "regression" and not 2 <= training.kernel <= 4:
             raise UserError(f"--kernel of the deconvolution is 2, 3 or 4, got {training.kernel}")
         if self.model == "coordconv" and training.kernel % 2 == 0:
             raise UserError(f"--kernel of the painter must be odd, got {training.kernel}")
         self.data.split(self.split, self.seed)
-        resolved_device(self.device)
 
     @property
     def data(self) -> NotSoClevr:
@@ -115,11 +117,6 @@ class Settings:
     def name(self) -> str:
         """The folder below the results: <task>/<model>/<split>/seed-<n>."""
         return f"{self.task}/{self.model}/{self.split}/seed-{self.seed}"
-
-
-def trained_as(preset: Training, chosen: dict[str, Any]) -> Training:
-    """The preset with what was chosen in its place; None chooses nothing."""
-    return replace(preset, **{key: value for key, value in chosen.items() if value is not None})
 
 
 TRAINING_FIELDS = tuple(field.name for field in fields(Training))

@@ -15,13 +15,13 @@ from studies.coordinates.networks import (
     Deconvolution,
     coordconv_classifier,
     coordconv_regressor,
-    init_he_normal_,
     pooled_regressor,
     strided_regressor,
 )
+from studies.initialisation import init_he_normal_
+from studies.settings import ModelName
 
 TaskName = Literal["classification", "regression", "rendering"]
-ModelName = Literal["conv", "coordconv"]
 
 
 class Task(ABC):
@@ -60,6 +60,8 @@ class Task(ABC):
         """
         network = self._build(model, split, kernel, multiplier)
         init_he_normal_(network, initial_scale, coordinate_scale)
+        if isinstance(network, CoordConvRenderer):
+            init_he_normal_(network.painter)
         # Convolutions of few channels on few threads run up to twice as fast in this layout.
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

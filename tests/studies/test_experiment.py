@@ -19,15 +19,12 @@ from safetensors.torch import load_file, save_file
 from programs.errors import UserError
 from studies.checkpoint import NAME as CHECKPOINT
 from studies.coordinates.__main__ import main
-from studies.coordinates.settings import PRESETS, Settings, trained_as
-from studies.coordinates.training import (
-    CURVE,
-    Experiment,
-    _time_from_which_perfect,
-    learning_rate,
-    train,
-)
+from studies.coordinates.settings import PRESETS, Settings
+from studies.coordinates.training import CURVE, CoordinatesExperiment, _time_from_which_perfect
 from studies.folder import ExperimentFolder, read_arrays, read_curve
+from studies.schedule import learning_rate
+from studies.settings import with_chosen
+from studies.training import train
 
 SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
 ROOT = Path(__file__).parents[2]
@@ -54,11 +51,11 @@ def test_an_experiment_leaves_its_files(task: str, model: str, tmp_path: Path) -
 
 
 def _batch(task: str, model: str) -> int:
-    return PRESETS[task, model].batch_size  # type: ignore[index]
+    return PRESETS["small"][task, model].batch_size  # type: ignore[index]
 
 
 def _settings(**changes: object) -> Settings:
-    training = trained_as(PRESETS["classification", "coordconv"], {"epochs": 2})
+    training = with_chosen(PRESETS["small"]["classification", "coordconv"], {"epochs": 2})
     values: dict[str, object] = {
         "task": "classification",
         "model": "coordconv",
@@ -80,17 +77,20 @@ def _settings(**changes: object) -> Settings:
 def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
     model: str, task: str, split: str, tmp_path: Path
 ) -> None:
-    preset = PRESETS[task, model]  # type: ignore[index]
+    preset = PRESETS["small"][task, model]  # type: ignore[index]
     same = {"task": task, "model": model, "split": split}
-    settings = _settings(**same, training=trained_as(preset, {"epochs": 1, "batch_size": 16}))
+    settings = _settings(**same, training=with_chosen(preset, {"epochs": 1, "batch_size": 16}))
     whole = tmp_path / "whole"
-    train(settings, ExperimentFolder(whole, {"same": 1}))
+    train(CoordinatesExperiment(settings), ExperimentFolder(whole, {"same": 1}))
     # The clock ends this one in its middle; what it leaves is what a crash would leave.
     stopped = tmp_path / "stopped"
-    train(replace(settings, seconds=1e-9), ExperimentFolder(stopped, {"same": 1}))
+    train(
+        CoordinatesExperiment(replace(settings, seconds=1e-9)),
+        ExperimentFolder(stopped, {"same": 1}),
+    )
     assert 0 < read_curve(stopped, CURVE)[-1]["step"] < read_curve(whole, CURVE)[-1]["step"]
     (stopped / "result.json").unlink()
-    train(settings, ExperimentFolder(stopped, {"same": 1}))
+    train(CoordinatesExperiment(settings), ExperimentFolder(stopped, {"same": 1}))
     first, second = read_arrays(whole, ()), read_arrays(stopped, ())
     # The clock's end keeps the logits of its last step too.
     for name in first:
@@ -138,7 +138,9 @@ def test_a_finished_experiment_is_not_trained_again(
 
 
 def test_the_budget_of_seconds_ends_training(tmp_path: Path) -> None:
-    result = train(_settings(seconds=1e-9), ExperimentFolder(tmp_path / "x", {}))
+    result = train(
+        CoordinatesExperiment(_settings(seconds=1e-9)), ExperimentFolder(tmp_path / "x", {})
+    )
     assert result["steps"] == 1
 
 
@@ -160,36 +162,36 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "x"
-    train(_settings(seconds=1e-9), ExperimentFolder(folder, {}))
+    train(CoordinatesExperiment(_settings(seconds=1e-9)), ExperimentFolder(folder, {}))
     (folder / "result.json").unlink()
     whole = (folder / CHECKPOINT).read_bytes()
     for damaged in (b"", whole[:100], whole[: len(whole) // 2], b"\xff" * 200):
         (folder / CHECKPOINT).write_bytes(damaged)
         with pytest.raises(UserError, match=r"cannot go on from .*checkpoint"):
-            train(_settings(), ExperimentFolder(folder, {}))
+            train(CoordinatesExperiment(_settings()), ExperimentFolder(folder, {}))
 
 
 def test_a_foreign_optimizer_state_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "x"
-    train(_settings(seconds=1e-9), ExperimentFolder(folder, {}))
+    train(CoordinatesExperiment(_settings(seconds=1e-9)), ExperimentFolder(folder, {}))
     whole = load_file(folder / CHECKPOINT)
     progress = {"progress": json.dumps({"step": 1, "seconds": 1, "wall_seconds": 1, "curve": []})}
     for name in ("optimizer.0.exp_avg", "optimizer.1.step"):
         save_file({k: v for k, v in whole.items() if k != name}, folder / CHECKPOINT, progress)
         with pytest.raises(UserError, match="lacks a moment"):
-            train(_settings(), ExperimentFolder(folder, {}))
+            train(CoordinatesExperiment(_settings()), ExperimentFolder(folder, {}))
     save_file({**whole, "optimizer.0.exp_avg": torch.zeros(1)}, folder / CHECKPOINT, progress)
     with pytest.raises(UserError, match="of shape"):
-        train(_settings(), ExperimentFolder(folder, {}))
+        train(CoordinatesExperiment(_settings()), ExperimentFolder(folder, {}))
     save_file(whole, folder / CHECKPOINT, progress)
     with pytest.raises(UserError, match="remove the file to train from the start"):
-        train(_settings(), ExperimentFolder(folder, {}))
+        train(CoordinatesExperiment(_settings()), ExperimentFolder(folder, {}))
 
 
 def test_a_loss_that_is_no_number_ends_training(tmp_path: Path) -> None:
-    wild = trained_as(PRESETS["regression", "coordconv"], {"initial_scale": 100.0})
+    wild = with_chosen(PRESETS["small"]["regression", "coordconv"], {"initial_scale": 100.0})
     settings = _settings(task="regression", training=wild)
-    experiment = Experiment(settings)
+    experiment = CoordinatesExperiment(settings)
     with torch.no_grad():
         next(experiment.network.parameters()).fill_(float("inf"))
     with pytest.raises(UserError, match=r"the loss became .* at step 1"):
@@ -236,24 +238,20 @@ def test_the_time_from_which_all_were_right_by_hand() -> None:
 
 
 def test_learning_rates_by_hand() -> None:
-    step = trained_as(PRESETS["classification", "conv"], {"learning_rate": 1.0})
-    rates = [learning_rate(step, k, 10) for k in (0, 1, 2, 9)]
+    rates = [learning_rate(1.0, "step", k, 10) for k in (0, 1, 2, 9)]
     assert rates == pytest.approx([1, 1, 0.1, 1e-4])
-    cosine = trained_as(step, {"schedule": "cosine"})
-    assert learning_rate(cosine, 0, 100) == pytest.approx(1 / 5)
-    assert learning_rate(cosine, 50, 100) == pytest.approx(0.5)
-    assert learning_rate(cosine, 99, 100) < 1e-3
-    assert learning_rate(trained_as(step, {"schedule": "constant"}), 99, 100) == 1
+    assert learning_rate(1.0, "cosine", 0, 100) == pytest.approx(1 / 5)
+    assert learning_rate(1.0, "cosine", 50, 100) == pytest.approx(0.5)
+    assert learning_rate(1.0, "cosine", 99, 100) < 1e-3
+    assert learning_rate(1.0, "constant", 99, 100) == 1
 
 
 def test_every_position_is_seen_once_an_epoch() -> None:
-    experiment = Experiment(_settings())
+    experiment = CoordinatesExperiment(_settings())
     seen = []
     for _ in range(experiment.steps_per_epoch):
-        seen.append(experiment._batch())
+        seen.append(experiment.batch())
         experiment.step += 1
     epoch = torch.cat(seen)
-    assert sorted(map(tuple, epoch.tolist())) == sorted(
-        map(tuple, experiment.train_positions.tolist())
-    )
-    assert not torch.equal(epoch, experiment.train_positions)
+    assert sorted(epoch.tolist()) == list(range(len(experiment.train_positions)))
+    assert epoch.tolist() != sorted(epoch.tolist())

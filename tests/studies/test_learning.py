@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from studies.coordinates.settings import PRESETS, Settings, trained_as
-from studies.coordinates.tasks import ModelName
-from studies.coordinates.training import Experiment
+from studies.coordinates.settings import PRESETS, Settings
+from studies.coordinates.training import CoordinatesExperiment
+from studies.settings import ModelName, with_chosen
 
 
-def _experiment(model: ModelName, epochs: float) -> Experiment:
-    return Experiment(
+def _experiment(model: ModelName, epochs: float) -> CoordinatesExperiment:
+    return CoordinatesExperiment(
         Settings(
             task="classification",
             model=model,
@@ -18,7 +18,7 @@ def _experiment(model: ModelName, epochs: float) -> Experiment:
             seed=1,
             canvas=64,
             square=9,
-            training=trained_as(PRESETS["classification", model], {"epochs": epochs}),
+            training=with_chosen(PRESETS["small"]["classification", model], {"epochs": epochs}),
             seconds=0.0,
             threads=1,
             device="cpu",

@@ -11,12 +11,12 @@ from studies.coordinates.networks import (
     Deconvolution,
     coordconv_classifier,
     coordconv_regressor,
-    init_he_normal_,
-    parameter_count,
     pooled_regressor,
     strided_regressor,
 )
 from studies.coordinates.tasks import Classification, Regression, Rendering
+from studies.initialisation import init_he_normal_
+from studies.training import parameter_count
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image
 from programs.errors import UserError
 from studies.coordinates.__main__ import main
 from studies.coordinates.race import in_words, race
-from studies.coordinates.results import FinishedExperiment, as_markdown, find_experiments, table
+from studies.coordinates.results import FinishedCoordinates, as_markdown, find_experiments, table
 from studies.folder import read_arrays
 
 
@@ -67,7 +67,7 @@ def test_probability_is_counted_once_for_each_position(experiments: Path) -> Non
     assert (steps[0], steps[-1]) == (0, last)
 
 
-def _experiment(seed: int, test: float, seconds: float | None) -> FinishedExperiment:
+def _experiment(seed: int, test: float, seconds: float | None) -> FinishedCoordinates:
     settings = {"task": "classification", "model": "coordconv", "split": "quadrant", "seed": seed}
     result = {
         "settings": settings,
@@ -83,7 +83,7 @@ def _experiment(seed: int, test: float, seconds: float | None) -> FinishedExperi
         "seconds_to_best_test": 9.0,
         "processor": "P",
     }
-    return FinishedExperiment(Path("nowhere"), result)
+    return FinishedCoordinates(Path("nowhere"), result)
 
 
 def test_the_table_by_hand() -> None:
@@ -97,8 +97,8 @@ def test_the_table_by_hand() -> None:
 
 
 def test_the_race_by_hand() -> None:
-    def runner(**changes: object) -> FinishedExperiment:
-        return FinishedExperiment(Path("nowhere"), {**_experiment(1, 1.0, 10.0).result, **changes})
+    def runner(**changes: object) -> FinishedCoordinates:
+        return FinishedCoordinates(Path("nowhere"), {**_experiment(1, 1.0, 10.0).result, **changes})
 
     slow = {"parameters": 409_921, "best_test": 0.86, "seconds_to_best_test": 1500.0}
     summary = race(runner(), runner(**slow))

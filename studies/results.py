@@ -1,0 +1,106 @@
+"""Finished experiments of any study: read, compared for likeness, tabulated."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from programs.durable import write_durably
+from programs.errors import UserError
+from programs.untrusted import read_json
+from studies.folder import RESULT
+
+
+@dataclass(frozen=True)
+class FinishedExperiment:
+    """A finished experiment: its folder, settings and result."""
+
+    path: Path
+    result: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        """A value of the result, or else of the settings."""
+        return self.result[name] if name in self.result else self.result["settings"][name]
+
+
+def read_result(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> FinishedExperiment:
+    """The finished experiment in a folder.
+
+    Args:
+        path: the folder.
+        texts: values that its result or settings must have, of type str.
+        numbers: the same, numbers.
+
+    Raises:
+        UserError: its result cannot be read, or is none of this program's.
+    """
+    experiment = FinishedExperiment(path, read_json(path / RESULT))
+    try:
+        for name in (*texts, *numbers):
+            value = experiment[name]
+            if not isinstance(value, str if name in texts else int | float):
+                raise TypeError(f"{name} is {value!r}")
+    except (KeyError, TypeError) as error:
+        raise no_result(path, error) from error
+    return experiment
+
+
+def no_result(path: Path, reason: object) -> UserError:
+    """The error for a result that another program wrote, or somebody changed."""
+    return UserError(f"{path / RESULT} is no result of this program: {reason}")
+
+
+def finished_folders(root: Path, pattern: str, example: str) -> list[Path]:
+    """Folders of finished experiments below another.
+
+    Args:
+        root: where to look.
+        pattern: of the folders, as in `Path.glob`.
+        example: a command that makes one.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = sorted(file.parent for file in root.glob(f"{pattern}/{RESULT}"))
+    if not found:
+        raise UserError(f"no finished experiment in {root}: train some first, as in {example}")
+    return found
+
+
+def require_alike(
+    first: FinishedExperiment, second: FinishedExperiment, names: Sequence[str]
+) -> None:
+    """Two experiments have the same settings of these names, training's included.
+
+    What one of them does not know was no setting yet when it was made.
+
+    Raises:
+        UserError: they differ in one.
+    """
+    for name in names:
+        here, there = (
+            {**e.result["settings"], **e.result["settings"].get("training", {})}.get(name)
+            for e in (first, second)
+        )
+        if here != there and None not in (here, there):
+            raise UserError(
+                f"{first.path} and {second.path} differ in {name} ({here} and {there}): "
+                "keep them in folders of their own"
+            )
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """The rows as CSV, their columns in the order of the first row's names."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{name: _rounded(value) for name, value in row.items()} for row in rows])
+    write_durably(path, text.getvalue())
+
+
+def _rounded(value: Any) -> Any:
+    return round(float(value), 5) if isinstance(value, float) else value

@@ -1,0 +1,267 @@
+"""One experiment of any study, from its settings to its result; resumable at every evaluation."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from programs.device import resolved_device
+from programs.errors import UserError
+from programs.events import EventWriter
+from programs.origin import now, origin
+from programs.progress import ProgressReport
+from studies.checkpoint import load_checkpoint, save_checkpoint
+from studies.folder import ExperimentFolder
+from studies.schedule import Schedule, set_learning_rates
+from studies.settings import ExperimentSettings
+
+Arrays = dict[str, NDArray[Any]]
+COUNTERS = ("step", "epoch", "seconds")  # a curve's first columns
+
+
+class Experiment(ABC):
+    """A study's network and data, and how far its training has come.
+
+    A subclass sets `network` and `optimizer` (Adam; each of its groups with an `initial_lr`).
+    What is random in a step comes from the seed and the step's number alone, so that a resumed
+    experiment ends as if it had not stopped.
+
+    Args:
+        settings: complete.
+        n_examples: that an epoch goes through.
+        batch_size: of them in a step.
+        epochs: of training, not necessarily whole.
+        schedule: of the learning rates.
+
+    Attributes:
+        columns: of the curve, after step, epoch and seconds: first the names of the losses that
+            `gradient_step` returns, then those of what `evaluate` does.
+    """
+
+    columns: ClassVar[tuple[str, ...]]
+    evaluations: ClassVar[int] = 40  # over a whole run
+
+    network: nn.Module
+    optimizer: torch.optim.Adam
+
+    def __init__(
+        self,
+        settings: ExperimentSettings,
+        n_examples: int,
+        batch_size: int,
+        epochs: float,
+        schedule: Schedule,
+    ) -> None:
+        self.settings = settings
+        self.device = resolved_device(settings.device)
+        torch.set_num_threads(settings.threads)
+        self.n_examples, self.batch_size, self.schedule = n_examples, batch_size, schedule
+        self.steps_per_epoch = math.ceil(n_examples / batch_size)
+        self.total_steps = max(1, round(epochs * self.steps_per_epoch))
+        self.step = 0
+        self.seconds = 0.0
+        """Spent on gradient steps: the clock stops while the network is evaluated."""
+        self.wall_seconds = 0.0
+        self.curve: list[dict[str, float]] = []
+        self._order: Tensor | None = None
+
+    @abstractmethod
+    def gradient_step(self) -> dict[str, Tensor]:
+        """Change the network once; returns the losses before that, each a scalar."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """How good the network is now, in finite numbers."""
+
+    @abstractmethod
+    def note(self, row: dict[str, float]) -> str:
+        """A row of the curve in a word or two, for who waits."""
+
+    @abstractmethod
+    def result(self) -> dict[str, Any]:
+        """What `result.json` says of the trained network, beside what it says of any."""
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """What the pictures of the trained network are drawn from."""
+
+    def prepare(self, folder: ExperimentFolder) -> None:  # noqa: B027 - may be nothing
+        """Called once, after a checkpoint was loaded and before the first step."""
+
+    def observe(self) -> None:  # noqa: B027
+        """Called before each step, and before an evaluation."""
+
+    def observed(self) -> Arrays:
+        """What observing kept; written at every evaluation and at the end."""
+        return {}
+
+    def log(self, events: EventWriter) -> None:  # noqa: B027
+        """Write more than numbers to TensorBoard; called at every evaluation."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are done or all seconds spent."""
+        out_of_time = 0 < self.settings.seconds <= self.seconds
+        return self.step >= self.total_steps or out_of_time
+
+    def timed_step(self) -> dict[str, float]:
+        """One gradient step, whose time `seconds` grows by; returns the losses before it.
+
+        Raises:
+            UserError: a loss is no finite number.
+        """
+        started = time.perf_counter()
+        set_learning_rates(self.optimizer, self.schedule, self.step, self.total_steps)
+        losses = {name: float(loss) for name, loss in self.gradient_step().items()}
+        self.step += 1
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"{self.settings.name}: the {name} became {loss} at step {self.step:,}: "
+                    "choose a smaller learning rate and another --out"
+                )
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds += time.perf_counter() - started
+        return losses
+
+    def batch(self) -> Tensor:
+        """(batch_size,) int64: the step's examples; an epoch goes once through all of them."""
+        epoch, within = divmod(self.step, self.steps_per_epoch)
+        if within == 0 or self._order is None:
+            order = self._rng(epoch).permutation(self.n_examples)
+            self._order = torch.from_numpy(order).to(self.device)
+        return self._order[within * self.batch_size : (within + 1) * self.batch_size]
+
+    def noise(self) -> torch.Generator:
+        """What a step draws its random numbers from, on the CPU; the same whenever it is asked."""
+        seed = int(self._rng(self.step, 1).integers(2**63))
+        return torch.Generator().manual_seed(seed)
+
+    def _rng(self, *numbers: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence([self.settings.seed, *numbers]))
+
+
+def train(experiment: Experiment, folder: ExperimentFolder) -> dict[str, Any]:
+    """Train to the end of the epochs or of the seconds, and write all files of the folder.
+
+    Args:
+        experiment: at its start.
+        folder: a new one, or one that an interrupted experiment left.
+
+    Returns:
+        What `result.json` holds.
+    """
+    _resume(experiment, folder)
+    made_by = origin(("torch", "numpy"), experiment.device)
+    experiment.prepare(folder)
+    events = EventWriter(folder.path, experiment.step)
+    with (
+        closing(events),
+        ProgressReport(
+            experiment.settings.name, experiment.total_steps, experiment.step
+        ) as progress,
+    ):
+        begun = time.perf_counter() - experiment.wall_seconds
+        while not experiment.is_over:
+            losses = _train_until_evaluation(experiment)
+            row = _evaluate(experiment, losses)
+            experiment.wall_seconds = time.perf_counter() - begun
+            experiment.curve.append(row)
+            _record(experiment, folder, events)
+            progress.update(experiment.step, experiment.note(row))
+    folder.write_arrays({**experiment.observed(), **experiment.arrays()})
+    result = {**_result(experiment), **made_by, "ended": now()}
+    folder.write_result(result)
+    return result
+
+
+def curve_columns(kind: type[Experiment]) -> tuple[str, ...]:
+    """All columns of the curve of a study's experiments."""
+    return (*COUNTERS, *kind.columns)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """How many numbers training may change."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def _train_until_evaluation(experiment: Experiment) -> dict[str, float]:
+    """Steps up to the next evaluation, or to the end; returns the last losses."""
+    every = max(1, round(experiment.total_steps / experiment.evaluations))
+    while True:
+        experiment.observe()
+        losses = experiment.timed_step()
+        if experiment.is_over or experiment.step % every == 0:
+            experiment.observe()
+            return losses
+
+
+def _evaluate(experiment: Experiment, losses: dict[str, float]) -> dict[str, float]:
+    counters = (
+        experiment.step,
+        round(experiment.step / experiment.steps_per_epoch, 4),
+        round(experiment.seconds, 3),
+    )
+    return {**dict(zip(COUNTERS, counters, strict=True)), **losses, **experiment.evaluate()}
+
+
+def _record(experiment: Experiment, folder: ExperimentFolder, events: EventWriter) -> None:
+    row = experiment.curve[-1]
+    for name in experiment.columns:
+        events.scalar(name, row[name], experiment.step)
+    for k, group in enumerate(experiment.optimizer.param_groups):
+        events.scalar(f"learning_rate/{k}", group["lr"], experiment.step)
+    experiment.log(events)
+    events.sync()
+    folder.write_curve(experiment.curve)
+    folder.write_arrays(experiment.observed())
+    counters = {
+        "step": experiment.step,
+        "seconds": experiment.seconds,
+        "wall_seconds": experiment.wall_seconds,
+        "curve": experiment.curve,
+    }
+    save_checkpoint(folder.path, experiment.network, experiment.optimizer, counters)
+
+
+def _resume(experiment: Experiment, folder: ExperimentFolder) -> None:
+    counters = load_checkpoint(folder.path, experiment.network, experiment.optimizer)
+    if counters is None:
+        return
+    columns = curve_columns(type(experiment))
+    try:
+        experiment.step = int(counters["step"])
+        experiment.seconds = float(counters["seconds"])
+        experiment.wall_seconds = float(counters["wall_seconds"])
+        experiment.curve = [{name: row[name] for name in columns} for row in counters["curve"]]
+        whole = 0 < experiment.step <= experiment.total_steps and experiment.curve
+        numbers = (experiment.seconds, experiment.wall_seconds, *experiment.curve[-1].values())
+        if not whole or not all(math.isfinite(number) for number in numbers):
+            raise ValueError("impossible counters")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"cannot go on from {folder.path}'s checkpoint: {error!r}; "
+            "remove the file to train from the start"
+        ) from error
+
+
+def _result(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "settings": asdict(experiment.settings),
+        "parameters": parameter_count(experiment.network),
+        **experiment.result(),
+        "steps": experiment.step,
+        "epochs": experiment.step / experiment.steps_per_epoch,
+        "seconds": round(experiment.seconds, 3),
+        "wall_seconds": round(experiment.wall_seconds, 3),
+    }
