@@ -12,10 +12,12 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
-from torch.utils.tensorboard.summary import scalar
+from torch.utils.tensorboard.summary import image, scalar
 
 from programs.durable import Appender
 
@@ -42,6 +44,10 @@ class EventWriter:
     def scalar(self, tag: str, value: float, step: int) -> None:
         """A number at a step."""
         self.summary(scalar(tag, value), step)  # type: ignore[no-untyped-call]
+
+    def images(self, tag: str, images: NDArray[np.uint8], step: int) -> None:
+        """A grid of pictures (N, H, W, 3) at a step."""
+        self.summary(image(tag, images, dataformats="NHWC"), step)  # type: ignore[no-untyped-call]
 
     def summary(self, summary: Summary, step: int | None = None) -> None:
         """Anything that TensorBoard shows."""

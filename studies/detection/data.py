@@ -1,0 +1,101 @@
+"""Canvases with handwritten digits scattered over them, and the digits' boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from programs.errors import UserError
+from studies.detection.digits import ink_boxes
+
+SMALLEST, LARGEST = 15.0, 25.0  # a digit's height, and its width, in pixels
+CHUNK = 256  # images painted at a time
+
+
+@dataclass(frozen=True)
+class ScatteredDigits:
+    """Images of several digits, each stretched to a height and a width of its own.
+
+    A box is (row, column, height, width): its centre and its size in pixels, where the canvas goes
+    from 0 to `canvas`. Heights and widths are uniform from 15 to 25 pixels, centres over all places
+    at which the digit lies wholly in the field. The field is a square of side `field`, and its
+    middle the canvas: of a larger field, digits are cut by the border or lie beyond it, as in
+    the released code's data.
+
+    Args:
+        canvas: its side in pixels.
+        field: its side in pixels.
+        digits: on the field.
+
+    Raises:
+        UserError: the canvas is not between 32 and 256 pixels wide, the field is not between it and
+            four times it, or the digits are not 1 to 20.
+    """
+
+    canvas: int = 64
+    field: int = 64
+    digits: int = 5
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.canvas <= 256:
+            raise UserError(f"--canvas must be between 32 and 256 pixels, got {self.canvas}")
+        if not self.canvas <= self.field <= 4 * self.canvas:
+            raise UserError(
+                f"--field must be between the canvas's {self.canvas} and {4 * self.canvas} pixels, "
+                f"got {self.field}"
+            )
+        if not 1 <= self.digits <= 20:
+            raise UserError(f"--digits must be between 1 and 20, got {self.digits}")
+
+    def boxes(self, n: int, rng: np.random.Generator) -> Tensor:
+        """(n, digits, 4) float32."""
+        size = rng.uniform(SMALLEST, LARGEST, (n, self.digits, 2))
+        centre = rng.uniform(size / 2, self.field - size / 2)
+        border = (self.field - self.canvas) / 2
+        return torch.from_numpy(np.concatenate([centre - border, size], axis=2)).float()
+
+    def images(self, sources: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Images and the boxes on them.
+
+        Args:
+            sources: (N, H, W) digits from 0 to 1, of which each image gets `digits` at random.
+            n: images.
+            seed: of the draw.
+
+        Returns:
+            (n, 1, canvas, canvas) uint8, and (n, digits, 4) float32.
+        """
+        rng = np.random.default_rng(seed)
+        boxes = self.boxes(n, rng)
+        which = torch.from_numpy(rng.integers(0, len(sources), (n, self.digits)))
+        inks = ink_boxes(sources).float()
+        images = torch.empty(n, 1, self.canvas, self.canvas, dtype=torch.uint8)
+        for start in range(0, n, CHUNK):
+            some = slice(start, start + CHUNK)
+            canvas = torch.zeros(len(boxes[some]), 1, self.canvas, self.canvas)
+            for k in range(self.digits):
+                chosen = which[some, k]
+                canvas += self._painted(sources[chosen], inks[chosen], boxes[some, k])
+            # Where digits lie on each other, ink is ink.
+            images[some] = canvas.clamp(max=1).mul(255).round().to(torch.uint8)
+        return images, boxes
+
+    def _painted(self, digits: Tensor, inks: Tensor, boxes: Tensor) -> Tensor:
+        """(N, 1, canvas, canvas): each digit's ink stretched over its box, bilinearly."""
+        line = torch.arange(self.canvas) + 0.5
+        places, inside = [], []
+        for axis in range(2):
+            centre, size = boxes[:, axis, None], boxes[:, axis + 2, None]
+            share = (line - (centre - size / 2)) / size
+            inside.append((share >= 0) & (share <= 1))
+            pixel = inks[:, axis, None] + share * inks[:, axis + 2, None]
+            places.append(2 * pixel / digits.shape[axis + 1] - 1)
+        down, across = places
+        side = (-1, self.canvas, self.canvas)
+        grid = torch.stack([across[:, None].expand(side), down[..., None].expand(side)], dim=3)
+        painted = F.grid_sample(digits[:, None], grid, padding_mode="border", align_corners=False)
+        return painted * (inside[0][:, None, :, None] & inside[1][:, None, None, :])

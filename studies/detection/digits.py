@@ -1,0 +1,135 @@
+"""Handwritten digits: scikit-learn's, which come with the package, or MNIST's own files."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from programs.errors import UserError
+from programs.untrusted import read_bytes
+
+# Of the 1,797 digits that scikit-learn ships, a fifth is kept for test images.
+TEST_SHARE = 0.2
+SPLIT_SEED = 0
+
+MNIST_FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
+IMAGES_MAGIC = 0x00000803  # unsigned bytes in three dimensions
+MAX_DIGITS = 100_000
+MAX_SIDE = 64
+HEADER_BYTES = 16
+# The greatest file there can be: what a compressed one may unfold to, too.
+MAX_BYTES = HEADER_BYTES + MAX_DIGITS * MAX_SIDE**2
+
+INK = 0.001  # what is darker belongs to no digit
+
+
+def load_digits(mnist: Path | None) -> tuple[Tensor, Tensor]:
+    """Digits to train on and others to test with.
+
+    Args:
+        mnist: a folder with MNIST's `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, as they
+            are or with `.gz`; None for scikit-learn's.
+
+    Returns:
+        Two (N, H, W) float32 from 0 to 1.
+
+    Raises:
+        UserError: the folder has not these files, or they are not what they say.
+    """
+    if mnist is not None:
+        return tuple(_as_tensor(_mnist_file(mnist, name)) for name in MNIST_FILES.values())  # type: ignore[return-value]
+    from sklearn.datasets import load_digits as shipped  # takes a second
+
+    digits = shipped().images.astype(np.float32) / 16
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(digits))
+    n_test = round(TEST_SHARE * len(digits))
+    return torch.from_numpy(digits[order[n_test:]]), torch.from_numpy(digits[order[:n_test]])
+
+
+def _as_tensor(images: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(images.astype(np.float32) / 255)
+
+
+def _mnist_file(folder: Path, name: str) -> NDArray[np.uint8]:
+    plain, packed = folder / name, folder / f"{name}.gz"
+    if plain.exists():
+        return read_idx_images(plain)
+    if packed.exists():
+        return read_idx_images(packed)
+    raise UserError(
+        f"--mnist {folder} has no {name} (or {name}.gz): name the folder that holds MNIST's files, "
+        "or leave --mnist away for the digits that scikit-learn ships"
+    )
+
+
+def read_idx_images(path: Path) -> NDArray[np.uint8]:
+    """Images of an IDX file, gzipped where its name ends so: (N, rows, columns) uint8.
+
+    The format is that of yann.lecun.com/exdb/mnist: four big-endian 32-bit numbers (2051, images,
+    rows, columns), then a byte a pixel.
+
+    Raises:
+        UserError: the file is not of this format, or of another size than its header says, or
+            holds an image without ink.
+    """
+    content = read_bytes(path, MAX_BYTES)
+    if path.suffix == ".gz":
+        content = _unzipped(path, content)
+    if len(content) < HEADER_BYTES:
+        raise UserError(f"cannot read {path}: {len(content)} bytes are no IDX file")
+    magic, n, rows, columns = (int(k) for k in np.frombuffer(content, ">u4", 4))
+    if magic != IMAGES_MAGIC:
+        raise UserError(
+            f"cannot read {path}: it begins with {magic:#010x}, an IDX file of images with "
+            f"{IMAGES_MAGIC:#010x}"
+        )
+    if not (1 <= n <= MAX_DIGITS and 1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE):
+        raise UserError(
+            f"cannot read {path}: {n:,} images of {rows}x{columns} pixels; allowed are up to "
+            f"{MAX_DIGITS:,} of up to {MAX_SIDE}x{MAX_SIDE}"
+        )
+    wanted = HEADER_BYTES + math.prod((n, rows, columns))
+    if len(content) != wanted:
+        raise UserError(
+            f"cannot read {path}: its header says {wanted:,} bytes, it has {len(content):,}"
+        )
+    images = np.frombuffer(content, np.uint8, offset=HEADER_BYTES).reshape(n, rows, columns)
+    blank = np.flatnonzero(images.max(axis=(1, 2)) == 0)
+    if len(blank):
+        raise UserError(f"cannot read {path}: image {blank[0]:,} is empty")
+    return images
+
+
+def _unzipped(path: Path, content: bytes) -> bytes:
+    """The one member of a gzip file, and never more than an IDX file can have."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(content, MAX_BYTES + 1)
+    except zlib.error as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if len(plain) > MAX_BYTES:
+        raise UserError(f"cannot read {path}: it unfolds to more than {MAX_BYTES:,} bytes")
+    if not unpacker.eof:
+        raise UserError(f"cannot read {path}: it ends in the middle")
+    return plain
+
+
+def ink_boxes(digits: Tensor) -> Tensor:
+    """(N, 4) int64: first row, first column, height and width of each digit's ink.
+
+    Args:
+        digits: (N, H, W), each with some ink.
+    """
+    found = []
+    for ink in (digits.amax(dim=2) > INK, digits.amax(dim=1) > INK):
+        first = ink.int().argmax(dim=1)
+        last = ink.shape[1] - 1 - ink.flip(1).int().argmax(dim=1)
+        found.append((first, last - first + 1))
+    (top, height), (left, width) = found
+    return torch.stack([top, left, height, width], dim=1)

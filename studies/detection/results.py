@@ -1,0 +1,149 @@
+"""Finished detection experiments, and the table they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from programs.errors import UserError
+from studies.detection.settings import layout
+from studies.detection.training import MEASURES, N_EXAMPLES
+from studies.figures import MODELS, NAMES
+from studies.folder import ARRAYS, read_arrays
+from studies.intervals import Interval, mean_interval
+from studies.results import (
+    FinishedExperiment,
+    finished_folders,
+    no_result,
+    read_result,
+    require_alike,
+)
+from studies.training import Arrays
+
+LAYOUTS = ("whole", "cut")
+FITS = tuple(f"{part}_{name}" for part in ("train", "test", "perfect") for name in MEASURES)
+NUMBERS = (
+    "seed", "canvas", "field", "digits", "parameters", "epochs", "seconds", "positive_iou", *FITS,
+)  # fmt: skip
+DIFFERENCE = "difference"
+LIKE = ("canvas", "digits", "mnist")
+
+
+class FinishedDetection(FinishedExperiment):
+    """A finished experiment."""
+
+    @property
+    def layout(self) -> str:
+        """Whether digits lie wholly on the canvas."""
+        return layout(self["canvas"], self["field"])
+
+
+def read_experiment(path: Path) -> FinishedDetection:
+    """The finished experiment in a folder.
+
+    Raises:
+        UserError: its result cannot be read, or is none of this program's.
+    """
+    experiment = FinishedDetection(path, read_result(path, ("model",), NUMBERS).result)
+    if experiment["model"] not in MODELS:
+        raise no_result(path, f"there is no model {experiment['model']!r}")
+    return experiment
+
+
+def read_drawn(experiment: FinishedDetection) -> Arrays:
+    """The arrays that an experiment's pictures are drawn from.
+
+    Raises:
+        UserError: they cannot be read, or are not of its canvas.
+    """
+    arrays = read_arrays(experiment.path, ("images", "boxes", "proposals", "scores"))
+    n = len(arrays["images"])
+    shapes = {
+        "images": (n, experiment["canvas"], experiment["canvas"]),
+        "boxes": (n, experiment["digits"], 4),
+        "proposals": (n, arrays["scores"].shape[-1], 4),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not 1 <= n <= N_EXAMPLES:
+            raise UserError(
+                f"cannot read {experiment.path / ARRAYS}: {name} is of shape {arrays[name].shape}"
+            )
+    return arrays
+
+
+def find_experiments(root: Path) -> list[FinishedDetection]:
+    """All finished experiments below a folder, by their names.
+
+    Raises:
+        UserError: there are none, one cannot be read, or they are not of the same images, or were
+            trained differently.
+    """
+    example = "python -m studies.detection --model coordconv"
+    found = [read_experiment(path) for path in finished_folders(root, "*/*/seed-*", example)]
+    found.sort(key=lambda e: (e.layout, e["model"], e["seed"]))
+    for one in found:
+        require_alike(found[0], one, (*LIKE, *found[0].result["settings"].get("training", {})))
+        like = next(e for e in found if e.layout == one.layout)
+        require_alike(like, one, ("field",))
+    return found
+
+
+def table(experiments: Sequence[FinishedDetection]) -> list[dict[str, Any]]:
+    """A row for each layout, measure and network, and one for the networks' difference.
+
+    Each has the mean over seeds with its 95 % interval. The difference is that of the seeds which
+    both have, and in the last columns in per cent of the convolution's mean.
+    """
+    rows = []
+    for where in LAYOUTS:
+        for name in ("positive_iou", *FITS):
+            values: dict[str, dict[int, float]] = {model: {} for model in MODELS}
+            for e in experiments:
+                if e.layout == where:
+                    values[e["model"]][e["seed"]] = float(e[name])
+            for model, of_seed in values.items():
+                if of_seed:
+                    rows.append(_row(where, name, NAMES[model], list(of_seed.values())))
+            conv, coordconv = values["conv"], values["coordconv"]
+            both = sorted(conv.keys() & coordconv.keys())
+            if both and not name.startswith("perfect"):
+                difference = [coordconv[seed] - conv[seed] for seed in both]
+                base = mean_interval([conv[seed] for seed in both]).mean
+                rows.append(_row(where, name, DIFFERENCE, difference, base))
+    return rows
+
+
+def _row(
+    where: str, name: str, what: str, values: Sequence[float], base: float | None = None
+) -> dict[str, Any]:
+    row = {"layout": where, "measure": name, "network": what, "seeds": len(values)}
+    interval = mean_interval(values)
+    share = None if base is None else interval / (base / 100)
+    for end in ("mean", "low", "high"):
+        row[end] = getattr(interval, end)
+    for end in ("mean", "low", "high"):
+        row[f"percent_{end}"] = "" if share is None else getattr(share, end)
+    return row
+
+
+def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows for a page: a line for each layout and measure."""
+    lines = ["| digits | IoU | convolution | CoordConv | difference | in per cent |"]
+    lines.append("| --- " * 6 + "|")
+    for where, measure in dict.fromkeys((row["layout"], row["measure"]) for row in rows):
+        cells = {
+            row["network"]: row
+            for row in rows
+            if (row["layout"], row["measure"]) == (where, measure)
+        }
+        shown = [_shown(cells.get(what), "", ".3f") for what in (*NAMES.values(), DIFFERENCE)]
+        shown.append(_shown(cells.get(DIFFERENCE), "percent_", "+.1f"))
+        lines.append(f"| {where} | {measure.replace('_', ' ')} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def _shown(row: dict[str, Any] | None, prefix: str, spec: str) -> str:
+    if row is None:
+        return ""
+    return format(Interval(*(row[f"{prefix}{end}"] for end in ("mean", "low", "high"))), spec)

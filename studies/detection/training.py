@@ -1,0 +1,159 @@
+"""One region-proposal network on images of scattered digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from programs.events import EventWriter
+from studies.detection.boxes import iou, moved
+from studies.detection.digits import load_digits
+from studies.detection.matching import losses, sample
+from studies.detection.measures import Fit, Proposed, fit, fit_of_the_truth, proposed
+from studies.detection.network import Proposals, RegionProposalNetwork
+from studies.detection.settings import Settings
+from studies.schedule import adam
+from studies.training import Arrays, Experiment, curve_columns
+
+BETAS = (0.9, 0.99)
+EVALUATION_BATCH = 32
+TRAIN_SAMPLE = 200  # training images looked at on the way
+N_EXAMPLES = 6
+# Images of the two parts, and of different experiments, are drawn independently.
+TEST_SEED = 2**32
+MEASURES = ("average", "best", "found")
+
+
+class DetectionExperiment(Experiment):
+    """A network, its images and how far its training has come.
+
+    Args:
+        settings: complete.
+
+    Raises:
+        UserError: MNIST's files were asked for and cannot be read.
+    """
+
+    columns = (
+        "loss", "move_loss", "score_loss", "positive_iou",
+        *(f"{part}_{name}" for part in ("train", "test") for name in MEASURES),
+    )  # fmt: skip
+    evaluations = 12
+    settings: Settings
+    network: RegionProposalNetwork
+
+    def __init__(self, settings: Settings) -> None:
+        training = settings.training
+        super().__init__(
+            settings,
+            training.train_images,
+            training.batch_size,
+            training.epochs,
+            training.schedule,
+        )
+        train, test = load_digits(settings.source)
+        self.train_images, self.train_boxes = settings.data.images(
+            train, training.train_images, settings.seed
+        )
+        self.test_images, self.test_boxes = settings.data.images(
+            test, training.test_images, settings.seed + TEST_SEED
+        )
+        torch.manual_seed(settings.seed)
+        network = RegionProposalNetwork(settings.model, settings.canvas, training.width)
+        # Convolutions of few channels on few threads run faster in this layout.
+        network.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(self.device)
+        self.optimizer = adam(
+            [{"params": list(network.parameters()), "lr": training.learning_rate}], BETAS
+        )
+
+    def gradient_step(self) -> dict[str, Tensor]:
+        """One step down the losses of the moves and of the scores, of freshly drawn boxes."""
+        which = self.batch().cpu()
+        digits = self.train_boxes[which].to(self.device)
+        said = self._said(self.train_images[which])
+        with torch.no_grad():
+            boxes = moved(self.network.anchors, said.moves)
+            ious = iou(boxes, digits)
+            samples = sample(ious, boxes, self.settings.canvas, self.noise())
+            pairs = ious.flatten(1).gather(1, samples.positive * digits.shape[1] + samples.digit)[
+                samples.positive_there
+            ]
+        of_moves, of_scores = losses(said, self.network.anchors, digits, samples)
+        loss = of_moves + of_scores
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return {
+            "loss": loss.detach(),
+            "move_loss": of_moves.detach(),
+            "score_loss": of_scores.detach(),
+            "positive_iou": pairs.mean(),
+        }
+
+    def _said(self, images: Tensor) -> Proposals:
+        said: Proposals = self.network(images.to(self.device).float() / 255)
+        return said
+
+    def proposals(self, images: Tensor) -> Proposed:
+        """What the network proposes for (N, 1, canvas, canvas) uint8 images, on the CPU."""
+        self.network.eval()
+        with torch.no_grad():
+            found = [
+                proposed(self._said(some), self.network.anchors)
+                for some in torch.split(images, EVALUATION_BATCH)
+            ]
+        self.network.train()
+        names = ("boxes", "scores", "there")
+        return Proposed(*(torch.cat([getattr(f, name) for f in found]).cpu() for name in names))
+
+    def _fit(self, images: Tensor, boxes: Tensor) -> Fit:
+        found = self.proposals(images)
+        return fit(found.boxes, found.there, boxes)
+
+    def evaluate(self) -> dict[str, float]:
+        """How well proposals fit on some training images and on all test images."""
+        train = self._fit(self.train_images[:TRAIN_SAMPLE], self.train_boxes[:TRAIN_SAMPLE])
+        test = self._fit(self.test_images, self.test_boxes)
+        return {**_means("train", train), **_means("test", test)}
+
+    def note(self, row: dict[str, float]) -> str:
+        """The test IoU."""
+        return f"IoU average {row['test_average']:.3f}, best {row['test_best']:.3f}"
+
+    def log(self, events: EventWriter) -> None:
+        """Images with the digits' boxes and the proposed ones."""
+        from studies.detection.figures import with_boxes
+
+        some = self.test_images[:N_EXAMPLES]
+        events.images("boxes", with_boxes(some, self.test_boxes, self.proposals(some)), self.step)
+
+    def result(self) -> dict[str, Any]:
+        """How well proposals fit on all images, and the most that is possible."""
+        parts = {
+            "train": self._fit(self.train_images, self.train_boxes),
+            "test": self._fit(self.test_images, self.test_boxes),
+            "perfect": fit_of_the_truth(self.test_boxes),
+        }
+        means = {key: value for part in parts for key, value in _means(part, parts[part]).items()}
+        return {"positive_iou": self.curve[-1]["positive_iou"], **means}
+
+    def arrays(self) -> Arrays:
+        """Some test images, their digits' boxes and what the network proposes."""
+        images, boxes = self.test_images[:N_EXAMPLES], self.test_boxes[:N_EXAMPLES]
+        found = self.proposals(images)
+        return {
+            "images": images[:, 0].numpy(),
+            "boxes": boxes.numpy(),
+            "proposals": found.boxes.numpy(),
+            "scores": found.scores.masked_fill(~found.there, 0.0).numpy(),
+        }
+
+
+CURVE = curve_columns(DetectionExperiment)
+
+
+def _means(part: str, fits: Fit) -> dict[str, float]:
+    return {f"{part}_{name}": getattr(fits, name).mean().item() for name in MEASURES}
