@@ -1,0 +1,152 @@
+"""Pictures and latent walks, drawn from the files of finished experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from programs.mp4 import Frame, mp4
+from studies.figures import HEAT, images_in_rows, make_folder, save
+from studies.folder import ARRAYS, read_curve
+from studies.gan.results import (
+    REAL,
+    Arm,
+    FinishedGan,
+    as_markdown,
+    find_experiments,
+    name_of,
+    read_drawn,
+    table,
+)
+from studies.gan.training import CURVE, OBJECTS, positions
+from studies.results import write_table
+from studies.training import Arrays
+
+COLUMNS = 10  # samples of each arm in their picture
+BINS = 32  # along either side of a density
+ENLARGED = 8
+CAPTION = 32
+FRAMES_PER_SECOND = 15
+TITLES = {"blue": "blue's centre", "red": "red's centre", "difference": "red's less blue's"}
+
+
+def draw_all(root: Path, out: Path) -> None:
+    """Every picture that the experiments below a folder allow, the walks and the table of results.
+
+    Args:
+        root: `<generator>-<discriminator>/seed-<n>/` folders.
+        out: for `*.png`, `walks.mp4` and `results.csv`.
+
+    Raises:
+        UserError: no experiments, or a file of theirs is damaged.
+    """
+    experiments = find_experiments(root)
+    make_folder(out)
+    first = {e.arm: e for e in reversed(experiments) if (e.path / ARRAYS).exists()}
+    drawn = {arm: read_drawn(first[arm]) for arm in sorted(first)}
+    if drawn:
+        real = next(iter(drawn.values()))
+        canvas = next(iter(first.values()))["canvas"]
+        for name, figure in {
+            "samples": _samples(drawn, real), "densities": _densities(drawn, real, canvas),
+        }.items():  # fmt: skip
+            save(figure, out / f"{name}.png")
+            print(f"wrote {out / name}.png")
+        _write_walks(drawn, out / "walks.mp4")
+        print(f"wrote {out / 'walks.mp4'}")
+    save(_curves(experiments), out / "curves.png")
+    print(f"wrote {out / 'curves.png'}")
+    rows = table(experiments)
+    write_table(rows, out / "results.csv")
+    print(f"wrote {out / 'results.csv'}")
+    print(as_markdown(rows))
+
+
+def _samples(drawn: dict[Arm, Arrays], real: Arrays) -> Figure:
+    """The first samples of each arm below real images."""
+    rows = [(REAL, real["real_samples"])]
+    rows += [(name_of(arm).replace(", ", "\n"), arrays["samples"]) for arm, arrays in drawn.items()]
+    return images_in_rows([(label, images[:COLUMNS] / 255) for label, images in rows])
+
+
+def _densities(drawn: dict[Arm, Arrays], real: Arrays, canvas: int) -> Figure:
+    """As the paper's figure: where the centres are, and how they lie to each other."""
+    rows = [(REAL, real["real_centres"])]
+    rows += [(name_of(arm).replace(", ", "\n"), arrays["centres"]) for arm, arrays in drawn.items()]
+    figure, axes = plt.subplots(
+        len(rows), len(OBJECTS), figsize=(7.5, 2.5 * len(rows)), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for line, (label, centres) in zip(axes, rows, strict=True):
+        for axis, (what, points) in zip(line, positions(centres).items(), strict=True):
+            least = -canvas if what == "difference" else 0
+            axis.hist2d(
+                points[:, 1], points[:, 0], bins=BINS, cmap=HEAT,
+                range=[(least, canvas), (least, canvas)],
+            )  # fmt: skip
+            axis.set(xticks=[], yticks=[], aspect="equal")
+            axis.invert_yaxis()
+            axis.set_title(TITLES[what], fontsize=8)
+        line[0].set_ylabel(f"{label}\n{len(centres):,} images", fontsize=8)
+    return figure
+
+
+def _curves(experiments: Sequence[FinishedGan]) -> Figure:
+    """How many images are valid and how their objects are spread, as training goes on."""
+    arms = sorted({e.arm for e in experiments})
+    colors = dict(zip(arms, islice(cycle(plt.colormaps["tab10"].colors), len(arms)), strict=True))  # type: ignore[attr-defined]
+    shown = {
+        "valid": "share of valid images",
+        "blue_coverage": "blue's positions: coverage",
+        "difference_dimension": "difference: correlation dimension",
+    }
+    figure, axes = plt.subplots(1, len(shown), figsize=(12, 3.6), layout="constrained")
+    for axis, (name, title) in zip(axes, shown.items(), strict=True):
+        named = set()
+        for experiment in experiments:
+            curve, arm = read_curve(experiment.path, CURVE), experiment.arm
+            axis.plot(
+                [row["epoch"] for row in curve], [row[name] for row in curve], lw=1.2,
+                color=colors[arm], label=None if arm in named else name_of(arm),
+            )  # fmt: skip
+            named.add(arm)
+        if name != "valid":
+            real = experiments[0][f"real_{name}"]
+            axis.axhline(real, color="black", lw=0.8, ls="--", label=REAL)
+        axis.set(xlabel="epochs", title=title)
+        axis.grid(alpha=0.3)
+    axes[1].legend(fontsize=7)
+    return figure
+
+
+def _write_walks(drawn: dict[Arm, Arrays], path: Path) -> None:
+    """Walks between latents, the arms side by side, each under its name."""
+    columns = [_captioned(name_of(arm), arrays["walks"]) for arm, arrays in drawn.items()]
+    frames = [np.concatenate(moment, axis=1) for moment in zip(*columns, strict=False)]
+    height, width = frames[0].shape[:2]
+    with mp4(path, width, height, FRAMES_PER_SECOND) as write:
+        for frame in frames:
+            write(frame)
+
+
+def _captioned(title: str, images: NDArray[Any]) -> list[Frame]:
+    frames = []
+    for image in images.astype(np.uint8):
+        large = Image.fromarray(image)
+        side = large.width * ENLARGED
+        picture = Image.new("RGB", (side, side + CAPTION), "#101010")
+        picture.paste(large.resize((side, side), Image.Resampling.NEAREST), (0, CAPTION))
+        font = ImageFont.load_default(11)
+        ImageDraw.Draw(picture).text((8, CAPTION / 2), title, "white", font, anchor="lm")
+        # A line between one arm and the next.
+        ImageDraw.Draw(picture).line((side - 1, 0, side - 1, side + CAPTION), "#101010")
+        frames.append(np.asarray(picture))
+    return frames

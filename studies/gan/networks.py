@@ -1,0 +1,115 @@
+"""The paper's generators and discriminator.
+
+Layers and widths are those of Liu et al. 2018's released code
+(github.com/uber-research/CoordConv, model_builders.py, `CoordConvGAN`), whose narrowest
+layers have 64 channels; here `width` stands in the place of that 64.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coordconv import CoordConv2d
+from studies.initialisation import init_glorot_uniform_, init_he_normal_
+from studies.settings import ModelName
+
+
+class CoordConvGenerator(nn.Module):
+    """(N, latent) to images (N, 3, canvas, canvas) in [-1, 1], pixel by pixel.
+
+    The paper spreads z over the canvas, adds the coordinates, and looks at every pixel by itself
+    through 1x1 convolutions; two 3x3 convolutions and a 1x1 one come last. The first layer's view
+    of z is the same at every pixel, so that it is computed once for an image, and the where-map
+    once for the batch.
+    """
+
+    def __init__(self, latent: int, canvas: int, width: int) -> None:
+        super().__init__()
+        self.canvas = canvas
+        self.first = CoordConv2d(latent, 8 * width, 1)
+        widths = [8 * width, 4 * width, 4 * width, 2 * width, width]
+        layers: list[nn.Module] = [nn.ReLU(inplace=True)]
+        for n_in, n_out in pairwise(widths):
+            layers += [nn.Conv2d(n_in, n_out, 1), nn.ReLU(inplace=True)]
+        for _ in range(2):
+            layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True)]
+        self.rest = nn.Sequential(*layers, nn.Conv2d(width, 3, 1), nn.Tanh())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(N, latent) to (N, 3, canvas, canvas)."""
+        of_z = F.conv2d(z[:, :, None, None], self.first.weight)
+        where = self.first.where_map(self.canvas, self.canvas)
+        return self.rest(of_z + where)  # type: ignore[no-any-return]
+
+
+class ConvGenerator(nn.Sequential):
+    """(N, latent) to images (N, 3, canvas, canvas) in [-1, 1], as DCGAN's.
+
+    A dense layer makes canvas/16 x canvas/16 pixels; four 5x5 transposed convolutions of stride 2
+    double them, with batch normalisation and ReLU between.
+    """
+
+    def __init__(self, latent: int, canvas: int, width: int) -> None:
+        side = canvas // 16
+        layers: list[nn.Module] = [
+            nn.Linear(latent, 8 * width * side**2),
+            nn.Unflatten(1, (8 * width, side, side)),
+        ]
+        widths = [8 * width, 4 * width, 2 * width, width, 3]
+        for n_in, n_out in pairwise(widths):
+            layers += [nn.BatchNorm2d(n_in), nn.ReLU(inplace=True)]
+            layers.append(nn.ConvTranspose2d(n_in, n_out, 5, 2, padding=2, output_padding=1))
+        super().__init__(*layers, nn.Tanh())
+
+
+class Discriminator(nn.Sequential):
+    """(N, 3, canvas, canvas) to logits (N, 1), positive for real.
+
+    Four 5x5 convolutions of stride 2 with batch normalisation (but the first) and leaky ReLU, and a
+    dense layer.
+
+    Args:
+        model: whether the first convolution sees coordinates.
+        canvas: a multiple of 16.
+        width: channels of the first; the others have 2, 4 and 8 times as many.
+    """
+
+    def __init__(self, model: ModelName, canvas: int, width: int) -> None:
+        kind = CoordConv2d if model == "coordconv" else nn.Conv2d
+        layers: list[nn.Module] = [kind(3, width, 5, 2, padding=2), nn.LeakyReLU(0.2, inplace=True)]
+        for k in range(3):
+            n_in = width * 2**k
+            layers += [
+                nn.Conv2d(n_in, 2 * n_in, 5, 2, padding=2),
+                nn.BatchNorm2d(2 * n_in),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        dense = nn.Linear(8 * width * (canvas // 16) ** 2, 1)
+        super().__init__(*layers, nn.Flatten(), dense)
+
+
+GENERATORS: dict[ModelName, type[ConvGenerator | CoordConvGenerator]] = {
+    "conv": ConvGenerator,
+    "coordconv": CoordConvGenerator,
+}
+
+
+class GAN(nn.Module):
+    """A generator and a discriminator, as they start: the released code's initialisation.
+
+    CoordConv's generator starts from He-normal kernels, everything else from Glorot-uniform ones,
+    TensorFlow's default; biases are zero.
+    """
+
+    def __init__(
+        self, generator: ModelName, discriminator: ModelName, latent: int, canvas: int, width: int
+    ) -> None:
+        super().__init__()
+        self.generator = GENERATORS[generator](latent, canvas, width)
+        self.discriminator = Discriminator(discriminator, canvas, width)
+        init_glorot_uniform_(self)
+        if generator == "coordconv":
+            init_he_normal_(self.generator)

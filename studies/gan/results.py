@@ -1,0 +1,151 @@
+"""Finished GAN experiments, and the table they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from programs.errors import UserError
+from studies.figures import MODELS, NAMES
+from studies.folder import ARRAYS, read_arrays
+from studies.gan.training import MEASURES, MOST_IMAGES, OBJECTS
+from studies.intervals import Interval, mean_interval
+from studies.results import (
+    FinishedExperiment,
+    finished_folders,
+    no_result,
+    read_result,
+    require_alike,
+)
+from studies.training import Arrays
+
+SPREADS = tuple(f"{what}_{name}" for what in OBJECTS for name in MEASURES)
+NUMBERS = (
+    "seed", "canvas", "radius", "generator_parameters", "discriminator_parameters", "epochs",
+    "seconds", "valid", "measured", "detector_within_half_a_pixel", "detector_within_a_pixel",
+    *SPREADS, *(f"real_{name}" for name in SPREADS),
+)  # fmt: skip
+DRAWN = ("centres", "real_centres", "samples", "real_samples", "walks")
+Arm = tuple[str, str]  # models of the generator and of the discriminator
+REAL, LESS = "real images", "less the convolution"
+# What every other one is compared with.
+BASE: Arm = ("conv", "conv")
+
+
+class FinishedGan(FinishedExperiment):
+    """A finished experiment."""
+
+    def __getitem__(self, name: str) -> Any:
+        """A value of the result, of the settings or of their training."""
+        training = self.result["settings"].get("training", {})
+        return training[name] if name in training else super().__getitem__(name)
+
+    @property
+    def arm(self) -> Arm:
+        """Models of the generator and of the discriminator."""
+        return self["generator"], self["discriminator"]
+
+
+def read_experiment(path: Path) -> FinishedGan:
+    """The finished experiment in a folder.
+
+    Raises:
+        UserError: its result cannot be read, or is none of this program's.
+    """
+    read = read_result(path, ("generator", "discriminator"), ("seed", "seconds"))
+    experiment = FinishedGan(path, read.result)
+    try:
+        for name in NUMBERS:
+            if not isinstance(experiment[name], int | float):
+                raise TypeError(f"{name} is {experiment[name]!r}")
+        if not set(experiment.arm) <= set(MODELS):
+            raise TypeError(f"there is no {experiment.arm}")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise no_result(path, error) from error
+    return experiment
+
+
+def read_drawn(experiment: FinishedGan) -> Arrays:
+    """The arrays that an experiment's pictures are drawn from.
+
+    Raises:
+        UserError: they cannot be read, or are not of its canvas.
+    """
+    arrays = read_arrays(experiment.path, DRAWN)
+    canvas = experiment["canvas"]
+    for name in DRAWN:
+        wanted = (2, 2) if name.endswith("centres") else (canvas, canvas, 3)
+        if arrays[name].shape[1:] != wanted or len(arrays[name]) > MOST_IMAGES:
+            raise UserError(
+                f"cannot read {experiment.path / ARRAYS}: {name} is of shape {arrays[name].shape}"
+            )
+    return arrays
+
+
+def find_experiments(root: Path) -> list[FinishedGan]:
+    """All finished experiments below a folder, by their names.
+
+    Raises:
+        UserError: there are none, one cannot be read, or they were trained differently.
+    """
+    example = "python -m studies.gan --generator coordconv"
+    found = [read_experiment(path) for path in finished_folders(root, "*/seed-*", example)]
+    found.sort(key=lambda e: (e.arm, e["seed"]))
+    for one in found:
+        require_alike(found[0], one, tuple(found[0].result["settings"].get("training", {})))
+    return found
+
+
+def name_of(arm: Arm) -> str:
+    """An arm in words."""
+    generator, discriminator = (NAMES[model] for model in arm)
+    return f"{generator}, discriminator {discriminator}"
+
+
+def table(experiments: Sequence[FinishedGan]) -> list[dict[str, Any]]:
+    """A row for each arm and measure, for real images, and for each arm's difference.
+
+    Each has the mean over seeds with its 95 % interval; a difference is that from the
+    convolutional arm, over the seeds which both have.
+    """
+    arms = sorted({e.arm for e in experiments})
+    rows = []
+    for name in ("valid", *SPREADS):
+        values = {
+            arm: {e["seed"]: float(e[name]) for e in experiments if e.arm == arm} for arm in arms
+        }
+        for arm in arms:
+            rows.append(_row(name, name_of(arm), list(values[arm].values())))
+        if name in SPREADS:
+            rows.append(_row(name, REAL, [float(experiments[0][f"real_{name}"])]))
+        for arm in arms:
+            both = sorted(values[arm].keys() & values.get(BASE, {}).keys())
+            if arm != BASE and both:
+                difference = [values[arm][seed] - values[BASE][seed] for seed in both]
+                rows.append(_row(name, f"{name_of(arm)}, {LESS}", difference))
+    return rows
+
+
+def _row(name: str, what: str, values: Sequence[float]) -> dict[str, Any]:
+    interval = mean_interval(values)
+    return {
+        "measure": name, "images": what, "seeds": len(values),
+        "mean": interval.mean, "low": interval.low, "high": interval.high,
+    }  # fmt: skip
+
+
+def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows for a page: a line for each measure."""
+    columns = list(dict.fromkeys(row["images"] for row in rows))
+    lines = ["| measure | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    for measure in dict.fromkeys(row["measure"] for row in rows):
+        cells = {row["images"]: row for row in rows if row["measure"] == measure}
+        shown = [
+            format(Interval(*(cells[c][end] for end in ("mean", "low", "high"))), ".2f")
+            if c in cells
+            else ""
+            for c in columns
+        ]
+        lines.append(f"| {measure.replace('_', ' ')} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
