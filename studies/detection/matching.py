@@ -18,7 +18,9 @@ DIGIT, NONE = 0, 1  # the scorer's classes
 
 @dataclass(frozen=True)
 class Samples:
-    """Boxes drawn for the loss; where an image has fewer, its last ones are not `..._there`.
+    """Boxes drawn for the loss, six of either kind if there are so many in any image.
+
+    Where one image has fewer than another, its last ones are not `..._there`.
 
     Attributes:
         positive: (N, 6) int64: boxes that hold a digit.
@@ -70,7 +72,7 @@ def sample(ious: Tensor, boxes: Tensor, canvas: int, generator: torch.Generator)
 def _draw(candidates: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Up to n of each row's candidates (N, M) bool: which, and whether there was one: (N, n)."""
     lots = torch.rand(candidates.shape, generator=generator).to(candidates.device)
-    best, chosen = lots.masked_fill(~candidates, -1.0).topk(n, dim=1)
+    best, chosen = lots.masked_fill(~candidates, -1.0).topk(min(n, candidates.shape[1]), dim=1)
     return chosen, best >= 0
 
 
