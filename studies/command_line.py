@@ -9,7 +9,7 @@ from pathlib import Path
 from programs.device import Device
 from programs.durable import as_json
 from programs.lock import exclusive
-from studies.folder import ExperimentFolder
+from studies.folder import RESULT, ExperimentFolder
 from studies.settings import ExperimentSettings, PresetName
 from studies.training import Experiment, train
 
@@ -50,9 +50,11 @@ def run_experiment(
         path: its folder.
         make: builds it, where there is something to train.
     """
+    # Before the folder is made: what cannot be built, for want of its data say, leaves none behind.
+    experiment = None if (path / RESULT).exists() else make()
     folder = ExperimentFolder(path, asdict(settings))
     with exclusive(path):
-        if folder.is_done:
+        if experiment is None or folder.is_done:
             print(f"{path} is finished")
         else:
-            train(make(), folder)
+            train(experiment, folder)

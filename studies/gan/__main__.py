@@ -51,6 +51,8 @@ class Arguments(ExperimentArguments):
     """The same."""
     generator_steps: int | None = None
     """To each step of the discriminator."""
+    gradient_penalty: float | None = None
+    """R1's weight; the paper has none."""
     schedule: Schedule | None = None
     """Of both learning rates: constant, cosine, or step (a tenth after each fifth)."""
     epochs: float | None = None

@@ -18,12 +18,14 @@ from studies.settings import ModelName
 
 
 class CoordConvGenerator(nn.Module):
-    """(N, latent) to images (N, 3, canvas, canvas) in [-1, 1], pixel by pixel.
+    """(N, latent) to images (N, 3, canvas, canvas), pixel by pixel.
 
     The paper spreads z over the canvas, adds the coordinates, and looks at every pixel by itself
     through 1x1 convolutions; two 3x3 convolutions and a 1x1 one come last. The first layer's view
     of z is the same at every pixel, so that it is computed once for an image, and the where-map
-    once for the batch.
+    once for the batch. Nothing keeps the images within [-1, 1]: the released code takes its tanh
+    for pictures only, after the discriminator has looked. With it in between, the images soon
+    consisted of extreme colours that no gradient came through.
     """
 
     def __init__(self, latent: int, canvas: int, width: int) -> None:
@@ -36,7 +38,7 @@ class CoordConvGenerator(nn.Module):
             layers += [nn.Conv2d(n_in, n_out, 1), nn.ReLU(inplace=True)]
         for _ in range(2):
             layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU(inplace=True)]
-        self.rest = nn.Sequential(*layers, nn.Conv2d(width, 3, 1), nn.Tanh())
+        self.rest = nn.Sequential(*layers, nn.Conv2d(width, 3, 1))
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, latent) to (N, 3, canvas, canvas)."""

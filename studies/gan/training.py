@@ -89,14 +89,20 @@ class GanExperiment(Experiment):
     def gradient_step(self) -> dict[str, Tensor]:
         """A step of the discriminator and, from the same latents, some of the generator."""
         generator, discriminator = self.network.generator, self.network.discriminator
+        training = self.settings.training
         scenes = self.scenes[self.batch()]
         z = self._latents(len(scenes), self.noise())
         fake = generator(z)
-        of_real, of_fake = discriminator(self.data.images(scenes)), discriminator(fake.detach())
+        real = self.data.images(scenes).requires_grad_(training.gradient_penalty > 0)
+        of_real, of_fake = discriminator(real), discriminator(fake.detach())
         discriminator_loss = _cross_entropy(of_real, 1.0) + _cross_entropy(of_fake, 0.0)
-        self._descend(discriminator_loss)
+        if training.gradient_penalty:
+            penalty = training.gradient_penalty / 2 * _squared_gradient(of_real, real)
+            self._descend(discriminator_loss + penalty)
+        else:
+            self._descend(discriminator_loss)
         discriminator.requires_grad_(False)
-        for k in range(self.settings.training.generator_steps):
+        for k in range(training.generator_steps):
             # The generator has not changed since it made the first fakes.
             generator_loss = _cross_entropy(discriminator(fake if k == 0 else generator(z)), 1.0)
             self._descend(generator_loss)
@@ -227,6 +233,12 @@ def as_pictures(images: Tensor) -> NDArray[np.uint8]:
 
 def _cross_entropy(logits: Tensor, truth: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))
+
+
+def _squared_gradient(logits: Tensor, images: Tensor) -> Tensor:
+    """R1 of Mescheder et al. 2018: the mean over images of the logit's squared gradient."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
 def _named(prefix: str, spreads: dict[str, Spread]) -> dict[str, float]:
