@@ -44,8 +44,8 @@ class Training:
 
 # "paper": the paper's and the released code's. "small": half the canvas and a fifth of the
 # channels, in larger batches and larger steps, with a gradient penalty. Real images have
-# three colours to the bit, so that a discriminator can tell any others for good: without the penalty
-# it did within a thousand steps in most trials, at the paper's rates and at others, and either
+# three colours to the bit, so that a discriminator can tell any others for good: without the
+# penalty it did within a thousand steps in most trials, at the paper's rates and others, and either
 # generator learned nothing from then on.
 PRESETS: dict[PresetName, Training] = {
     "small": Training(

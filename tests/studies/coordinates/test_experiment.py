@@ -27,7 +27,7 @@ from studies.settings import with_chosen
 from studies.training import train
 
 SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "studies.coordinates"]
 
 

@@ -1,0 +1,109 @@
+"""Digits that a package ships, MNIST's own files, and files that only look like them."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from programs.errors import UserError
+from studies.detection.digits import MNIST_FILES, ink_boxes, load_digits, read_idx_images
+
+
+def _idx(images: NDArray[np.uint8], magic: int = 0x803) -> bytes:
+    return np.array([magic, *images.shape], ">u4").tobytes() + images.tobytes()
+
+
+def _images(n: int = 3) -> NDArray[np.uint8]:
+    images = np.random.default_rng(1).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+    images[:, 0, 0] = 255
+    return images
+
+
+def test_the_shipped_digits() -> None:
+    train, test = load_digits(None)
+    assert (len(train), len(test)) == (1438, 359)
+    assert train.shape[1:] == test.shape[1:] == (8, 8)
+    assert (train.min(), train.max()) == (0, 1)
+    # No test digit is a training digit, but for those that are alike to the pixel.
+    known = {tuple(digit.flatten().tolist()) for digit in train}
+    assert sum(tuple(digit.flatten().tolist()) in known for digit in test) <= 1
+    again, _ = load_digits(None)
+    assert torch.equal(train, again)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_mnists_files(zipped: bool, tmp_path: Path) -> None:
+    for name, n in zip(MNIST_FILES.values(), (5, 2), strict=True):
+        content = _idx(_images(n))
+        if zipped:
+            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (tmp_path / name).write_bytes(content)
+    train, test = load_digits(tmp_path)
+    assert (len(train), len(test)) == (5, 2)
+    assert torch.equal(train[0], torch.from_numpy(_images(5)[0]).float() / 255)
+
+
+def test_a_folder_without_them_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no train-images-idx3-ubyte \(or .*\.gz\)"):
+        load_digits(tmp_path)
+    with pytest.raises(UserError, match="has no train-images"):
+        load_digits(tmp_path / "nowhere")
+
+
+EMPTY = _images()
+EMPTY[1] = 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "0 bytes are no IDX file"),
+        (_idx(_images())[:12], "12 bytes are no IDX file"),
+        (_idx(_images(), magic=0x801), "begins with 0x00000801"),  # labels
+        (_idx(_images())[:-1], "its header says 2,368 bytes, it has 2,367"),
+        (_idx(_images()) + b"x", "its header says 2,368 bytes, it has 2,369"),
+        (np.array([0x803, 2**32 - 1, 28, 28], ">u4").tobytes(), "4,294,967,295 images"),
+        (np.array([0x803, 10, 65_536, 65_536], ">u4").tobytes(), "65536x65536"),
+        (np.array([0x803, 0, 28, 28], ">u4").tobytes(), "0 images"),
+        (_idx(EMPTY), "image 1 is empty"),
+    ],
+)
+def test_what_is_no_idx_file_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    plain, zipped = tmp_path / "x-ubyte", tmp_path / "x-ubyte.gz"
+    plain.write_bytes(content)
+    zipped.write_bytes(gzip.compress(content))
+    for path in (plain, zipped):
+        with pytest.raises(UserError, match=message):
+            read_idx_images(path)
+
+
+def test_a_broken_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.gz"
+    whole = gzip.compress(_idx(_images()))
+    for content, message in ((b"nonsense", "cannot read"), (whole[:200], "ends in the middle")):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            read_idx_images(path)
+
+
+def test_an_archive_that_unfolds_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(bytes(2_000_000_000), compresslevel=1))
+    started = time.monotonic()
+    with pytest.raises(UserError, match="unfolds to more than"):
+        read_idx_images(path)
+    assert time.monotonic() - started < 10
+
+
+def test_ink_by_hand() -> None:
+    digits = torch.zeros(2, 8, 8)
+    digits[0, 2:5, 3:7] = 1
+    digits[1, 7, 0] = 0.5
+    assert ink_boxes(digits).tolist() == [[2, 3, 3, 4], [7, 0, 1, 1]]

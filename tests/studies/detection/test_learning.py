@@ -1,0 +1,36 @@
+"""Seconds of training on few images: boxes move to where digits are."""
+
+from __future__ import annotations
+
+import pytest
+
+from studies.detection.settings import PRESETS, Settings
+from studies.detection.training import DetectionExperiment
+from studies.settings import ModelName, with_chosen
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("model", ["conv", "coordconv"])
+def test_boxes_fit_digits_that_were_never_seen(model: ModelName) -> None:
+    """Proposals share at least 0.1 more with the digit than those of the untrained network."""
+    chosen = {
+        "train_images": 800,
+        "test_images": 100,
+        "batch_size": 8,
+        "epochs": 6,
+        "width": 16,
+        "learning_rate": 0.002,
+    }
+    experiment = DetectionExperiment(
+        Settings(
+            model=model, canvas=32, field=32, digits=1, mnist=None,
+            training=with_chosen(PRESETS["small"], chosen),
+            seed=1, seconds=0.0, threads=1, device="cpu",
+        )
+    )  # fmt: skip
+    before = experiment.evaluate()
+    while not experiment.is_over:
+        experiment.timed_step()
+    after = experiment.evaluate()
+    assert before["test_best"] < 0.55
+    assert after["test_best"] > before["test_best"] + 0.1
