@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from programs.durable import write_durably
 from programs.errors import UserError
 from programs.untrusted import read_json
-from studies.folder import RESULT
+from studies.folder import ARRAYS, RESULT
+
+MAX_NUMBER = 10**15
 
 
 @dataclass(frozen=True)
@@ -40,18 +45,43 @@ def read_result(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Fin
     """
     experiment = FinishedExperiment(path, read_json(path / RESULT))
     try:
+        training = experiment.result["settings"].get("training", {})
+        if not isinstance(training, dict):
+            raise TypeError(f"training is {training!r}")
         for name in (*texts, *numbers):
-            value = experiment[name]
-            if not isinstance(value, str if name in texts else int | float):
-                raise TypeError(f"{name} is {value!r}")
-    except (KeyError, TypeError) as error:
+            require_kind(name, experiment[name], str if name in texts else float)
+    except (KeyError, TypeError, AttributeError) as error:
         raise no_result(path, error) from error
     return experiment
+
+
+def require_kind(name: str, value: object, kind: type[str] | type[float]) -> None:
+    """Raises TypeError unless a value is a text, or a number that a float can hold."""
+    right = isinstance(value, str) if kind is str else isinstance(value, int | float)
+    if not right or (isinstance(value, int) and abs(value) > MAX_NUMBER):
+        raise TypeError(f"{name} is {value!r:.80}")
 
 
 def no_result(path: Path, reason: object) -> UserError:
     """The error for a result that another program wrote, or somebody changed."""
     return UserError(f"{path / RESULT} is no result of this program: {reason}")
+
+
+def require_drawable(
+    experiment: FinishedExperiment, name: str, array: NDArray[Any], shape: tuple[int, ...]
+) -> None:
+    """An array that a picture is drawn from is of this shape, and made of finite numbers.
+
+    Raises:
+        UserError: it is not.
+    """
+    wrong = None
+    if array.shape != shape:
+        wrong = f"of shape {array.shape}, not {shape}"
+    elif array.dtype.kind not in "uif" or not np.isfinite(array).all():
+        wrong = "not made of finite numbers"
+    if wrong is not None:
+        raise UserError(f"cannot read {experiment.path / ARRAYS}: {name} is {wrong}")
 
 
 def finished_folders(root: Path, pattern: str, example: str) -> list[Path]:

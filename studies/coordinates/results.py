@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from programs.errors import UserError
 from studies.coordinates.data import SPLITS
 from studies.coordinates.settings import PRESETS
-from studies.folder import ARRAYS, read_arrays
+from studies.folder import read_arrays
 from studies.results import (
     FinishedExperiment,
     finished_folders,
     no_result,
     read_result,
     require_alike,
+    require_drawable,
 )
 from studies.training import Arrays
 
@@ -76,10 +76,8 @@ def read_drawn(experiment: FinishedCoordinates) -> Arrays:
     arrays = read_arrays(experiment.path, ("train_positions", "test_positions", *DRAWN[task]))
     for name, array in arrays.items():
         on_canvas = name.endswith("_sum") or name in ("examples", "snapshot_logits")
-        if on_canvas and array.shape[-2:] != (canvas, canvas):
-            raise UserError(
-                f"cannot read {experiment.path / ARRAYS}: {name} is not of {canvas} pixels"
-            )
+        size = (canvas, canvas) if on_canvas else array.shape[-2:]
+        require_drawable(experiment, name, array, (*array.shape[:-2], *size))
     return arrays
 
 

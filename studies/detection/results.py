@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from programs.errors import UserError
 from studies.detection.settings import layout
-from studies.detection.training import MEASURES, N_EXAMPLES
+from studies.detection.training import MEASURES
 from studies.figures import MODELS, NAMES
-from studies.folder import ARRAYS, read_arrays
+from studies.folder import read_arrays
 from studies.intervals import Interval, mean_interval
 from studies.results import (
     FinishedExperiment,
@@ -18,6 +17,7 @@ from studies.results import (
     no_result,
     read_result,
     require_alike,
+    require_drawable,
 )
 from studies.training import Arrays
 
@@ -58,17 +58,15 @@ def read_drawn(experiment: FinishedDetection) -> Arrays:
         UserError: they cannot be read, or are not of its canvas.
     """
     arrays = read_arrays(experiment.path, ("images", "boxes", "proposals", "scores"))
-    n = len(arrays["images"])
+    n, n_proposals = arrays["scores"].shape[:1] or (0,), arrays["scores"].shape[-1:] or (0,)
     shapes = {
-        "images": (n, experiment["canvas"], experiment["canvas"]),
-        "boxes": (n, experiment["digits"], 4),
-        "proposals": (n, arrays["scores"].shape[-1], 4),
+        "scores": (*n, *n_proposals),
+        "images": (*n, experiment["canvas"], experiment["canvas"]),
+        "boxes": (*n, experiment["digits"], 4),
+        "proposals": (*n, *n_proposals, 4),
     }
     for name, shape in shapes.items():
-        if arrays[name].shape != shape or not 1 <= n <= N_EXAMPLES:
-            raise UserError(
-                f"cannot read {experiment.path / ARRAYS}: {name} is of shape {arrays[name].shape}"
-            )
+        require_drawable(experiment, name, arrays[name], shape)
     return arrays
 
 

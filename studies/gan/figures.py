@@ -123,7 +123,7 @@ def _curves(experiments: Sequence[FinishedGan]) -> Figure:
             axis.axhline(real, color="black", lw=0.8, ls="--", label=REAL)
         axis.set(xlabel="epochs", title=title)
         axis.grid(alpha=0.3)
-    axes[1].legend(fontsize=7)
+    axes[1].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     return figure
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from programs.errors import UserError
 from studies.figures import MODELS, NAMES
 from studies.folder import ARRAYS, read_arrays
-from studies.gan.training import MEASURES, MOST_IMAGES, OBJECTS
+from studies.gan.training import MEASURES, OBJECTS
 from studies.intervals import Interval, mean_interval
 from studies.results import (
     FinishedExperiment,
@@ -17,6 +17,8 @@ from studies.results import (
     no_result,
     read_result,
     require_alike,
+    require_drawable,
+    require_kind,
 )
 from studies.training import Arrays
 
@@ -57,11 +59,10 @@ def read_experiment(path: Path) -> FinishedGan:
     experiment = FinishedGan(path, read.result)
     try:
         for name in NUMBERS:
-            if not isinstance(experiment[name], int | float):
-                raise TypeError(f"{name} is {experiment[name]!r}")
+            require_kind(name, experiment[name], float)
         if not set(experiment.arm) <= set(MODELS):
             raise TypeError(f"there is no {experiment.arm}")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError) as error:
         raise no_result(path, error) from error
     return experiment
 
@@ -76,10 +77,9 @@ def read_drawn(experiment: FinishedGan) -> Arrays:
     canvas = experiment["canvas"]
     for name in DRAWN:
         wanted = (2, 2) if name.endswith("centres") else (canvas, canvas, 3)
-        if arrays[name].shape[1:] != wanted or len(arrays[name]) > MOST_IMAGES:
-            raise UserError(
-                f"cannot read {experiment.path / ARRAYS}: {name} is of shape {arrays[name].shape}"
-            )
+        require_drawable(experiment, name, arrays[name], (len(arrays[name]), *wanted))
+        if not len(arrays[name]) and not name.endswith("centres"):
+            raise UserError(f"cannot read {experiment.path / ARRAYS}: it has no {name}")
     return arrays
 
 

@@ -33,9 +33,11 @@ from evaluation.score import scored_games
 from programs.errors import UserError
 from programs.untrusted import sealed
 from studies.checkpoint import NAME, load_checkpoint, save_checkpoint
-from studies.coordinates.results import read_experiment
+from studies.coordinates import results as coordinates
+from studies.detection import results as detection
 from studies.folder import ARRAYS, CURVE, RESULT, ExperimentFolder, read_arrays
 from studies.folder import read_curve as read_study_curve
+from studies.gan import results as gan
 from sweeps.grid import FOLDER, RECORD, Sweep, load_sweep, save_sweep
 
 FORBIDDEN = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen",
@@ -129,9 +131,10 @@ TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
 EPISODES = b"step,seconds,score,length\n16,0.50,3,120\n32,0.90,-4,130\n48,1.00,5,140\n"
 EVALUATION = b"step,seed,score,length,mode\n16,1,3,120,stochastic\n16,3,4,99,deterministic\n"
 SWEEP = Sweep(("Pong",), seeds=1)
-RESULT_RECORD = json.loads(
-    next(Path("docs/results/coordinates").glob(f"*/*/*/seed-*/{RESULT}")).read_text()
-)
+
+
+def _committed(pattern: str) -> Any:
+    return json.loads(next(Path("docs/results").glob(f"{pattern}/seed-1/{RESULT}")).read_text())
 
 
 def _npz() -> bytes:
@@ -209,7 +212,21 @@ LOADERS: dict[str, tuple[str, st.SearchStrategy[bytes], Callable[[Path], object]
         changed({"seed": 1, "training": {"epochs": 3}}),
         lambda folder: ExperimentFolder(folder, {"seed": 1, "training": {"epochs": 3}}),
     ),
-    "study's result": (RESULT, changed(RESULT_RECORD), read_experiment),
+    "study's result": (
+        RESULT,
+        changed(_committed("coordinates/*/*/*")),
+        lambda folder: coordinates.table([coordinates.read_experiment(folder)]),
+    ),
+    "GAN's result": (
+        RESULT,
+        changed(_committed("gan/*")),
+        lambda folder: gan.table([gan.read_experiment(folder)]),
+    ),
+    "detection's result": (
+        RESULT,
+        changed(_committed("detection/*/*")),
+        lambda folder: detection.table([detection.read_experiment(folder)]),
+    ),
     "study's curve": (
         CURVE,
         mutated(b"step,loss\n1,0.5\n2,0.25\n"),
