@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from programs.command_line import parse
 from programs.device import Device
 from programs.durable import as_json
 from programs.lock import exclusive
@@ -32,6 +35,35 @@ class ExperimentArguments:
     """The experiment's folder itself, in place of one below --results."""
     dry_run: bool = False
     """Print the settings and train nothing."""
+
+    def of_every_experiment(self) -> dict[str, Any]:
+        """What `ExperimentSettings` has, by its names."""
+        return {field.name: getattr(self, field.name) for field in fields(ExperimentSettings)}
+
+    def chosen(self, training: type[Any]) -> dict[str, Any]:
+        """What was said of a training, by the names of its fields; None where nothing was."""
+        return {field.name: getattr(self, field.name) for field in fields(training)}
+
+
+@dataclass(frozen=True)
+class FiguresArguments:
+    """Draw all pictures and the table of results of a folder of experiments."""
+
+    results: Path | None = None
+    """Where the experiments are; without it those of this repository, docs/results/<study>."""
+    out: Path | None = None
+    """Where pictures and table go; without it beside the experiments."""
+
+
+def draw_figures(study: str, argv: Sequence[str]) -> int:
+    """What `figures` does, of any study: its module of this name draws all there is to draw."""
+    arguments: FiguresArguments = parse(
+        FiguresArguments, f"python -m studies.{study} figures", FiguresArguments.__doc__ or "", argv
+    )
+    root = arguments.results or Path("docs/results") / study
+    # Only now: it needs matplotlib, which takes a second.
+    import_module(f"studies.{study}.figures").draw_all(root, arguments.out or root)
+    return 0
 
 
 def say_what_would_be_trained(settings: ExperimentSettings, path: Path) -> None:

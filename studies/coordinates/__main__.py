@@ -10,11 +10,16 @@ import tyro
 
 from programs.command_line import parse, run
 from programs.lock import exclusive
-from studies.command_line import ExperimentArguments, run_experiment, say_what_would_be_trained
+from studies.command_line import (
+    ExperimentArguments,
+    draw_figures,
+    run_experiment,
+    say_what_would_be_trained,
+)
 from studies.coordinates.data import SplitName
 from studies.coordinates.race import in_words, race, require_arrival, write_race
 from studies.coordinates.results import PICTURE, FinishedCoordinates, read_experiment
-from studies.coordinates.settings import PRESETS, TRAINING_FIELDS, Settings
+from studies.coordinates.settings import PRESETS, Settings, Training
 from studies.coordinates.tasks import TaskName
 from studies.coordinates.training import CoordinatesExperiment
 from studies.folder import ExperimentFolder
@@ -69,16 +74,6 @@ class Arguments(ExperimentArguments):
 
 
 @dataclass(frozen=True)
-class FiguresArguments:
-    """Draw all pictures and the table of results of a folder of experiments."""
-
-    results: Path = Path("docs/results/coordinates")
-    """Where the experiments are."""
-    out: Path | None = None
-    """Where pictures and table go; without it beside the experiments."""
-
-
-@dataclass(frozen=True)
 class RaceArguments:
     """Train CoordConv and the convolution on classification one after the other, and compare."""
 
@@ -98,31 +93,23 @@ def main(argv: Sequence[str]) -> int:
     """Parse the command line and do what it says."""
     command, rest = argv[:1], argv[1:]
     if command == ["figures"]:
-        from studies.coordinates.figures import draw_all  # needs matplotlib, which takes a second
-
-        figures: FiguresArguments = parse(
-            FiguresArguments, f"{PROGRAM} figures", FiguresArguments.__doc__ or "", rest
-        )
-        draw_all(figures.results, figures.out or figures.results)
-        return 0
+        return draw_figures("coordinates", rest)
     if command == ["race"]:
         return _race(parse(RaceArguments, f"{PROGRAM} race", RaceArguments.__doc__ or "", rest))
     return _experiment(parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv))
 
 
 def _experiment(arguments: Arguments) -> int:
-    chosen = {name: getattr(arguments, name) for name in TRAINING_FIELDS}
     settings = Settings(
         task=arguments.task,
         model=arguments.model,
         split=arguments.split,
-        seed=arguments.seed,
         canvas=arguments.canvas,
         square=arguments.square,
-        training=with_chosen(PRESETS[arguments.preset][arguments.task, arguments.model], chosen),
-        seconds=arguments.seconds,
-        threads=arguments.threads,
-        device=arguments.device,
+        training=with_chosen(
+            PRESETS[arguments.preset][arguments.task, arguments.model], arguments.chosen(Training)
+        ),
+        **arguments.of_every_experiment(),
     )
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:

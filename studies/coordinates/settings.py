@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from programs.errors import UserError
 from studies.coordinates.data import NotSoClevr, SplitName
@@ -117,6 +117,3 @@ class Settings(ExperimentSettings):
     def name(self) -> str:
         """The folder below the results: <task>/<model>/<split>/seed-<n>."""
         return f"{self.task}/{self.model}/{self.split}/seed-{self.seed}"
-
-
-TRAINING_FIELDS = tuple(field.name for field in fields(Training))

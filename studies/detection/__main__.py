@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from programs.command_line import parse, run
-from studies.command_line import ExperimentArguments, run_experiment, say_what_would_be_trained
+from studies.command_line import (
+    ExperimentArguments,
+    draw_figures,
+    run_experiment,
+    say_what_would_be_trained,
+)
 from studies.detection.results import read_experiment
 from studies.detection.settings import PRESETS, Settings, Training
 from studies.detection.training import DetectionExperiment
@@ -55,39 +60,19 @@ class Arguments(ExperimentArguments):
     """Where experiments are kept, as <whole or cut>/<model>/seed-<n>."""
 
 
-@dataclass(frozen=True)
-class FiguresArguments:
-    """Draw all pictures and the table of results of a folder of experiments."""
-
-    results: Path = Path("docs/results/detection")
-    """Where the experiments are."""
-    out: Path | None = None
-    """Where pictures and table go; without it beside the experiments."""
-
-
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and do what it says."""
     if argv[:1] == ["figures"]:
-        from studies.detection.figures import draw_all  # needs matplotlib, which takes a second
-
-        figures: FiguresArguments = parse(
-            FiguresArguments, f"{PROGRAM} figures", FiguresArguments.__doc__ or "", argv[1:]
-        )
-        draw_all(figures.results, figures.out or figures.results)
-        return 0
+        return draw_figures("detection", argv[1:])
     arguments: Arguments = parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv)
-    chosen = {field.name: getattr(arguments, field.name) for field in fields(Training)}
     settings = Settings(
         model=arguments.model,
         canvas=arguments.canvas,
         field=arguments.field,
         digits=arguments.digits,
         mnist=None if arguments.mnist is None else str(arguments.mnist),
-        training=with_chosen(PRESETS[arguments.preset], chosen),
-        seed=arguments.seed,
-        seconds=arguments.seconds,
-        threads=arguments.threads,
-        device=arguments.device,
+        training=with_chosen(PRESETS[arguments.preset], arguments.chosen(Training)),
+        **arguments.of_every_experiment(),
     )
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from programs.command_line import parse, run
-from studies.command_line import ExperimentArguments, run_experiment, say_what_would_be_trained
+from studies.command_line import (
+    ExperimentArguments,
+    draw_figures,
+    run_experiment,
+    say_what_would_be_trained,
+)
 from studies.gan.results import name_of, read_experiment
 from studies.gan.settings import PRESETS, Settings, Training
 from studies.gan.training import GanExperiment
@@ -61,36 +66,16 @@ class Arguments(ExperimentArguments):
     """Where experiments are kept, as <generator>-<discriminator>/seed-<n>."""
 
 
-@dataclass(frozen=True)
-class FiguresArguments:
-    """Draw all pictures, latent walks and the table of results of a folder of experiments."""
-
-    results: Path = Path("docs/results/gan")
-    """Where the experiments are."""
-    out: Path | None = None
-    """Where pictures and table go; without it beside the experiments."""
-
-
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and do what it says."""
     if argv[:1] == ["figures"]:
-        from studies.gan.figures import draw_all  # needs matplotlib, which takes a second
-
-        figures: FiguresArguments = parse(
-            FiguresArguments, f"{PROGRAM} figures", FiguresArguments.__doc__ or "", argv[1:]
-        )
-        draw_all(figures.results, figures.out or figures.results)
-        return 0
+        return draw_figures("gan", argv[1:])
     arguments: Arguments = parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv)
-    chosen = {field.name: getattr(arguments, field.name) for field in fields(Training)}
     settings = Settings(
         generator=arguments.generator,
         discriminator=arguments.discriminator or arguments.generator,
-        training=with_chosen(PRESETS[arguments.preset], chosen),
-        seed=arguments.seed,
-        seconds=arguments.seconds,
-        threads=arguments.threads,
-        device=arguments.device,
+        training=with_chosen(PRESETS[arguments.preset], arguments.chosen(Training)),
+        **arguments.of_every_experiment(),
     )
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:

@@ -11,7 +11,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,9 +24,9 @@ from studies.folder import ExperimentFolder, read_arrays, read_curve
 from studies.schedule import learning_rate
 from studies.settings import with_chosen
 from studies.training import train
+from tests.studies.experiments import ROOT, refusal, require_alike
 
 SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
-ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "studies.coordinates"]
 
 
@@ -91,15 +90,8 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
     assert 0 < read_curve(stopped, CURVE)[-1]["step"] < read_curve(whole, CURVE)[-1]["step"]
     (stopped / "result.json").unlink()
     train(CoordinatesExperiment(settings), ExperimentFolder(stopped, {"same": 1}))
-    first, second = read_arrays(whole, ()), read_arrays(stopped, ())
     # The clock's end keeps the logits of its last step too.
-    for name in first:
-        if not name.startswith("snapshot"):
-            np.testing.assert_array_equal(first[name], second[name], err_msg=name)
-    whole_tensors, other = (load_file(path / CHECKPOINT) for path in (whole, stopped))
-    assert whole_tensors.keys() == other.keys()
-    for name in whole_tensors:
-        assert torch.equal(whole_tensors[name], other[name]), name
+    require_alike(whole, stopped, but="snapshot")
 
 
 def test_a_killed_experiment_goes_on(tmp_path: Path) -> None:
@@ -215,17 +207,7 @@ def test_a_loss_that_is_no_number_ends_training(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
-    process = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 2
-    assert message in process.stderr
-    assert process.stderr.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert message in refusal("coordinates", arguments, tmp_path)
 
 
 def test_the_time_from_which_all_were_right_by_hand() -> None:

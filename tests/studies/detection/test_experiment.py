@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from programs.errors import UserError
-from studies.checkpoint import NAME as CHECKPOINT
 from studies.detection.__main__ import main
 from studies.detection.digits import MNIST_FILES
 from studies.detection.figures import PROPOSED, TRUTH, with_boxes
@@ -30,8 +25,8 @@ from studies.detection.training import CURVE, MEASURES, DetectionExperiment
 from studies.folder import ExperimentFolder, read_arrays, read_curve
 from studies.settings import with_chosen
 from studies.training import train
+from tests.studies.experiments import refusal, require_alike
 
-ROOT = Path(__file__).parents[3]
 TINY = {"train_images": 24, "test_images": 8, "batch_size": 4, "width": 4}
 OPTIONS = ["--canvas=32", "--field=32", "--digits=2"]
 OPTIONS += [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items()]
@@ -79,13 +74,7 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(tmp_path: Path) ->
     assert 0 < read_curve(stopped, CURVE)[-1]["step"] < 12
     (stopped / "result.json").unlink()
     train(DetectionExperiment(settings), ExperimentFolder(stopped, {}))
-    first, second = (load_file(path / CHECKPOINT) for path in (whole, stopped))
-    assert first.keys() == second.keys()
-    for name in first:
-        assert torch.equal(first[name], second[name]), name
-    first_arrays, second_arrays = read_arrays(whole, ()), read_arrays(stopped, ())
-    for name in first_arrays:
-        np.testing.assert_array_equal(first_arrays[name], second_arrays[name], err_msg=name)
+    require_alike(whole, stopped)
 
 
 def test_both_networks_of_a_seed_see_the_same_images_and_the_parts_differ() -> None:
@@ -224,14 +213,7 @@ def test_damaged_files_are_named(
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
-    process = subprocess.run(
-        [sys.executable, "-m", "studies.detection", *arguments],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert process.returncode == 2
-    assert message in process.stderr
-    assert process.stderr.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert message in refusal("detection", arguments, tmp_path)
 
 
 def test_the_papers_preset_is_the_papers(capsys: pytest.CaptureFixture[str]) -> None:
