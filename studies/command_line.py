@@ -11,8 +11,9 @@ from typing import Any
 from programs.command_line import parse
 from programs.device import Device
 from programs.durable import as_json
+from programs.errors import UserError
 from programs.lock import exclusive
-from studies.folder import RESULT, ExperimentFolder
+from studies.folder import RESULT, ExperimentFolder, require_ours
 from studies.settings import ExperimentSettings, PresetName
 from studies.training import Experiment, train
 
@@ -82,11 +83,20 @@ def run_experiment(
         path: its folder.
         make: builds it, where there is something to train.
     """
-    # Before the folder is made: what cannot be built, for want of its data say, leaves none behind.
-    experiment = None if (path / RESULT).exists() else make()
-    folder = ExperimentFolder(path, asdict(settings))
-    with exclusive(path):
-        if experiment is None or folder.is_done:
-            print(f"{path} is finished")
-        else:
-            train(experiment, folder)
+    try:
+        require_ours(path, asdict(settings))
+        # Before the folder is made: what cannot be built, for want of its data say, leaves none.
+        experiment = None if (path / RESULT).exists() else make()
+        folder = ExperimentFolder(path, asdict(settings))
+        with exclusive(path):
+            if experiment is None or folder.is_done:
+                print(f"{path} is finished")
+            else:
+                train(experiment, folder)
+    except (MemoryError, RuntimeError) as error:
+        # Torch has no type of its own for a CPU without memory.
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise UserError(
+            f"{settings.name} does not fit in memory: choose a smaller canvas, width or batch"
+        ) from error

@@ -39,32 +39,16 @@ class ExperimentFolder:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
-        wanted = _in_order(dict(settings))
         try:
             # Looked at before the folder is touched, and again once nobody else can write to it.
-            self._require_ours(wanted)
+            require_ours(path, settings)
             path.mkdir(parents=True, exist_ok=True)
             with exclusive(path):
-                self._require_ours(wanted)
+                require_ours(path, settings)
                 if not (path / SETTINGS).exists():
-                    write_durably(path / SETTINGS, wanted)
+                    write_durably(path / SETTINGS, _in_order(dict(settings)))
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}") from error
-
-    def _require_ours(self, wanted: str) -> None:
-        path = self.path
-        if (path / SETTINGS).exists():
-            try:
-                found = _in_order(read_json(path / SETTINGS))
-            except ValueError as error:
-                raise UserError(f"cannot read {path / SETTINGS}: {error}") from error
-            if found != wanted:
-                raise UserError(
-                    f"{path} holds an experiment with other settings "
-                    f"({_first_difference(found, wanted)}): choose another --out"
-                )
-        elif path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
-            raise UserError(f"{path} has files and is no experiment: choose another --out")
 
     @property
     def is_done(self) -> bool:
@@ -88,6 +72,31 @@ class ExperimentFolder:
     def write_result(self, result: Mapping[str, Any]) -> None:
         """The end of the experiment."""
         write_durably(self.path / RESULT, as_json(dict(result)))
+
+
+def require_ours(path: Path, settings: Mapping[str, Any]) -> None:
+    """A folder is free for an experiment, or holds it already.
+
+    Args:
+        path: the folder, which need not exist.
+        settings: of the experiment.
+
+    Raises:
+        UserError: it holds other settings or foreign files.
+    """
+    wanted = _in_order(dict(settings))
+    if (path / SETTINGS).exists():
+        try:
+            found = _in_order(read_json(path / SETTINGS))
+        except ValueError as error:
+            raise UserError(f"cannot read {path / SETTINGS}: {error}") from error
+        if found != wanted:
+            raise UserError(
+                f"{path} holds an experiment with other settings "
+                f"({_first_difference(found, wanted)}): choose another --out"
+            )
+    elif path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
+        raise UserError(f"{path} has files and is no experiment: choose another --out")
 
 
 def read_curve(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:

@@ -106,21 +106,54 @@ def require_alike(
 ) -> None:
     """Two experiments have the same settings of these names, training's included.
 
-    What one of them does not know was no setting yet when it was made.
+    What one of them does not have was no setting yet when it was made.
 
     Raises:
         UserError: they differ in one.
     """
+    here, there = (
+        {**e.result["settings"], **e.result["settings"].get("training", {})}
+        for e in (first, second)
+    )
     for name in names:
-        here, there = (
-            {**e.result["settings"], **e.result["settings"].get("training", {})}.get(name)
-            for e in (first, second)
-        )
-        if here != there and None not in (here, there):
+        if name in here and name in there and here[name] != there[name]:
+            raise _unlike(first, second, name, here[name], there[name])
+
+
+def require_comparable(
+    experiments: Sequence[FinishedExperiment], arm: Sequence[str], names: Sequence[str]
+) -> None:
+    """Experiments of several arms and seeds can be compared: they differ in nothing else.
+
+    Args:
+        experiments: at least one.
+        arm: settings that tell the arms apart.
+        names: further settings that must be the same, beside those of training.
+
+    Raises:
+        UserError: two differ in a setting or in the number of steps, or are of one arm and seed.
+    """
+    first = experiments[0]
+    seen: dict[tuple[Any, ...], FinishedExperiment] = {}
+    for one in experiments:
+        require_alike(first, one, (*names, *first.result["settings"].get("training", {})))
+        if first["steps"] != one["steps"]:
+            raise _unlike(first, one, "steps", first["steps"], one["steps"])
+        key = (*(one[name] for name in arm), one["seed"])
+        if key in seen:
             raise UserError(
-                f"{first.path} and {second.path} differ in {name} ({here} and {there}): "
-                "keep them in folders of their own"
+                f"{seen[key].path} and {one.path} are of one arm and seed: keep one of them"
             )
+        seen[key] = one
+
+
+def _unlike(
+    first: FinishedExperiment, second: FinishedExperiment, name: str, here: Any, there: Any
+) -> UserError:
+    return UserError(
+        f"{first.path} and {second.path} differ in {name} ({here} and {there}): "
+        "keep them in folders of their own"
+    )
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -125,10 +125,7 @@ class Experiment(ABC):
         self.step += 1
         for name, loss in losses.items():
             if not math.isfinite(loss):
-                raise UserError(
-                    f"{self.settings.name}: the {name} became {loss} at step {self.step:,}: "
-                    "choose a smaller learning rate and another --out"
-                )
+                raise _diverged(self, name, loss)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.seconds += time.perf_counter() - started
@@ -206,13 +203,24 @@ def _train_until_evaluation(experiment: Experiment) -> dict[str, float]:
             return losses
 
 
+def _diverged(experiment: Experiment, name: str, value: float) -> UserError:
+    return UserError(
+        f"{experiment.settings.name}: the {name} became {value} at step {experiment.step:,}: "
+        "choose a smaller learning rate and another --out"
+    )
+
+
 def _evaluate(experiment: Experiment, losses: dict[str, float]) -> dict[str, float]:
     counters = (
         experiment.step,
         round(experiment.step / experiment.steps_per_epoch, 4),
         round(experiment.seconds, 3),
     )
-    return {**dict(zip(COUNTERS, counters, strict=True)), **losses, **experiment.evaluate()}
+    row = {**dict(zip(COUNTERS, counters, strict=True)), **losses, **experiment.evaluate()}
+    for name, value in row.items():
+        if not math.isfinite(value):
+            raise _diverged(experiment, name, value)
+    return row
 
 
 def _record(experiment: Experiment, folder: ExperimentFolder, events: EventWriter) -> None:

@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         canvas=arguments.canvas,
         field=arguments.field,
         digits=arguments.digits,
-        mnist=None if arguments.mnist is None else str(arguments.mnist),
+        mnist=None if arguments.mnist is None else str(arguments.mnist.resolve()),
         training=with_chosen(PRESETS[arguments.preset], arguments.chosen(Training)),
         **arguments.of_every_experiment(),
     )
@@ -83,8 +83,9 @@ def main(argv: Sequence[str]) -> int:
     print(
         f"{settings.model}, seed {settings.seed}: IoU of the proposals on "
         f"{settings.training.test_images:,} test images {result['test_average']:.3f} on average "
-        f"(at most {result['perfect_average']:.3f}), {result['test_best']:.3f} with the nearest "
-        f"digit; {result['parameters']:,} parameters, {result['seconds']:.0f} s of training"
+        f"(the digits' own boxes {result['perfect_average']:.3f}), {result['test_best']:.3f} with "
+        f"the nearest digit; {result['parameters']:,} parameters, {result['seconds']:.0f} s of "
+        "training"
     )
     print(f"watch: tensorboard --logdir {path}")
     return 0

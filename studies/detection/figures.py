@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from torch import Tensor
 
-from studies.detection.boxes import corners
-from studies.detection.measures import Proposed
+from studies.detection.pictures import PROPOSED, SHOWN_ABOVE, TRUTH
 from studies.detection.results import (
     LAYOUTS,
     FinishedDetection,
@@ -27,12 +23,8 @@ from studies.detection.results import (
 )
 from studies.detection.training import CURVE
 from studies.figures import COLORS, MODELS, NAMES, make_folder, save
-from studies.folder import read_curve
+from studies.folder import ARRAYS, read_curve
 from studies.results import write_table
-
-ENLARGED = 4
-TRUTH, PROPOSED = "#3fa34d", "#ffb000"
-SHOWN_ABOVE = 0.5  # the score of a box that the picture shows
 
 
 def draw_all(root: Path, out: Path) -> None:
@@ -62,7 +54,7 @@ def draw_all(root: Path, out: Path) -> None:
 
 def _boxes(experiments: Sequence[FinishedDetection]) -> Figure | None:
     """The same test images with the boxes of both networks, of the first seed that has both."""
-    with_pictures = [e for e in experiments if (e.path / "arrays.npz").exists()]
+    with_pictures = [e for e in experiments if (e.path / ARRAYS).exists()]
     seeds = [{e["seed"] for e in with_pictures if e["model"] == model} for model in MODELS]
     both = set.intersection(*seeds)
     if not both:
@@ -120,27 +112,3 @@ def _curves(experiments: Sequence[FinishedDetection]) -> Figure:
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)
     return figure
-
-
-def with_boxes(images: Tensor, boxes: Tensor, found: Proposed) -> NDArray[np.uint8]:
-    """Images with the digits' boxes in green and the proposed ones in yellow.
-
-    Args:
-        images: (N, 1, H, W) uint8.
-        boxes: (N, B, 4) of the digits.
-        found: proposals of the same images.
-
-    Returns:
-        (N, 4H, 4W, 3).
-    """
-    pictures = []
-    for k, image in enumerate(images[:, 0].numpy()):
-        large = Image.fromarray(image).convert("RGB")
-        large = large.resize((large.width * ENLARGED, large.height * ENLARGED))
-        draw = ImageDraw.Draw(large)
-        shown = found.there[k] & (found.scores[k] >= SHOWN_ABOVE)
-        for some, color in ((boxes[k], TRUTH), (found.boxes[k][shown], PROPOSED)):
-            for top, left, bottom, right in (corners(some) * ENLARGED).tolist():
-                draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=color)
-        pictures.append(np.asarray(large))
-    return np.stack(pictures)

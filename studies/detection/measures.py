@@ -80,7 +80,10 @@ def fit(boxes: Tensor, there: Tensor, digits: Tensor) -> Fit:
 
 
 def fit_of_the_truth(digits: Tensor) -> Fit:
-    """The same of proposals that are the digits' own boxes: what no network does better.
+    """The same of proposals that are the digits' own boxes.
+
+    No proposals have a better best or found one. The average, which holds every box against every
+    digit, may be better of boxes that lie between digits.
 
     Args:
         digits: (N, B, 4).

@@ -17,6 +17,7 @@ from studies.results import (
     no_result,
     read_result,
     require_alike,
+    require_comparable,
     require_drawable,
 )
 from studies.training import Arrays
@@ -24,7 +25,7 @@ from studies.training import Arrays
 LAYOUTS = ("whole", "cut")
 FITS = tuple(f"{part}_{name}" for part in ("train", "test", "perfect") for name in MEASURES)
 NUMBERS = (
-    "seed", "canvas", "field", "digits", "parameters", "epochs", "seconds", "positive_iou", *FITS,
+    "seed", "canvas", "field", "digits", "parameters", "steps", "seconds", *FITS,
 )  # fmt: skip
 DIFFERENCE = "difference"
 LIKE = ("canvas", "digits", "mnist")
@@ -80,10 +81,11 @@ def find_experiments(root: Path) -> list[FinishedDetection]:
     example = "python -m studies.detection --model coordconv"
     found = [read_experiment(path) for path in finished_folders(root, "*/*/seed-*", example)]
     found.sort(key=lambda e: (e.layout, e["model"], e["seed"]))
-    for one in found:
-        require_alike(found[0], one, (*LIKE, *found[0].result["settings"].get("training", {})))
-        like = next(e for e in found if e.layout == one.layout)
-        require_alike(like, one, ("field",))
+    require_comparable(found, ("field", "model"), LIKE)
+    for where in LAYOUTS:
+        alike = [e for e in found if e.layout == where]
+        for one in alike:
+            require_alike(alike[0], one, ("field",))
     return found
 
 
@@ -95,7 +97,7 @@ def table(experiments: Sequence[FinishedDetection]) -> list[dict[str, Any]]:
     """
     rows = []
     for where in LAYOUTS:
-        for name in ("positive_iou", *FITS):
+        for name in FITS:
             values: dict[str, dict[int, float]] = {model: {} for model in MODELS}
             for e in experiments:
                 if e.layout == where:
@@ -117,7 +119,7 @@ def _row(
 ) -> dict[str, Any]:
     row = {"layout": where, "measure": name, "network": what, "seeds": len(values)}
     interval = mean_interval(values)
-    share = None if base is None else interval / (base / 100)
+    share = interval / (base / 100) if base else None
     for end in ("mean", "low", "high"):
         row[end] = getattr(interval, end)
     for end in ("mean", "low", "high"):
@@ -142,6 +144,6 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _shown(row: dict[str, Any] | None, prefix: str, spec: str) -> str:
-    if row is None:
+    if row is None or row[f"{prefix}mean"] == "":
         return ""
     return format(Interval(*(row[f"{prefix}{end}"] for end in ("mean", "low", "high"))), spec)

@@ -13,6 +13,7 @@ from studies.detection.digits import load_digits
 from studies.detection.matching import losses, sample
 from studies.detection.measures import Fit, Proposed, fit, fit_of_the_truth, proposed
 from studies.detection.network import Proposals, RegionProposalNetwork
+from studies.detection.pictures import with_boxes
 from studies.detection.settings import Settings
 from studies.schedule import adam
 from studies.training import Arrays, Experiment, curve_columns
@@ -125,20 +126,17 @@ class DetectionExperiment(Experiment):
 
     def log(self, events: EventWriter) -> None:
         """Images with the digits' boxes and the proposed ones."""
-        from studies.detection.figures import with_boxes
-
         some = self.test_images[:N_EXAMPLES]
         events.images("boxes", with_boxes(some, self.test_boxes, self.proposals(some)), self.step)
 
     def result(self) -> dict[str, Any]:
-        """How well proposals fit on all images, and the most that is possible."""
+        """How well proposals fit on all images, and how well the digits' own boxes would."""
         parts = {
             "train": self._fit(self.train_images, self.train_boxes),
             "test": self._fit(self.test_images, self.test_boxes),
             "perfect": fit_of_the_truth(self.test_boxes),
         }
-        means = {key: value for part in parts for key, value in _means(part, parts[part]).items()}
-        return {"positive_iou": self.curve[-1]["positive_iou"], **means}
+        return {key: value for part in parts for key, value in _means(part, parts[part]).items()}
 
     def arrays(self) -> Arrays:
         """Some test images, their digits' boxes and what the network proposes."""

@@ -13,7 +13,6 @@ from programs.errors import UserError
 COLORS = ("blue", "red")  # in the order in which they are painted
 CHANNEL = {"red": 0, "blue": 2}
 SHAPES = ("square", "disc")
-MAX_IMAGES = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from studies.gan.results import (
     read_drawn,
     table,
 )
-from studies.gan.training import CURVE, OBJECTS, positions
+from studies.gan.training import CURVE, OBJECTS, SOME_IMAGES, SOME_VALID, positions
 from studies.results import write_table
 from studies.training import Arrays
 
@@ -102,10 +101,10 @@ def _densities(drawn: dict[Arm, Arrays], real: Arrays, canvas: int) -> Figure:
 def _curves(experiments: Sequence[FinishedGan]) -> Figure:
     """How many images are valid and how their objects are spread, as training goes on."""
     arms = sorted({e.arm for e in experiments})
-    colors = dict(zip(arms, islice(cycle(plt.colormaps["tab10"].colors), len(arms)), strict=True))  # type: ignore[attr-defined]
+    colors = {arm: f"C{k}" for k, arm in enumerate(arms)}
     shown = {
         "valid": "share of valid images",
-        "blue_coverage": "blue's positions: coverage",
+        "blue_coverage": "blue's positions: coverage by 250 images",
         "difference_dimension": "difference: correlation dimension",
     }
     figure, axes = plt.subplots(1, len(shown), figsize=(12, 3.6), layout="constrained")
@@ -113,17 +112,20 @@ def _curves(experiments: Sequence[FinishedGan]) -> Figure:
         named = set()
         for experiment in experiments:
             curve, arm = read_curve(experiment.path, CURVE), experiment.arm
+            if name != "valid":
+                # Of fewer valid images than the others' a spread says less.
+                curve = [row for row in curve if row["valid"] * SOME_IMAGES >= SOME_VALID]
             axis.plot(
                 [row["epoch"] for row in curve], [row[name] for row in curve], lw=1.2,
                 color=colors[arm], label=None if arm in named else name_of(arm),
             )  # fmt: skip
             named.add(arm)
-        if name != "valid":
+        if name == "difference_dimension":
             real = experiments[0][f"real_{name}"]
             axis.axhline(real, color="black", lw=0.8, ls="--", label=REAL)
         axis.set(xlabel="epochs", title=title)
         axis.grid(alpha=0.3)
-    axes[1].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+    axes[2].legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     return figure
 
 

@@ -3,7 +3,7 @@
 Three views of points in the plane, all against the same number of points of real images:
 
 - coverage: of the cells of a grid that real images use, how many the points use;
-- entropy: of the points' distribution over those cells, in bits;
+- entropy: of the distribution over those cells of the points that lie in them, in bits;
 - correlation dimension (Grassberger & Procaccia 1983, doi:10.1103/PhysRevLett.50.346): how fast the
   number of pairs grows with the distance they may have, as its exponent. It is 2 for points that
   fill an area, 1 for points on a curve, however bent, and 0 for a few spots.
@@ -42,7 +42,7 @@ class Spread:
 
 
 def spread(positions: Positions, canvas: int, reference: Positions) -> Spread:
-    """How positions are spread over the cells that a reference uses.
+    """How positions are spread, by the cells that a reference uses and by themselves.
 
     Args:
         positions: (N, 2) in pixels; without any, everything is 0.
@@ -54,10 +54,11 @@ def spread(positions: Positions, canvas: int, reference: Positions) -> Spread:
     size = canvas / CELLS
     used = _counts(reference, size)
     counts = _counts(positions, size)
-    covered = len(counts.keys() & used.keys()) / len(used)
-    shares = np.array(list(counts.values())) / len(positions)
+    # Where no real image has anything, nothing is covered and no entropy gained.
+    right = np.array([n for cell, n in counts.items() if cell in used], dtype=float)
+    shares = right / max(1, right.sum())
     entropy = float(-(shares * np.log2(shares)).sum())
-    return Spread(covered, entropy, correlation_dimension(positions, canvas))
+    return Spread(len(right) / len(used), entropy, correlation_dimension(positions, canvas))
 
 
 def correlation_dimension(positions: Positions, canvas: int) -> float:

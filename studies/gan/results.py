@@ -16,7 +16,7 @@ from studies.results import (
     finished_folders,
     no_result,
     read_result,
-    require_alike,
+    require_comparable,
     require_drawable,
     require_kind,
 )
@@ -24,7 +24,7 @@ from studies.training import Arrays
 
 SPREADS = tuple(f"{what}_{name}" for what in OBJECTS for name in MEASURES)
 NUMBERS = (
-    "seed", "canvas", "radius", "generator_parameters", "discriminator_parameters", "epochs",
+    "seed", "canvas", "radius", "generator_parameters", "discriminator_parameters", "steps",
     "seconds", "valid", "measured", "detector_within_half_a_pixel", "detector_within_a_pixel",
     *SPREADS, *(f"real_{name}" for name in SPREADS),
 )  # fmt: skip
@@ -92,8 +92,7 @@ def find_experiments(root: Path) -> list[FinishedGan]:
     example = "python -m studies.gan --generator coordconv"
     found = [read_experiment(path) for path in finished_folders(root, "*/seed-*", example)]
     found.sort(key=lambda e: (e.arm, e["seed"]))
-    for one in found:
-        require_alike(found[0], one, tuple(found[0].result["settings"].get("training", {})))
+    require_comparable(found, ("generator", "discriminator"), ())
     return found
 
 
@@ -107,7 +106,8 @@ def table(experiments: Sequence[FinishedGan]) -> list[dict[str, Any]]:
     """A row for each arm and measure, for real images, and for each arm's difference.
 
     Each has the mean over seeds with its 95 % interval; a difference is that from the
-    convolutional arm, over the seeds which both have.
+    convolutional arm, over the seeds which both have. Spreads are those of the seeds that had
+    2,000 valid images to measure.
     """
     arms = sorted({e.arm for e in experiments})
     rows = []

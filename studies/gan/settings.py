@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from programs.errors import UserError
 from studies.gan.data import SortOfClevr
 from studies.schedule import Schedule
 from studies.settings import ExperimentSettings, ModelName, PresetName, require_within
@@ -92,6 +93,11 @@ class Settings(ExperimentSettings):
                 "--epochs": (training.epochs, 1e-3, 1e5),
             }
         )
+        if training.images % training.batch_size == 1:
+            raise UserError(
+                f"--images {training.images:,} leaves a last batch of one image at --batch-size "
+                f"{training.batch_size}, which cannot be normalised: change one of the two"
+            )
         self.data  # noqa: B018 - says what is wrong with it
 
     @property

@@ -17,8 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from programs.errors import UserError
 from studies.detection.__main__ import main
 from studies.detection.digits import MNIST_FILES
-from studies.detection.figures import PROPOSED, TRUTH, with_boxes
 from studies.detection.measures import Proposed
+from studies.detection.pictures import PROPOSED, TRUTH, with_boxes
 from studies.detection.results import FinishedDetection, as_markdown, find_experiments, table
 from studies.detection.settings import PRESETS, Settings
 from studies.detection.training import CURVE, MEASURES, DetectionExperiment
@@ -149,7 +149,7 @@ def test_boxes_are_drawn_where_they_are() -> None:
 def _finished(model: str, seed: int, test: float) -> FinishedDetection:
     names = [f"{p}_{m}" for p in ("train", "test", "perfect") for m in MEASURES]
     settings = {"model": model, "seed": seed, "canvas": 64, "field": 64}
-    values = {"settings": settings, "positive_iou": 0.5, **dict.fromkeys(names, 0.5)}
+    values = {"settings": settings, **dict.fromkeys(names, 0.5)}
     return FinishedDetection(Path("nowhere"), {**values, "test_average": test})
 
 
@@ -168,6 +168,38 @@ def test_the_table_by_hand() -> None:
     # Differences 0.038 and 0.034: a standard error of 0.002, times 12.706.
     assert difference["low"] == pytest.approx(0.036 - 0.0254, abs=1e-4)
     assert "+24.2 (+7.1 to +41.2)" in as_markdown(table(found))
+
+
+def test_where_the_convolution_finds_nothing_there_are_no_per_cents() -> None:
+    rows = table([_finished("conv", 1, 0.0), _finished("coordconv", 1, 0.1)])
+    (difference,) = (
+        r for r in rows if (r["network"], r["measure"]) == ("difference", "test_average")
+    )
+    assert difference["percent_mean"] == ""
+    assert as_markdown(rows)
+
+
+def test_other_digits_are_not_averaged(experiments: Path, tmp_path: Path) -> None:
+    """MNIST's digits beside scikit-learn's: a path beside null."""
+    for model in ("conv", "coordconv"):
+        folder, source = (root / "whole" / model / "seed-1" for root in (tmp_path, experiments))
+        folder.mkdir(parents=True)
+        result = json.loads((source / "result.json").read_text())
+        if model == "conv":
+            result["settings"]["mnist"] = "digits"
+        (folder / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match="differ in mnist"):
+        find_experiments(tmp_path)
+
+
+def test_boxes_that_grow_without_bound_are_a_line(tmp_path: Path) -> None:
+    wild = with_chosen(
+        _settings().training, {"learning_rate": 10.0, "schedule": "constant", "epochs": 0.17}
+    )
+    experiment = DetectionExperiment(_settings(training=wild))
+    with pytest.raises(UserError, match=r"became .* choose a smaller learning rate"):
+        train(experiment, ExperimentFolder(tmp_path / "x", {}))
+    assert not (tmp_path / "x" / "result.json").exists()
 
 
 def test_experiments_that_differ_are_not_averaged(experiments: Path, tmp_path: Path) -> None:

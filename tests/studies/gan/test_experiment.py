@@ -26,6 +26,7 @@ from studies.gan.training import (
     OBJECTS,
     GanExperiment,
     _squared_gradient,
+    as_pictures,
     positions,
 )
 from studies.settings import with_chosen
@@ -41,6 +42,16 @@ def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """An untrained generator has no valid image in 20,000: look at fewer."""
     monkeypatch.setattr("studies.gan.training.MOST_IMAGES", 500)
     monkeypatch.setattr("studies.gan.training.SOME_IMAGES", 250)
+
+
+def test_what_is_measured_and_shown_is_bounded() -> None:
+    experiment = GanExperiment(_settings())
+    with torch.no_grad():
+        for parameter in experiment.network.generator.parameters():
+            parameter.mul_(10.0)
+    images = experiment.generated(torch.rand(4, 4))
+    assert images.abs().max() == 1
+    assert set(as_pictures(images).reshape(-1).tolist()) <= set(range(256))
 
 
 def _settings(**changes: object) -> Settings:
@@ -204,9 +215,8 @@ def test_one_command_draws_every_picture(experiments: Path, tmp_path: Path) -> N
     walks = read_arrays(experiments / "conv-conv" / "seed-1", ())["walks"]
     assert sum(1 for _ in frames) == len(walks)
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
-    assert {row["measure"] for row in rows} == {
-        "valid", *(f"{what}_{name}" for what in OBJECTS for name in MEASURES)
-    }  # fmt: skip
+    # Nothing but the share of valid images can be said of generators that have none.
+    assert {row["measure"] for row in rows if row["images"] != "real images"} == {"valid"}
 
 
 def _finished(generator: str, seed: int, dimension: float) -> FinishedGan:
@@ -214,7 +224,13 @@ def _finished(generator: str, seed: int, dimension: float) -> FinishedGan:
         [f"{p}{w}_{n}" for p in ("", "real_") for w in OBJECTS for n in MEASURES], 1.0
     )
     settings = {"generator": generator, "discriminator": generator, "seed": seed}
-    values = {"settings": settings, "valid": 0.5, **result, "blue_dimension": dimension}
+    values = {
+        "settings": settings,
+        "valid": 0.5,
+        "measured": 2000,
+        **result,
+        "blue_dimension": dimension,
+    }
     return FinishedGan(Path("nowhere"), values)
 
 
@@ -233,6 +249,25 @@ def test_the_table_by_hand() -> None:
     assert difference["mean"] == pytest.approx(0.6)
     assert rows["real images"]["mean"] == 1
     assert "0.60 (-0.67 to 1.87)" in as_markdown(table(found))
+    # One that had too few valid images to measure counts among the valid only.
+    found[0].result["measured"] = 100
+    rows = [r for r in table(found) if r["images"] == "convolution, discriminator convolution"]
+    assert {r["measure"]: r["seeds"] for r in rows}["valid"] == 2
+    assert {r["measure"]: r["seeds"] for r in rows}["blue_dimension"] == 1
+
+
+def test_two_of_one_arm_and_seed_are_refused(experiments: Path, tmp_path: Path) -> None:
+    for name in ("conv-conv", "copy"):
+        (tmp_path / name).symlink_to(experiments / "conv-conv")
+    with pytest.raises(UserError, match="are of one arm and seed"):
+        find_experiments(tmp_path)
+
+
+def test_experiments_of_another_length_are_refused(experiments: Path, tmp_path: Path) -> None:
+    (tmp_path / "conv-conv").symlink_to(experiments / "conv-conv")
+    main([*OPTIONS, "--epochs", "1", "--seconds", "1e-9", "--results", str(tmp_path)])
+    with pytest.raises(UserError, match=r"differ in steps \(4 and 1\)"):
+        find_experiments(tmp_path)
 
 
 def test_experiments_that_differ_are_not_averaged(experiments: Path, tmp_path: Path) -> None:
@@ -268,6 +303,7 @@ def test_damaged_files_are_named(
         (["--generator", "deconv"], "invalid choice"),
         (["--canvas", "40"], "--canvas must be a multiple of 16"),
         (["--radius", "9"], "--radius must be between 1 and 5"),
+        (["--images", "65", "--batch-size", "16"], "leaves a last batch of one image"),
         (["--batch-size", "1"], "--batch-size must be between 2"),
         (["--generator-rate", "nan"], "--generator-rate must be between"),
         (["--beta1", "1"], "--beta1 must be between"),

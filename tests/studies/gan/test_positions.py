@@ -43,8 +43,11 @@ def test_coverage_and_entropy_by_hand() -> None:
     some = spread(cell[[0, 0, 0, 1]], CANVAS, reference)
     assert some.coverage == 0.5
     assert some.entropy == pytest.approx(0.75 * np.log2(4 / 3) + 0.25 * 2)
-    # Where no real image has anything covers nothing.
-    assert spread(cell + 30, CANVAS, reference).coverage == 0
+    # Where no real image has anything, nothing is covered and no entropy gained.
+    beyond = spread(cell + 30, CANVAS, reference)
+    assert (beyond.coverage, beyond.entropy) == (0, 0)
+    both = spread(np.concatenate([cell[[0, 1]], cell + 30]), CANVAS, reference)
+    assert (both.coverage, both.entropy) == (0.5, 1)
 
 
 def test_differences_may_be_negative() -> None:
