@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+ENDS = ("mean", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -47,3 +49,21 @@ def mean_interval(values: Sequence[float]) -> Interval:
         return Interval(mean, math.nan, math.nan)
     half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
     return Interval(mean, mean - float(half), mean + float(half))
+
+
+def differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
+    """The first's values less the second's, by seed, of the seeds that both have."""
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+def in_columns(interval: Interval | None, prefix: str = "") -> dict[str, Any]:
+    """A table's three columns of an interval, empty where there is none."""
+    ends = {end: "" if interval is None else getattr(interval, end) for end in ENDS}
+    return {f"{prefix}{end}": value for end, value in ends.items()}
+
+
+def shown(row: Mapping[str, Any] | None, spec: str, prefix: str = "") -> str:
+    """The interval in a table's row, for a reader; nothing where there is none."""
+    if row is None or row[f"{prefix}mean"] == "":
+        return ""
+    return format(Interval(*(row[f"{prefix}{end}"] for end in ENDS)), spec)

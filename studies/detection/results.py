@@ -10,7 +10,7 @@ from studies.detection.settings import layout
 from studies.detection.training import MEASURES
 from studies.figures import MODELS, NAMES
 from studies.folder import read_arrays
-from studies.intervals import Interval, mean_interval
+from studies.intervals import differences, in_columns, mean_interval, shown
 from studies.results import (
     FinishedExperiment,
     finished_folders,
@@ -105,11 +105,10 @@ def table(experiments: Sequence[FinishedDetection]) -> list[dict[str, Any]]:
             for model, of_seed in values.items():
                 if of_seed:
                     rows.append(_row(where, name, NAMES[model], list(of_seed.values())))
-            conv, coordconv = values["conv"], values["coordconv"]
-            both = sorted(conv.keys() & coordconv.keys())
-            if both and not name.startswith("perfect"):
-                difference = [coordconv[seed] - conv[seed] for seed in both]
-                base = mean_interval([conv[seed] for seed in both]).mean
+            difference = differences(values["coordconv"], values["conv"])
+            if difference and not name.startswith("perfect"):
+                both = values["coordconv"].keys() & values["conv"].keys()
+                base = mean_interval([values["conv"][seed] for seed in both]).mean
                 rows.append(_row(where, name, DIFFERENCE, difference, base))
     return rows
 
@@ -120,11 +119,7 @@ def _row(
     row = {"layout": where, "measure": name, "network": what, "seeds": len(values)}
     interval = mean_interval(values)
     share = interval / (base / 100) if base else None
-    for end in ("mean", "low", "high"):
-        row[end] = getattr(interval, end)
-    for end in ("mean", "low", "high"):
-        row[f"percent_{end}"] = "" if share is None else getattr(share, end)
-    return row
+    return {**row, **in_columns(interval), **in_columns(share, "percent_")}
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
@@ -137,13 +132,7 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
             for row in rows
             if (row["layout"], row["measure"]) == (where, measure)
         }
-        shown = [_shown(cells.get(what), "", ".3f") for what in (*NAMES.values(), DIFFERENCE)]
-        shown.append(_shown(cells.get(DIFFERENCE), "percent_", "+.1f"))
-        lines.append(f"| {where} | {measure.replace('_', ' ')} | " + " | ".join(shown) + " |")
+        texts = [shown(cells.get(what), ".3f") for what in (*NAMES.values(), DIFFERENCE)]
+        texts.append(shown(cells.get(DIFFERENCE), "+.1f", "percent_"))
+        lines.append(f"| {where} | {measure.replace('_', ' ')} | " + " | ".join(texts) + " |")
     return "\n".join(lines)
-
-
-def _shown(row: dict[str, Any] | None, prefix: str, spec: str) -> str:
-    if row is None or row[f"{prefix}mean"] == "":
-        return ""
-    return format(Interval(*(row[f"{prefix}{end}"] for end in ("mean", "low", "high"))), spec)

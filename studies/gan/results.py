@@ -9,8 +9,8 @@ from typing import Any
 from programs.errors import UserError
 from studies.figures import MODELS, NAMES
 from studies.folder import ARRAYS, read_arrays
-from studies.gan.training import MEASURES, OBJECTS
-from studies.intervals import Interval, mean_interval
+from studies.gan.training import MEASURES, OBJECTS, VALID_IMAGES
+from studies.intervals import differences, in_columns, mean_interval, shown
 from studies.results import (
     FinishedExperiment,
     finished_folders,
@@ -112,27 +112,25 @@ def table(experiments: Sequence[FinishedGan]) -> list[dict[str, Any]]:
     arms = sorted({e.arm for e in experiments})
     rows = []
     for name in ("valid", *SPREADS):
-        values = {
-            arm: {e["seed"]: float(e[name]) for e in experiments if e.arm == arm} for arm in arms
-        }
-        for arm in arms:
+        values: dict[Arm, dict[int, float]] = {arm: {} for arm in arms}
+        for e in experiments:
+            # Of fewer images a spread says less.
+            if name == "valid" or e["measured"] == VALID_IMAGES:
+                values[e.arm][e["seed"]] = float(e[name])
+        for arm in filter(values.get, arms):
             rows.append(_row(name, name_of(arm), list(values[arm].values())))
         if name in SPREADS:
             rows.append(_row(name, REAL, [float(experiments[0][f"real_{name}"])]))
         for arm in arms:
-            both = sorted(values[arm].keys() & values.get(BASE, {}).keys())
-            if arm != BASE and both:
-                difference = [values[arm][seed] - values[BASE][seed] for seed in both]
+            difference = differences(values[arm], values.get(BASE, {}))
+            if arm != BASE and difference:
                 rows.append(_row(name, f"{name_of(arm)}, {LESS}", difference))
     return rows
 
 
 def _row(name: str, what: str, values: Sequence[float]) -> dict[str, Any]:
-    interval = mean_interval(values)
-    return {
-        "measure": name, "images": what, "seeds": len(values),
-        "mean": interval.mean, "low": interval.low, "high": interval.high,
-    }  # fmt: skip
+    row = {"measure": name, "images": what, "seeds": len(values)}
+    return {**row, **in_columns(mean_interval(values))}
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
@@ -141,11 +139,6 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     lines = ["| measure | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
     for measure in dict.fromkeys(row["measure"] for row in rows):
         cells = {row["images"]: row for row in rows if row["measure"] == measure}
-        shown = [
-            format(Interval(*(cells[c][end] for end in ("mean", "low", "high"))), ".2f")
-            if c in cells
-            else ""
-            for c in columns
-        ]
-        lines.append(f"| {measure.replace('_', ' ')} | " + " | ".join(shown) + " |")
+        texts = [shown(cells.get(column), ".2f") for column in columns]
+        lines.append(f"| {measure.replace('_', ' ')} | " + " | ".join(texts) + " |")
     return "\n".join(lines)
