@@ -51,6 +51,16 @@ def test_a_good_box_beyond_the_canvas_is_no_match() -> None:
     assert _pairs(samples) == {(0, 0)}
 
 
+def test_the_closest_box_is_never_negative_however_far_it_is() -> None:
+    digits = torch.tensor([[[30.0, 30.0, 8.0, 8.0]]])
+    boxes = torch.tensor([[[36.0, 36.0, 8.0, 8.0], [10.0, 10.0, 8.0, 8.0]]])
+    shared = iou(boxes, digits)
+    assert 0 < shared[0, 0, 0] < 0.1
+    samples = sample(shared, boxes, CANVAS, _generator())
+    assert _pairs(samples) == {(0, 0)}
+    assert samples.negative[0][samples.negative_there[0]].tolist() == [1]
+
+
 def test_where_nothing_is_negative_whatever_is_not_positive_is() -> None:
     digits = torch.tensor([[[10.0, 10.0, 10.0, 10.0]]])
     samples = sample(iou(BOXES[:, :3], digits), BOXES[:, :3], CANVAS, _generator())
