@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+from torch.nn import functional as F
 
 from programs.errors import UserError
 from studies.folder import ExperimentFolder, read_arrays, read_curve
@@ -127,16 +129,21 @@ def test_a_step_changes_one_network_at_a_time(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_first_steps_losses_by_hand() -> None:
     """Real images are to be called real and fakes fake; the generator wants fakes called real."""
-    experiment = GanExperiment(_settings())
+    chosen = {"generator_steps": 1, "gradient_penalty": 0.0}
+    experiment = GanExperiment(_settings(training=with_chosen(_settings().training, chosen)))
+    # A discriminator that says how bright an image is: real ones are mostly white.
+    brightness = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1, bias=False))
+    nn.init.constant_(brightness[1].weight, 1 / 768)  # type: ignore[arg-type]
+    experiment.network.discriminator = brightness  # type: ignore[assignment]
     with torch.no_grad():
-        for parameter in experiment.network.discriminator.parameters():
-            parameter.zero_()
-        last = experiment.network.discriminator[-1]
-        last.bias.fill_(1.0)  # type: ignore[operator, union-attr]
+        real = brightness(experiment.data.images(experiment.scenes[experiment.batch()]))
+        fake = brightness(experiment.network.generator(experiment._latents(16, experiment.noise())))
+    assert real.mean() - fake.mean() > 0.3
     losses = experiment.gradient_step()
-    # -log σ(1) - log(1 - σ(1)) before the step.
-    assert losses["discriminator_loss"].item() == pytest.approx(0.31326 + 1.31326, abs=1e-4)
-    assert losses["generator_loss"].item() == pytest.approx(0.3133, abs=0.01)
+    # -log σ(real) - log(1 - σ(fake)), and -log σ(fake).
+    wanted = F.softplus(-real).mean() + F.softplus(fake).mean()
+    assert losses["discriminator_loss"].item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert losses["generator_loss"].item() == pytest.approx(F.softplus(-fake).mean().item(), 1e-5)
 
 
 def test_the_gradient_penalty_by_hand() -> None:
