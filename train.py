@@ -11,10 +11,11 @@ from pathlib import Path
 from agents.agent import require_trusted_extractor
 from agents.config import RunConfig
 from agents.export import export_sb3
+from agents.products import chosen_products
 from agents.run_folder import RunFolder, default_path
 from agents.training import train
 from envs import PROTOCOLS, n_actions
-from policies import UnknownExtractorError, description, find_arm
+from policies import UnknownExtractorError, caveat, description, find_arm
 from programs.command_line import parse, run
 from programs.errors import UserError
 
@@ -66,6 +67,7 @@ def _start(arguments: NewRun) -> int:
         shape = (protocol.stack, protocol.screen_size, protocol.screen_size)
         print(f"{config.extractor} for {config.game}")
         print(description(config.extractor, shape, n_actions(config.game)))
+        print(f"float32 products by {chosen_products()}")
         return 0
     config.resolved_device()
     if arguments.dry_run:
@@ -102,6 +104,9 @@ def _resume(arguments: ResumedRun) -> int:
 
 
 def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) -> int:
+    warning = caveat(config.checked_precision, config.resolved_device())
+    if warning is not None:
+        print(warning, file=sys.stderr)
     outcome = train(config, folder, resume=resume)
     where = shlex.quote(str(folder.path))
     score = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -80,6 +81,15 @@ class PolicyAgent:
         actions: NDArray[np.int64] = logits.argmax(axis=1)
         return actions
 
+    def playing(self) -> AbstractContextManager[None]:
+        """Within this no weight changes: see `AtariPolicy.playing`."""
+        return self._policy.playing()
+
+
+def playing(agent: Agent) -> AbstractContextManager[None]:
+    """Within this the agent's weights do not change: see `AtariPolicy.playing`."""
+    return agent.playing() if isinstance(agent, PolicyAgent) else nullcontext()
+
 
 def load_agent(
     path: Path,
@@ -118,7 +128,9 @@ def build_policy(config: RunConfig) -> AtariPolicy:
     protocol = PROTOCOLS[config.protocol]
     shape = (protocol.stack, protocol.screen_size, protocol.screen_size)
     try:
-        return policies.build_policy(config.extractor, shape, n_actions(config.game))
+        return policies.build_policy(
+            config.extractor, shape, n_actions(config.game), config.checked_precision
+        )
     except UnknownExtractorError as error:
         raise UserError(str(error)) from error
 

@@ -25,7 +25,7 @@ def build_model(config: RunConfig, env: VecEnv) -> Algorithm:
         UserError: the extractor cannot be imported or built, or the device is not there.
     """
     try:
-        network = policy_kwargs(config.extractor)
+        network = policy_kwargs(config.extractor, config.checked_precision)
     except UnknownExtractorError as error:
         raise UserError(str(error)) from error
     common: dict[str, Any] = {

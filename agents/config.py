@@ -10,12 +10,12 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from envs import PROTOCOLS, rom_id
-from policies import check_extractor_name
+from policies import PRECISIONS, Precision, check_extractor_name
 from programs.device import resolved_device
 from programs.errors import UserError
 
@@ -100,6 +100,8 @@ class RunConfig:
     """Decides the initial weights, the actions drawn and the games played."""
     protocol: str = "v4"
     """v4 (no sticky actions, a lost life ends an episode) or sticky (Machado et al. 2018)."""
+    precision: str = "float32"
+    """float32, or bfloat16 for the trunk's products: faster where the processor has them."""
     device: str = "auto"
     """auto, cpu or cuda; auto takes a GPU where there is one."""
     threads: int = 0
@@ -163,6 +165,7 @@ class RunConfig:
             raise UserError(str(error)) from error
         _check_choice("algo", self.algo, PRESETS)
         _check_choice("protocol", self.protocol, PROTOCOLS)
+        _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("device", self.device, DEVICES)
         for name in ("learning_rate_schedule", "clip_range_schedule"):
             if getattr(self, name) is not None:
@@ -211,6 +214,11 @@ class RunConfig:
         assert self.n_steps is not None
         rollout = self.n_envs * self.n_steps
         return math.ceil(self.steps / rollout) * rollout
+
+    @property
+    def checked_precision(self) -> Precision:
+        """`precision`, which has been found to be one."""
+        return cast(Precision, self.precision)
 
     def to_json(self) -> str:
         """Every field, as `config.json` holds it."""

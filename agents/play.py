@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
-from agents.agent import Agent
+from agents.agent import Agent, playing
 from envs import AtariVecEnv
 
 # Training seeds its emulators with even numbers and everything here with odd ones. Evaluations
@@ -65,7 +66,7 @@ def play_games(
     shares = [list(range(index, len(seeds), n_envs)) for index in range(n_envs)]
     results: dict[int, Game] = {}
     env = AtariVecEnv(game, n_envs, protocol, training=False, threads=threads)
-    try:
+    with closing(env), playing(agent):
         current = [share.pop(0) for share in shares]
         observations = env.reset_games([seeds[number] for number in current])
         generators = [np.random.default_rng(seeds[number]) for number in current]
@@ -84,6 +85,4 @@ def play_games(
                     seed = seeds[current[index]]
                     observations[index] = env.reset_game(int(index), seed)
                     generators[index] = np.random.default_rng(seed)
-    finally:
-        env.close()
     return [results[number] for number in sorted(results)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.config import RunConfig
+from agents.products import chosen_products
 from envs import PROTOCOLS
 from programs.origin import origin
 
@@ -15,6 +16,7 @@ def provenance(config: RunConfig) -> dict[str, Any]:
     """Versions, hardware, command line and start time, as `provenance.json` holds them."""
     return {
         **origin(PACKAGES, config.resolved_device()),
+        "float32_products": str(chosen_products()),
         "protocol_hash": PROTOCOLS[config.protocol].digest(),
         "ended": None,
     }

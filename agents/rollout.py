@@ -30,7 +30,6 @@ from torch.nn import functional as F
 
 from agents.divergence import require_finite_rollout
 from agents.rollout_buffer import ImageRolloutBuffer
-from coordconv import constant_where_maps
 from envs import AtariVecEnv, GameBatch
 from policies import AtariPolicy
 
@@ -72,7 +71,8 @@ class OverlappedRollouts(OnPolicyAlgorithm):
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
-        with constant_where_maps(self.policy):
+        assert isinstance(self.policy, AtariPolicy)
+        with self.policy.playing():
             rollout = _Rollout(self, env, rollout_buffer)
             goes_on = rollout.play(callback)
         if goes_on:

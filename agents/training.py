@@ -38,6 +38,7 @@ from agents.kept_checkpoints import (
 )
 from agents.memory import keep_freed_memory
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
+from agents.products import fast_products
 from agents.random_states import random_states, restore_random_states
 from agents.rollout import suitable_batches
 from agents.run_folder import RunFolder
@@ -90,7 +91,7 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
         UserError: the run cannot be built or continued, a file cannot be written, or a number is
             not finite any more; what can be done about it is in the message.
     """
-    with exclusive(folder.path), _StopRequest() as stop:
+    with exclusive(folder.path), fast_products(), _StopRequest() as stop:
         folder.clear_leftovers()
         clear_leftovers(folder)
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.agent import Agent
+from agents.agent import Agent, playing
 from envs import AtariVecEnv, make_reference_env
 
 FRAMES_PER_SECOND = 15  # 60 emulator frames a second, four of them an agent step
@@ -38,7 +39,7 @@ def watch_game(agent: Agent, game: str, protocol: str, seed: int) -> Iterator[Mo
     finally:
         asked.close()
     env = make_reference_env(game, protocol, training=False, render=True)
-    try:
+    with closing(env), playing(agent):
         observation, _ = env.reset(seed=seed, options={"episode_frame_number": begin})
         generator = np.random.default_rng(seed)
         over = False
@@ -49,5 +50,3 @@ def watch_game(agent: Agent, game: str, protocol: str, seed: int) -> Iterator[Mo
             screen = env.render()
             assert isinstance(screen, np.ndarray)
             yield Moment(screen, action, float(reward), over)
-    finally:
-        env.close()

@@ -30,7 +30,7 @@ from policies import AtariPolicy, policy_kwargs
 
 SCREEN, ACTIONS = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(6)
 BATCH = 256  # rl-baselines3-zoo hyperparams/ppo.yml
-FUSED = {"optimizer_kwargs": {"eps": 1e-5, "fused": True}}
+FUSED: dict[str, Any] = {"optimizer_kwargs": {"eps": 1e-5, "fused": True}}
 
 SB3_NATURE = "nature, SB3's layout"
 NATURE = "nature here"

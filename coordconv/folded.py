@@ -42,8 +42,8 @@ class FoldedCoordConv(nn.Module):
                 f"fold the trained layer for that size too, layer.fold({size})"
             )
         response: Tensor = self.conv(x)
-        # In place, so that under autocast the output keeps the convolution's lower precision.
-        return response.add_(self.added)
+        # In the response's type, as the layer adds it: under autocast that is a lower precision.
+        return response.add_(self.added.to(response.dtype))
 
     def extra_repr(self) -> str:
         """The input size, which no parameter's shape shows."""

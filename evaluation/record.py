@@ -12,6 +12,7 @@ import numpy as np
 from agents.agent import Agent, load_agent
 from agents.config import RunConfig
 from agents.play import evaluation_seeds
+from agents.products import fast_products
 from agents.run_folder import RunFolder
 from agents.watch import FRAMES_PER_SECOND, watch_game
 from envs import action_meanings
@@ -82,7 +83,8 @@ def record_runs(
         _require_comparable(players)
     groups = [players] if together else [[player] for player in players]
     seeds = evaluation_seeds(episodes, first_seed)
-    return [_record(group, seed, max_steps) for group in groups for seed in seeds]
+    with fast_products():
+        return [_record(group, seed, max_steps) for group in groups for seed in seeds]
 
 
 def _require_comparable(players: Sequence[_Player]) -> None:

@@ -13,6 +13,7 @@ import torch
 from agents.agent import Agent, RandomAgent, load_agent
 from agents.csv_log import EVALUATION_COLUMNS, SCORING_LOCK, CsvLog, read_csv
 from agents.play import Game, evaluation_seeds, play_games
+from agents.products import fast_products
 from agents.run_folder import RunFolder
 from envs import human_normalised, n_actions
 from evaluation.text_table import aligned
@@ -97,16 +98,17 @@ def score_run(
             log = CsvLog(folder.evaluation_file, EVALUATION_COLUMNS)
             try:
                 # Written one by one: what is interrupted goes on where it was.
-                played = _play(
-                    agent,
-                    config.game,
-                    config.protocol,
-                    missing,
-                    n_envs,
-                    threads,
-                    str(path),
-                    lambda game: log.append(game.row(step, agent.mode)),
-                )
+                with fast_products():
+                    played = _play(
+                        agent,
+                        config.game,
+                        config.protocol,
+                        missing,
+                        n_envs,
+                        threads,
+                        str(path),
+                        lambda game: log.append(game.row(step, agent.mode)),
+                    )
             finally:
                 log.close()
         known |= {game.seed: game for game in played}

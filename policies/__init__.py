@@ -10,6 +10,7 @@ from policies.describe import build_policy, description, short_name
 from policies.impala import ImpalaExtractor
 from policies.nature import NatureExtractor
 from policies.noise import NoiseConv2d
+from policies.precision import PRECISIONS, Precision, caveat
 from policies.registry import (
     ARMS,
     UnknownExtractorError,
@@ -21,12 +22,15 @@ from policies.registry import (
 
 __all__ = [
     "ARMS",
+    "PRECISIONS",
     "AtariPolicy",
     "ImpalaExtractor",
     "NatureExtractor",
     "NoiseConv2d",
+    "Precision",
     "UnknownExtractorError",
     "build_policy",
+    "caveat",
     "check_extractor_name",
     "description",
     "find_arm",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,7 +16,13 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coordconv import constant_where_maps
+from policies.impala import ImpalaExtractor
 from policies.nature import NatureExtractor
+from policies.precision import DTYPES, PRECISIONS, Precision, bfloat16
+
+# 900 kB of float32 at 84×84×4, of which the processor's second cache holds most.
+OBSERVATIONS_IN_CACHE = 8
 
 
 class AtariPolicy(ActorCriticCnnPolicy):
@@ -32,6 +39,8 @@ class AtariPolicy(ActorCriticCnnPolicy):
         lr_schedule: learning rate by remaining progress.
         critic_extractor_kwargs: arguments of the critic's own trunk, of the same class as the
             actor's; `None` shares one trunk. Needs `share_features_extractor=False`.
+        precision: what the trunk computes in, `"float32"` or `"bfloat16"`. Parameters, heads,
+            distributions and values are float32 in both.
         **kwargs: as SB3's ActorCriticCnnPolicy.
 
     Attributes:
@@ -50,6 +59,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
         lr_schedule: Schedule,
         *args: Any,
         critic_extractor_kwargs: dict[str, Any] | None = None,
+        precision: Precision = "float32",
         **kwargs: Any,
     ) -> None:
         if not isinstance(action_space, spaces.Discrete):
@@ -58,6 +68,12 @@ class AtariPolicy(ActorCriticCnnPolicy):
             raise ValueError(f"AtariPolicy looks at uint8 images, got {observation_space}")
         if critic_extractor_kwargs is not None and kwargs.get("share_features_extractor", True):
             raise ValueError("critic_extractor_kwargs needs share_features_extractor=False")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        self.precision = precision
+        # Of `playing`: by extractor, its copy with rounded weights.
+        self._rounded_copies: dict[nn.Module, BaseFeaturesExtractor] = {}
+        self._playing = False
         self.critic_extractor_kwargs = critic_extractor_kwargs
         self._recalled: Sequence[Tensor] | None = None
         self._images: Tensor | None = None
@@ -69,6 +85,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
         data: dict[str, Any] = super()._get_constructor_parameters()
         data["share_features_extractor"] = self.share_features_extractor
         data["critic_extractor_kwargs"] = self.critic_extractor_kwargs
+        data["precision"] = self.precision
         return data
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
@@ -81,38 +98,59 @@ class AtariPolicy(ActorCriticCnnPolicy):
         return super().make_features_extractor()
 
     def scaled(self, observations: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) to channels-last float32 in [0, 1]."""
-        if self.reuses_memory and torch.is_grad_enabled():
-            return self._remembered_images(observations).copy_(observations).mul_(1 / 255)
-        images = observations.to(torch.float32, memory_format=torch.channels_last)
-        # A float input is not converted, and must not be scaled in the caller's memory.
-        return images.mul_(1 / 255) if images is not observations else images / 255
+        """uint8 (N, C, H, W) to channels-last numbers in [0, 1], of the trunk's precision."""
+        if not (self.reuses_memory and torch.is_grad_enabled()):
+            dtype = DTYPES[self.precision]
+            images = observations.to(dtype, memory_format=torch.channels_last)
+            # An input of that type is not converted, and is not to be scaled in its own memory.
+            return images.mul_(1 / 255) if images is not observations else images / 255
+        images = self._remembered_images(observations)
+        # A few at a time: they are still in the processor's cache when they are scaled.
+        parts = (torch.split(whole, OBSERVATIONS_IN_CACHE) for whole in (images, observations))
+        for part, pixels in zip(*parts, strict=True):
+            part.copy_(pixels).mul_(1 / 255)
+        return images
 
     def _remembered_images(self, like: Tensor) -> Tensor:
-        """Channels-last float32 memory for images of this number and size."""
+        """Channels-last memory for images of this number and size."""
         count, channels, height, width = like.shape
         rest = (height, width, channels)
         memory = self._images
         if memory is None or len(memory) < count or memory.shape[1:] != rest:
-            memory = torch.empty((count, *rest), device=like.device)
+            memory = torch.empty((count, *rest), dtype=DTYPES[self.precision], device=like.device)
             self._images = memory
         return memory[:count].permute(0, 3, 1, 2)
+
+    def _features(self, extractor: BaseFeaturesExtractor, images: Tensor) -> Tensor:
+        """Float32 features (N, features_dim) of scaled images."""
+        recalled = self._recalled
+        if recalled is not None and isinstance(extractor, NatureExtractor):
+            with self._in_precision(images):
+                features = extractor.recalled(images, recalled)
+        else:
+            with self._in_precision(images):
+                features = self._played_by(extractor)(images)
+        return features.float()
+
+    def _in_precision(self, images: Tensor) -> AbstractContextManager[None]:
+        return nullcontext() if self.precision == "float32" else bfloat16(images.device.type)
+
+    def _played_by(self, extractor: BaseFeaturesExtractor) -> BaseFeaturesExtractor:
+        """The extractor, or while `playing` the copy that need not round its weights again."""
+        return self._rounded_copies.get(extractor, extractor) if self._playing else extractor
 
     def _latents(self, observations: PyTorchObs) -> tuple[Tensor, Tensor]:
         """Features for the actor and for the critic."""
         assert isinstance(observations, Tensor)
         images = self.scaled(observations)
         if self.share_features_extractor:
-            extractor = self.features_extractor
-            if self._recalled is not None and isinstance(extractor, NatureExtractor):
-                features = extractor.recalled(images, self._recalled)
-            else:
-                features = extractor(images)
-            latent_pi, latent_vf = self.mlp_extractor(features)
+            latent_pi, latent_vf = self.mlp_extractor(
+                self._features(self.features_extractor, images)
+            )
             return latent_pi, latent_vf
         return (
-            self.mlp_extractor.forward_actor(self.pi_features_extractor(images)),
-            self.mlp_extractor.forward_critic(self.vf_features_extractor(images)),
+            self.mlp_extractor.forward_actor(self._features(self.pi_features_extractor, images)),
+            self.mlp_extractor.forward_critic(self._features(self.vf_features_extractor, images)),
         )
 
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,7 +181,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
     def get_distribution(self, obs: PyTorchObs) -> Distribution:
         """The action distribution, for SB3's `predict`."""
         assert isinstance(obs, Tensor)
-        features = self.pi_features_extractor(self.scaled(obs))
+        features = self._features(self.pi_features_extractor, self.scaled(obs))
         return self._get_action_dist_from_latent(self.mlp_extractor.forward_actor(features))
 
     def logits_and_values(self, obs: PyTorchObs) -> tuple[Tensor, Tensor]:
@@ -158,10 +196,43 @@ class AtariPolicy(ActorCriticCnnPolicy):
 
     def played(self, obs: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """What `logits_and_values` returns, and what `recalling` needs of this pass."""
-        assert isinstance(self.features_extractor, NatureExtractor)
-        outputs = self.features_extractor.outputs(self.scaled(obs))
-        latent_pi, latent_vf = self.mlp_extractor(outputs[-1])
+        extractor, images = self._played_by(self.features_extractor), self.scaled(obs)
+        assert isinstance(extractor, NatureExtractor)
+        with self._in_precision(images):
+            outputs = extractor.outputs(images)
+        latent_pi, latent_vf = self.mlp_extractor(outputs[-1].float())
         return self.action_net(latent_pi), self.value_net(latent_vf), outputs
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """Within this, no weight changes: what depends on weights alone is computed once.
+
+        That is where-maps and, in bfloat16, the rounded weights of the suite's own extractors.
+        Outputs of passes without gradient stay the same to the last bit; passes with gradient do
+        not belong in here.
+        """
+        players: list[nn.Module] = [self]
+        if self.precision != "float32":
+            for extractor in {self.pi_features_extractor, self.vf_features_extractor}:
+                if type(extractor) in (NatureExtractor, ImpalaExtractor):
+                    players.append(self._rounded_copy(extractor))
+        self._playing = True
+        try:
+            with ExitStack() as constant:
+                for player in players:
+                    constant.enter_context(constant_where_maps(player))
+                yield
+        finally:
+            self._playing = False
+
+    def _rounded_copy(self, extractor: BaseFeaturesExtractor) -> BaseFeaturesExtractor:
+        """The extractor's copy with weights rounded anew; its memory is kept."""
+        rounded = self._rounded_copies.get(extractor)
+        if rounded is None:
+            rounded = copy.deepcopy(extractor).to(DTYPES[self.precision]).requires_grad_(False)
+            self._rounded_copies[extractor] = rounded
+        rounded.load_state_dict(extractor.state_dict())
+        return rounded.train(extractor.training)
 
     @contextmanager
     def recalling(self, outputs: Sequence[Tensor]) -> Iterator[None]:
@@ -183,14 +254,14 @@ class AtariPolicy(ActorCriticCnnPolicy):
 
     def action_logits(self, obs: Tensor) -> Tensor:
         """Unnormalised log-probabilities (N, n_actions) for uint8 images (N, C, H, W)."""
-        features = self.pi_features_extractor(self.scaled(obs))
+        features = self._features(self.pi_features_extractor, self.scaled(obs))
         logits: Tensor = self.action_net(self.mlp_extractor.forward_actor(features))
         return logits
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Values (N, 1) for uint8 images (N, C, H, W)."""
         assert isinstance(obs, Tensor)
-        features = self.vf_features_extractor(self.scaled(obs))
+        features = self._features(self.vf_features_extractor, self.scaled(obs))
         values: Tensor = self.value_net(self.mlp_extractor.forward_critic(features))
         return values
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from coordconv import CoordConv2d
 from policies.actor_critic import AtariPolicy, parameter_count
+from policies.precision import Precision
 from policies.registry import policy_kwargs
 
 
@@ -33,13 +34,18 @@ class Layer:
     multiply_adds: int
 
 
-def build_policy(extractor: str, observation_shape: tuple[int, ...], n_actions: int) -> AtariPolicy:
+def build_policy(
+    extractor: str,
+    observation_shape: tuple[int, ...],
+    n_actions: int,
+    precision: Precision = "float32",
+) -> AtariPolicy:
     """The policy of an arm as training builds it, outside any training."""
     return AtariPolicy(
         spaces.Box(0, 255, observation_shape, np.uint8),
         spaces.Discrete(n_actions),
         lambda _: 0.0,
-        **policy_kwargs(extractor),
+        **policy_kwargs(extractor, precision),
     )
 
 

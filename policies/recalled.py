@@ -7,6 +7,7 @@ them leaves the backward pass to do, two thirds of the step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from coordconv import CoordConv2d
 from coordconv.broadcast import sum_over_batch
+from policies.precision import is_emulated
 
 
 def recalled_convolution_relu(layer: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -21,7 +23,7 @@ def recalled_convolution_relu(layer: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
     Args:
         layer: a Conv2d or a CoordConv2d with zero padding and without groups.
-        x: (N, C, H, W), its input.
+        x: (N, C, H, W), its input; the weights are rounded to its type, as autocast rounds them.
         y: (N, C', H', W'), its rectified output, of an earlier call with the same weights.
     """
     assert isinstance(layer, (nn.Conv2d, CoordConv2d))
@@ -31,13 +33,15 @@ def recalled_convolution_relu(layer: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         # Its gradient is that of the coordinate kernel and of the bias.
         added = layer.where_map(*x.shape[2:])
     geometry = (layer.stride, layer.padding, layer.dilation)
-    recalled: Tensor = _ConvolutionReLU.apply(x, layer.weight, added, y, geometry)  # type: ignore[no-untyped-call]
+    weight = layer.weight.to(x.dtype)
+    recalled: Tensor = _ConvolutionReLU.apply(x, weight, added, y, geometry)  # type: ignore[no-untyped-call]
     return recalled
 
 
 def recalled_linear_relu(layer: nn.Linear, x: Tensor, y: Tensor) -> Tensor:
     """`y`, with the gradients that `relu(layer(x))` has; x (N, in_features)."""
-    recalled: Tensor = _LinearReLU.apply(x, layer.weight, layer.bias, y)  # type: ignore[no-untyped-call]
+    weight, bias = layer.weight.to(x.dtype), layer.bias.to(x.dtype)
+    recalled: Tensor = _LinearReLU.apply(x, weight, bias, y)  # type: ignore[no-untyped-call]
     return recalled
 
 
@@ -58,12 +62,14 @@ class _ConvolutionReLU(torch.autograd.Function):
         stride, padding, dilation = ctx.geometry
         grad = torch.ops.aten.threshold_backward(grads[0], y, 0)
         grad_x, grad_weight, grad_added = torch.ops.aten.convolution_backward(
-            grad, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], 1,
+            *_factors(grad, x, weight), [len(weight)], stride, padding, dilation, False, [0, 0], 1,
             [ctx.needs_input_grad[0], True, not ctx.has_map],
         )  # fmt: skip
         if ctx.has_map:
             grad_added = sum_over_batch(grad)
-        return grad_x, grad_weight, grad_added, None, None
+        if grad_x is not None:
+            grad_x = grad_x.to(x.dtype)
+        return grad_x, grad_weight.to(x.dtype), grad_added, None, None
 
 
 class _LinearReLU(torch.autograd.Function):
@@ -76,4 +82,14 @@ class _LinearReLU(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, y = ctx.saved_tensors
         grad = torch.ops.aten.threshold_backward(grads[0], y, 0)
-        return grad @ weight, grad.t() @ x, grad.sum(dim=0), None
+        exact_grad, x, weight = _factors(grad, x, weight)
+        grad_x, grad_weight = exact_grad @ weight, exact_grad.t() @ x
+        return grad_x.to(grad.dtype), grad_weight.to(grad.dtype), grad.sum(dim=0), None
+
+
+def _factors(*factors: Tensor) -> Sequence[Tensor]:
+    """What to multiply: bfloat16 numbers as float32 where this machine multiplies those faster."""
+    first = factors[0]
+    if first.dtype == torch.bfloat16 and is_emulated(first.device.type):
+        return [factor.float() for factor in factors]
+    return factors

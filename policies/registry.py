@@ -13,6 +13,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from policies.impala import ImpalaExtractor
 from policies.nature import NatureExtractor
+from policies.precision import Precision
 
 
 class UnknownExtractorError(ValueError):
@@ -130,11 +131,12 @@ def find_arm(name: str) -> Arm:
     return Arm(f"user's own: {name}", found)
 
 
-def policy_kwargs(name: str) -> dict[str, Any]:
+def policy_kwargs(name: str, precision: Precision = "float32") -> dict[str, Any]:
     """`policy_kwargs` for SB3 that make its policy look at the screen through arm `name`.
 
     Works with `PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("coordconv"))`;
-    `coordconv-actor`, whose critic differs from its actor, needs `policies.AtariPolicy`.
+    `coordconv-actor`, whose critic differs from its actor, and bfloat16 need
+    `policies.AtariPolicy`.
     `net_arch` is empty because SB3 would give every extractor but its own two hidden layers more.
     """
     arm = find_arm(name)
@@ -146,4 +148,6 @@ def policy_kwargs(name: str) -> dict[str, Any]:
     if arm.critic_kwargs is not None:
         kwargs["share_features_extractor"] = False
         kwargs["critic_extractor_kwargs"] = dict(arm.critic_kwargs)
+    if precision != "float32":
+        kwargs["precision"] = precision
     return kwargs

@@ -44,10 +44,13 @@ def next_command(sweep: Sweep, cell: Cell) -> list[str] | None:
     folder, config = RunFolder(cell.path), cell.config
     own = ["--extractor", config.extractor] if is_import_path(config.extractor) else []
     if not folder.config_file.exists():
-        settings = ("game", "algo", "extractor", "steps", "seed", "protocol", "device", "threads")
+        settings = (
+            "game", "algo", "extractor", "steps", "seed", "protocol", "precision", "device",
+            "threads", "checkpoint_every",
+        )  # fmt: skip
         options = [
             word
-            for name in (*settings, "checkpoint_every")
+            for name in settings
             for word in (f"--{name.replace('_', '-')}", str(getattr(config, name)))
         ]
         return ["train.py", *options, "--out", str(cell.path)]

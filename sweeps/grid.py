@@ -54,6 +54,8 @@ class Sweep:
     """Whole games that each finished run is scored on; 0 for none."""
     protocol: str = "v4"
     """v4 or sticky."""
+    precision: str = "float32"
+    """float32 or bfloat16."""
     threads: int = 1
     """Threads of each run."""
     device: str = "cpu"
@@ -87,6 +89,7 @@ class Sweep:
             seed=seed,
             steps=self.steps,
             protocol=self.protocol,
+            precision=self.precision,
             threads=self.threads,
             device=self.device,
             checkpoint_every=self.checkpoint_every,

@@ -54,6 +54,7 @@ def _measure(sweep: Sweep, algo: str, count: int) -> float:
                 [
                     sys.executable, str(ROOT / "train.py"), "--game", config.game, "--algo", algo,
                     "--extractor", config.extractor, "--protocol", config.protocol,
+                    "--precision", config.precision,
                     "--threads", str(config.threads), "--device", config.device,
                     "--steps", str(STEPS[algo]), "--out", str(Path(folder) / str(number)),
                 ],

@@ -218,6 +218,7 @@ def _facts(section: Section) -> list[tuple[str, str]]:
     }
     return [
         ("protocol", f"{run.config.protocol} ({_seen(runs, 'protocol_hash')})"),
+        ("precision", run.config.precision),
         ("agent steps a run", f"{run.config.total_steps:,}"),
         ("games scored a run", f"{len(run.games)}, {section.mode} actions"),
         ("seeds", ", ".join(map(str, grid.seeds))),
@@ -226,6 +227,7 @@ def _facts(section: Section) -> list[tuple[str, str]]:
         ("with local changes", _seen(runs, "dirty")),
         ("versions", ", ".join(sorted(packages)) or "unknown"),
         ("processor", _seen(runs, "processor")),
+        ("float32 products", _seen(runs, "float32_products")),
     ]
 
 
@@ -250,7 +252,7 @@ def _commands(grid: Grid, command: str) -> str:
         "python", "sweep.py", "--games", *grid.games, "--algos", grid.algo,
         "--extractors", *grid.every_arm, "--seeds", str(max(grid.seeds)),
         "--steps", str(config.steps), "--episodes", str(len(grid.any_run.games)),
-        "--protocol", config.protocol,
+        "--protocol", config.protocol, "--precision", config.precision,
     ]  # fmt: skip
     return f"{shlex.join(sweep)}\n{command}"
 

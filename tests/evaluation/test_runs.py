@@ -21,6 +21,7 @@ from tests.evaluation.synthetic import make_grid_of_runs, make_run
         ("steps", 2_000_000, "steps"),
         ("learning_rate", 1e-3, "learning_rate"),
         ("n_envs", 8, "n_envs"),
+        ("precision", "bfloat16", "precision"),
     ],
 )
 def test_runs_of_different_kinds_are_never_pooled(tmp_path, setting, value, shown):
