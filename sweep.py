@@ -27,6 +27,7 @@ from sweeps.grid import (
     sweep_folder,
 )
 from sweeps.local import run_local
+from sweeps.priority import give_way
 from sweeps.ray_cluster import run_ray
 from sweeps.speed import measured_speeds
 from sweeps.status import Progress, progress
@@ -40,6 +41,8 @@ class Arguments:
     sweep: Sweep
     workers: int = 0
     """Runs at a time; 0 for one on each core (or thread of --threads), or all a cluster has."""
+    background: bool = False
+    """Give way to everything else on this machine: the lowest priority, for the runs too."""
     engine: str = "local"
     """local, or ray for a cluster of machines."""
     address: str = "auto"
@@ -71,6 +74,11 @@ def main(argv: Sequence[str]) -> int:
     sweep = arguments.sweep
     if arguments.engine not in ("local", "ray"):
         raise UserError(f"unknown engine {arguments.engine!r} (allowed: local, ray)")
+    if arguments.background and arguments.engine == "ray":
+        raise UserError(
+            "--background is for this machine: a Ray cluster's runs have the priority that its "
+            "workers were started with (nice -n 19 ray start ...)"
+        )
     if not 0 <= arguments.workers <= 10_000:
         raise UserError(f"--workers must be between 0 and 10,000, got {arguments.workers}")
     workers = arguments.workers or max(1, (os.cpu_count() or 1) // max(1, sweep.threads))
@@ -86,6 +94,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(arguments: Arguments, sweep: Sweep, workers: int) -> int:
+    if arguments.background:
+        give_way()
     command = shlex.join(["python", "sweep.py", *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
     with exclusive(sweep_folder(sweep), "sweeping"):

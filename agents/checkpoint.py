@@ -84,19 +84,27 @@ def write_checkpoint(
         CannotWriteError: a part of it may be left under the temporary name.
     """
     temporary = final.with_name(f".{final.name}.tmp")
-    tensors, steps = _optimizer_state(optimizer)
-    contents = {POLICY_FILE: save(policy_tensors(policy)), OPTIMIZER_FILE: save(tensors)}
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    record = {**asdict(state), OPTIMIZER_STEPS: steps, DIGESTS: digests}
-    contents[STATE_FILE] = as_json(sealed(record)).encode()
+    optimizer_tensors, steps = _optimizer_state(optimizer)
+    digests: dict[str, str] = {}
     try:
         temporary.mkdir(parents=True)
-        for name, content in contents.items():
-            write_durably(temporary / name, content)
+        files = {POLICY_FILE: policy_tensors(policy), OPTIMIZER_FILE: optimizer_tensors}
+        for name, tensors in files.items():
+            # One after the other: a run's memory peaks here, at twice the file's size.
+            digests[name] = _write_tensors(temporary / name, tensors)
+        record = {**asdict(state), OPTIMIZER_STEPS: steps, DIGESTS: digests}
+        write_durably(temporary / STATE_FILE, as_json(sealed(record)))
         temporary.rename(final)
         fsync_folder(final.parent)
     except OSError as error:
         raise cannot_write(final, error) from error
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
+    """Write a file of tensors; its digest."""
+    content = save(tensors)
+    write_durably(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def remove_checkpoint(checkpoint: Path) -> None:

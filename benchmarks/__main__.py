@@ -1,6 +1,6 @@
 """Benchmarks of speed, one after the other, each into its place in docs/performance.md.
 
-    python -m benchmarks [layer environment training threads growth]
+    python -m benchmarks [limits layer environment training threads growth] [--repeats 3]
 
 On an idle machine; all of them take more than an hour. `benchmarks.parity`, `benchmarks.stock_sb3`
 and `benchmarks.memory` take hours and are started by themselves.
@@ -12,11 +12,12 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import environment, growth, layer, threads, training
+from benchmarks import environment, growth, layer, limits, threads, training
 from benchmarks.measure import machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BENCHMARKS: dict[str, Callable[[], str]] = {
+    "limits": limits.run,
     "layer": layer.run,
     "environment": environment.run,
     "training": training.run,

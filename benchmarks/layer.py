@@ -27,6 +27,7 @@ from benchmarks.measure import print_report, table, taking_turns
 from benchmarks.stock_sb3 import EXTRACTORS
 from coordconv import constant_where_maps, fold_model
 from policies import AtariPolicy, policy_kwargs
+from policies.precision import is_emulated
 
 SCREEN, ACTIONS = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(6)
 BATCH = 256  # rl-baselines3-zoo hyperparams/ppo.yml
@@ -52,6 +53,18 @@ def policies() -> dict[str, ActorCriticPolicy]:
         SB3_CONCAT: ActorCriticCnnPolicy(SCREEN, ACTIONS, rate, **concatenating),
         CONCAT_LAST: AtariPolicy(SCREEN, ACTIONS, rate, **concatenating, **FUSED),
         COORDCONV: AtariPolicy(SCREEN, ACTIONS, rate, **policy_kwargs("coordconv"), **FUSED),
+    }
+
+
+def low_precision_policies() -> dict[str, ActorCriticPolicy]:
+    """Likewise in bfloat16, where this processor has it."""
+    if is_emulated("cpu"):
+        return {}
+    return {
+        f"{arm} here, bfloat16": AtariPolicy(
+            SCREEN, ACTIONS, lambda _: 2.5e-4, **policy_kwargs(arm, "bfloat16"), **FUSED
+        )
+        for arm in ("nature", "coordconv")
     }
 
 
@@ -107,7 +120,11 @@ def run(repeats: int = 15) -> str:
     before = torch.get_num_threads()
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        steps = {name: gradient_step(policy) for name, policy in policies().items()}
+        networks = policies() | low_precision_policies()
+        for policy in networks.values():
+            if isinstance(policy, AtariPolicy):
+                policy.reuses_memory = True  # as in training
+        steps = {name: gradient_step(policy) for name, policy in networks.items()}
         taking_turns(steps, 2)
         values = taking_turns(steps, repeats)
         parts += [
@@ -123,6 +140,9 @@ def run(repeats: int = 15) -> str:
             passes["coordconv here, maps kept"] = acting(
                 kept, count, partial(constant_where_maps, kept)
             )
+            for name, policy in low_precision_policies().items():
+                assert isinstance(policy, AtariPolicy)
+                passes[name] = acting(policy, count, policy.playing)
             folded: Any = fold_model(kept, observations(kept, 1))
             passes["coordconv here, folded"] = acting(folded, count)
             taking_turns(passes, 1)

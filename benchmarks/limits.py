@@ -1,61 +1,207 @@
-"""What training could not beat on this machine: matrix products and emulation on all its cores."""
+"""What training could not beat on this machine: the best matrix products, and emulation.
+
+    python -m benchmarks limits
+
+Every library at hand multiplies square matrices in every type that it has; the best of each type is
+the limit for the convolutions and matrix products of a network. Then one run on one core is taken
+apart: emulation, acting, gradient steps and the rest, each beside what that limit allows. On one
+thread nothing overlaps, so the parts add up.
+"""
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
+from agents.products import FLOAT32_ERROR, float32_error
 from benchmarks.environment import timed
+from benchmarks.measure import in_own_process, print_report, taking_turns
+from benchmarks.training import PRECISION_OF
 from envs import AtariVecEnv
 from policies import build_policy
 from policies.describe import layers
+from policies.precision import PRECISIONS, Precision, is_emulated
 
-SIZE = 2048  # of the matrices
+SIZES = (512, 1024, 2048)
+BLAS, ONEDNN, NUMPY = "torch's BLAS", "torch's oneDNN", "numpy's BLAS"
+GAME, STEPS = "Breakout", {"ppo": 3 * 1024, "a2c": 6 * 1024}
+SLOWEST_WORTH_GOING_ON = 5e9
+Rates = dict[tuple[str, Precision], list[float]]
 
 
-def limits() -> str:
-    """A paragraph: the least milliseconds that each part of an agent step takes."""
-    cores = os.cpu_count() or 1
-    rate = matrix_flops(cores)
+def run(repeats: int = 5) -> str:
+    """Both tables."""
+    rates = product_rates(repeats)
+    best = best_rates(rates)
+    parts = [
+        f"Products of square matrices ({', '.join(map(str, SIZES))}) on one core; the best size "
+        "of each turn counts",
+        _rates_table(rates),
+        *(
+            f"{precision}: {name} wins with {rate / 1e9:.0f} GFLOP/s."
+            for precision, (name, rate) in best.items()
+        ),
+        f"{GAME}, nature, one thread on one core, processor ms an agent step: what each part takes, "
+        "what it would take at those rates, and the ratio",
+        _phases_table({name: rate for name, (_, rate) in best.items()}),
+    ]
+    if is_emulated("cpu"):
+        parts.append(
+            "This processor has no bfloat16 products of its own: runs in bfloat16 are emulated by "
+            "float32 ones, and their limit is float32's."
+        )
+    return print_report("Limits", parts)
+
+
+def product_rates(repeats: int) -> Rates:
+    """Floating-point operations per second on one core, by library and type, a number a turn."""
+    contestants = _contestants()
+    keys = {f"{library} {precision}": (library, precision) for library, precision in contestants}
+    measured = taking_turns(
+        {name: partial(best_size, contestants[key]) for name, key in keys.items()}, repeats
+    )
+    return {keys[name]: values for name, values in measured.items()}
+
+
+def best_rates(rates: Rates) -> dict[Precision, tuple[str, float]]:
+    """The fastest library of each type, by the median of its turns.
+
+    Where bfloat16 is emulated by float32 products, what is best for those is best for it.
+    """
+    best: dict[Precision, tuple[str, float]] = {}
+    for (library, precision), values in rates.items():
+        rate = statistics.median(values)
+        if precision not in best or rate > best[precision][1]:
+            best[precision] = library, rate
+    if best["bfloat16"][1] < best["float32"][1] and is_emulated("cpu"):
+        best["bfloat16"] = best["float32"]
+    return best
+
+
+def _contestants() -> dict[tuple[str, Precision], Callable[[int], Callable[[], object]]]:
+    """Makes, for a size, the function that multiplies two matrices of that size."""
+
+    def by_torch(dtype: torch.dtype) -> Callable[[int], Callable[[], object]]:
+        def of(size: int) -> Callable[[], object]:
+            square = torch.rand(size, size).to(dtype)
+            return lambda: torch.mm(square, square)
+
+        return of
+
+    def by_numpy(size: int) -> Callable[[], object]:
+        square = np.random.default_rng(0).random((size, size), np.float32)
+        return lambda: square @ square
+
+    found: dict[tuple[str, Precision], Callable[[int], Callable[[], object]]] = {
+        (BLAS, "float32"): by_torch(torch.float32),
+        (NUMPY, "float32"): by_numpy,
+        (ONEDNN, "bfloat16"): by_torch(torch.bfloat16),
+    }
+    switch = getattr(torch.backends.mkldnn, "matmul", None)
+    if switch is not None:
+        plain = by_torch(torch.float32)
+
+        def switched(product: Callable[[], Any]) -> Any:
+            before, switch.fp32_precision = switch.fp32_precision, "bf16"
+            try:
+                return product()
+            finally:
+                switch.fp32_precision = before
+
+        def by_onednn(size: int) -> Callable[[], object]:
+            product = plain(size)
+            return lambda: switched(product)
+
+        operands = torch.rand(64, 512), torch.rand(64, 512)
+        if switched(lambda: float32_error(*operands)) <= FLOAT32_ERROR:
+            found[ONEDNN, "float32"] = by_onednn
+    return found
+
+
+def best_size(products: Callable[[int], Callable[[], object]]) -> float:
+    """Operations per second on one core, of the size that suits a library best."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rates = []
+    with threadpool_limits(1):
+        for size in SIZES:
+            product, rate, began = products(size), 0.0, time.perf_counter()
+            # Without the instructions a large product would take a quarter of a minute.
+            if rates and rates[-1] < SLOWEST_WORTH_GOING_ON:
+                break
+            while time.perf_counter() - began < 0.3:
+                start = time.perf_counter()
+                product()
+                rate = max(rate, 2 * size**3 / (time.perf_counter() - start))
+            rates.append(rate)
+    torch.set_num_threads(before)
+    return max(rates)
+
+
+def _rates_table(rates: Rates) -> str:
+    lines = ["| library | type | GFLOP/s |", "| --- | --- | --- |"]
+    for (library, precision), values in rates.items():
+        median, low, high = (f(values) / 1e9 for f in (statistics.median, min, max))
+        lines.append(f"| {library} | {precision} | {median:.1f} ({low:.1f}–{high:.1f}) |")
+    return "\n".join(lines)
+
+
+def _phases_table(rates: dict[Precision, float]) -> str:
+    emulation = emulation_ms(GAME, 1)
+    lines = [
+        "| algorithm | type | emulation | acting | gradient steps | the rest |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    contestants = {precision: name for name, precision in PRECISION_OF.items()}
+    for algo, steps in STEPS.items():
+        for precision in PRECISIONS:
+            result = in_own_process(
+                "benchmarks.training", contestants[precision], algo, GAME, "nature", 1, steps,
+                cores="0",
+            )  # fmt: skip
+            spent = result["phases"]
+            limits = {"emulation": emulation, **network_ms(algo, rates[precision])}
+            cells = [
+                f"{spent[part]:.3f}, {limit:.3f}, {spent[part] / limit:.2f}"
+                for part, limit in limits.items()
+            ]
+            cells.append(f"{spent['rest']:.3f}")
+            lines.append(f"| {algo.upper()} | {precision} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def network_ms(algo: str, rate: float) -> dict[str, float]:
+    """Least milliseconds an agent step of acting and of learning, at so many operations a second.
+
+    PPO learns each step in four passes. A2C looks once more after every fifth step, and its
+    gradient step takes the forward pass from play.
+    """
     rows = layers(build_policy("nature", (4, 84, 84), 6))
     forward = 2 * sum(row.multiply_adds for row in rows)
     # The gradients of the weights and of the inputs, of which the images need none.
     backward = 2 * forward - 2 * rows[0].multiply_adds
-    look, learn = forward / rate * 1000, backward / rate * 1000
-    emulate = {game: emulation_ms(game, cores) for game in ("Pong", "Breakout")}
-    emulating = ", ".join(f"{ms:.3f} in {game}" for game, ms in emulate.items())
-    # PPO learns in four passes; A2C looks once more after five steps, and learns from that play.
-    ppo = emulate["Pong"] + look + 4 * (look + learn)
-    a2c = emulate["Pong"] + look * 6 / 5 + learn
-    return (
-        f"Limits with {cores} cores at the {rate / 1e9:.0f} GFLOP/s of a large matrix product, in "
-        f"ms a step: emulation {emulating}; acting {look:.3f}; an update of PPO "
-        f"{4 * (look + learn):.3f}, of A2C {learn:.3f}. That would be {1000 / ppo:,.0f} steps/s of "
-        f"PPO and {1000 / a2c:,.0f} of A2C in Pong."
-    )
-
-
-def matrix_flops(threads: int) -> float:
-    """Floating-point operations per second of a large matrix product."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    square = torch.rand(SIZE, SIZE)
-    rates = []
-    for _ in range(10):
-        start = time.perf_counter()
-        torch.mm(square, square)
-        rates.append(2 * SIZE**3 / (time.perf_counter() - start))
-    torch.set_num_threads(before)
-    return statistics.median(rates)
+    if algo == "ppo":
+        operations = {"acting": forward * 129 / 128, "learning": 4.0 * (forward + backward)}
+    else:
+        operations = {"acting": forward * 6 / 5, "learning": float(backward)}
+    return {part: count / rate * 1000 for part, count in operations.items()}
 
 
 def emulation_ms(game: str, threads: int) -> float:
-    """Milliseconds an agent step of many environments stepped together."""
+    """Processor milliseconds of the emulators for an agent step of many environments together."""
     env = AtariVecEnv(game, 32, threads=threads)
     env.reset()
-    speeds = [timed(env.step, 32, 3, 4_000) for _ in range(3)]
+    spent = []
+    for _ in range(3):
+        whole, main = time.process_time(), time.thread_time()
+        timed(env.step, 32, 3, 4_000)
+        spent.append(time.process_time() - whole - (time.thread_time() - main))
     env.close()
-    return 1000 / statistics.median(speeds)
+    return statistics.median(spent) / 4_000 * 1000

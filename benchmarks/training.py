@@ -1,12 +1,14 @@
 """Agent steps per second of whole training, against stock Stable-Baselines3.
 
-    python -m benchmarks.training [--games Pong Breakout] [--repeats 3]
+    python -m benchmarks training
 
-Every contestant trains in a process of its own with the presets of rl-baselines3-zoo, and with the
-number of torch threads that suits it best of 1 and 2, which is measured first. Stock is
-`make_atari_env` + `VecFrameStack` + `CnnPolicy`, for CoordConv with a plain concatenating
-extractor. Here it is `train.py`'s own loop with all its logs, games and checkpoints. Also reports
-the highest resident memory of each process, and how the time of a step is spent.
+Every contestant trains in processes of its own with the presets of rl-baselines3-zoo: one run with
+the number of torch threads that suits it best of 1 and 2, which is measured first, and two runs of
+one thread side by side, each on a core, as in a grid. Stock is `make_atari_env` + `VecFrameStack` +
+`CnnPolicy`, for CoordConv with a plain concatenating extractor. Here it is `train.py`'s own loop
+with all its logs, games and checkpoints, in float32 and, where the processor has such products, in
+bfloat16. Also reports the highest resident memory of each process, and how the time of a step is
+spent.
 """
 
 from __future__ import annotations
@@ -23,22 +25,30 @@ from typing import Any
 
 import torch
 
-from benchmarks.limits import limits
-from benchmarks.measure import in_own_process, print_report, table, taking_turns
+from benchmarks.measure import finished, in_own_process, print_report, start, table, taking_turns
+from policies.precision import is_emulated
 
-STEPS = {"ppo": 4 * 1024, "a2c": 8 * 1024}
-TARGETS = {
-    ("ppo", "nature"): 1.9,
-    ("ppo", "coordconv"): 2.2,
-    ("a2c", "nature"): 2.0,
-    ("a2c", "coordconv"): 2.3,
+STEPS = {"ppo": 2 * 1024, "a2c": 4 * 1024}
+STOCK, FLOAT32, BFLOAT16 = "stock", "suite", "suite in bfloat16"
+PRECISION_OF = {FLOAT32: "float32", BFLOAT16: "bfloat16"}
+CORES = ("0", "1")
+# How many times as fast as stock a run, and two runs side by side, are to be.
+Aims = dict[str, tuple[float, float]]
+AIMS: dict[tuple[str, str], Aims] = {
+    ("ppo", "nature"): {FLOAT32: (2.2, 2.0), BFLOAT16: (3.0, 3.0)},
+    ("ppo", "coordconv"): {FLOAT32: (2.6, 2.4), BFLOAT16: (3.5, 3.6)},
+    ("a2c", "nature"): {FLOAT32: (2.0, 2.0), BFLOAT16: (2.3, 2.4)},
+    ("a2c", "coordconv"): {FLOAT32: (2.1, 2.1), BFLOAT16: (2.5, 2.6)},
 }
 
 
 def worker(contestant: str, algo: str, game: str, extractor: str, threads: int, steps: int) -> None:
     """Train in this process and print the result as JSON."""
-    train = train_stock if contestant == "stock" else train_here
-    result = train(algo, game, extractor, threads, steps)
+    if contestant == STOCK:
+        result = train_stock(algo, game, extractor, threads, steps)
+    else:
+        precision = PRECISION_OF[contestant]
+        result = train_here(algo, game, extractor, threads, steps, precision=precision)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({**result, "peak_mb": peak}))
 
@@ -59,21 +69,30 @@ def train_stock(
 def train_here(
     algo: str, game: str, extractor: str, threads: int, steps: int, **settings: Any
 ) -> dict[str, Any]:
-    """Steps per second of the suite's training loop, and the share of its parts."""
+    """Steps per second of the suite's training loop, and the milliseconds of a step's parts.
+
+    `ms` are the wall time of the main thread: rollout, update and the rest. `phases` are processor
+    time, whoever spends it: emulation is what neither the main thread nor the players spend.
+    """
     from agents.config import RunConfig
-    from agents.rollout import OverlappedA2C, OverlappedPPO
+    from agents.rollout import OverlappedA2C, OverlappedPPO, _Player
     from agents.run_folder import RunFolder
     from agents.training import train
 
-    spent = {"rollout": 0.0, "update": 0.0}
+    wall = {"rollout": 0.0, "update": 0.0}
+    used = {"whole rollout": 0.0, "main in rollout": 0.0, "learning": 0.0, "acting": 0.0}
+    used["receiving"] = 0.0
 
-    def timed(method: Callable[..., Any], part: str) -> Callable[..., Any]:
+    def timed(
+        method: Callable[..., Any], *meters: tuple[Callable[[], float], dict[str, float], str]
+    ) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            start = time.perf_counter()
+            starts = [clock() for clock, _, _ in meters]
             try:
                 return method(*arguments)
             finally:
-                spent[part] += time.perf_counter() - start
+                for begun, (clock, spent, part) in zip(starts, meters, strict=True):
+                    spent[part] += clock() - begun
 
         return call
 
@@ -81,20 +100,43 @@ def train_here(
         game=game, algo=algo, extractor=extractor, steps=steps, threads=threads, **settings
     )
     kind: Any = {"ppo": OverlappedPPO, "a2c": OverlappedA2C}[algo]
-    kind.train = timed(kind.train, "update")
-    kind.collect_rollouts = timed(kind.collect_rollouts, "rollout")
+    kind.train = timed(
+        kind.train,
+        (time.perf_counter, wall, "update"),
+        (time.process_time, used, "learning"),
+    )
+    kind.collect_rollouts = timed(
+        kind.collect_rollouts,
+        (time.perf_counter, wall, "rollout"),
+        (time.process_time, used, "whole rollout"),
+        (time.thread_time, used, "main in rollout"),
+    )
+    player: Any = _Player
+    player._look_and_act = timed(player._look_and_act, (time.thread_time, used, "acting"))
+    player._receive = timed(player._receive, (time.thread_time, used, "receiving"))
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(config, RunFolder.create(Path(folder) / "run", config))
     step_ms = 1000 / outcome.steps_per_second
-    parts = {name: seconds / outcome.step * 1000 for name, seconds in spent.items()}
+
+    def ms(seconds: float) -> float:
+        return seconds / outcome.step * 1000
+
+    parts = {name: ms(seconds) for name, seconds in wall.items()}
     parts["rest"] = step_ms - sum(parts.values())
-    return {"per_second": outcome.steps_per_second, "ms": parts}
+    ours = used["main in rollout"] + used["acting"] + used["receiving"]
+    phases = {
+        "emulation": ms(used["whole rollout"] - ours),
+        "acting": ms(used["acting"]),
+        "learning": ms(used["learning"]),
+        "rest": parts["rest"] + ms(ours - used["acting"]),
+    }
+    return {"per_second": outcome.steps_per_second, "ms": parts, "phases": phases}
 
 
 def best_threads(algo: str, extractor: str, game: str) -> dict[str, int]:
-    """The faster of one and two threads for each contestant."""
+    """The faster of one and two threads for stock and for the suite."""
     best = {}
-    for contestant in ("stock", "suite"):
+    for contestant in (STOCK, FLOAT32):
         speeds = {
             threads: in_own_process(
                 __spec__.name, contestant, algo, game, extractor, threads, STEPS[algo] // 2
@@ -102,52 +144,99 @@ def best_threads(algo: str, extractor: str, game: str) -> dict[str, int]:
             for threads in (1, 2)
         }
         best[contestant] = max(speeds, key=lambda threads: speeds[threads])
-    return best
+    return {STOCK: best[STOCK], FLOAT32: best[FLOAT32], BFLOAT16: best[FLOAT32]}
+
+
+Results = dict[str, list[dict[str, Any]]]
 
 
 def contest(
     algo: str, extractor: str, game: str, threads: dict[str, int], repeats: int
-) -> dict[str, list[dict[str, Any]]]:
-    """What every process of each contestant reports."""
-    results: dict[str, list[dict[str, Any]]] = {"stock": [], "suite": []}
+) -> tuple[Results, Results]:
+    """What the processes of each contestant report: alone, and two side by side (a list each)."""
+    names = [STOCK, *(name for name in AIMS[algo, extractor] if is_measured(name))]
+    alone: Results = {name: [] for name in names}
+    paired: Results = {name: [] for name in names}
 
-    def trains(contestant: str) -> Callable[[], float]:
-        def once() -> float:
-            result = in_own_process(
-                __spec__.name, contestant, algo, game, extractor, threads[contestant], STEPS[algo]
-            )
-            results[contestant].append(result)
-            return float(result["per_second"])
+    def one_run(name: str) -> float:
+        alone[name].append(
+            in_own_process(__spec__.name, name, algo, game, extractor, threads[name], STEPS[algo])
+        )
+        return 0.0
 
-        return once
+    def two_runs(name: str) -> float:
+        running = [
+            start(__spec__.name, name, algo, game, extractor, 1, STEPS[algo], cores=core)
+            for core in CORES
+        ]
+        both = [finished(process) for process in running]
+        paired[name].append(
+            {
+                "per_second": sum(result["per_second"] for result in both),
+                "peak_mb": max(result["peak_mb"] for result in both),
+            }
+        )
+        return 0.0
 
-    taking_turns({contestant: trains(contestant) for contestant in results}, repeats)
-    return results
+    contestants: dict[str, Callable[[], float]] = {}
+    for name in names:
+        contestants[name] = lambda name=name: one_run(name)  # type: ignore[misc]
+        contestants[f"two of {name}"] = lambda name=name: two_runs(name)  # type: ignore[misc]
+    taking_turns(contestants, repeats)
+    return alone, paired
 
 
-def run(games: tuple[str, ...] = ("Pong", "Breakout"), repeats: int = 3) -> str:
+def is_measured(contestant: str) -> bool:
+    """Emulated bfloat16 says nothing of speed."""
+    return contestant != BFLOAT16 or not is_emulated("cpu")
+
+
+def run(
+    games: tuple[str, ...] = ("Pong", "Breakout"),
+    repeats: int = 3,
+    algos: tuple[str, ...] = ("ppo", "a2c"),
+) -> str:
     """All tables of this benchmark."""
     parts: list[str] = []
     spent = ["| run | rollout | update | the rest | together |", "| --- | --- | --- | --- | --- |"]
     memory = ["| run | stock MB | here MB |", "| --- | --- | --- |"]
-    for algo, extractor in TARGETS:
+    for (algo, extractor), aims in AIMS.items():
+        if algo not in algos:
+            continue
         threads = best_threads(algo, extractor, games[0])
         for game in games:
-            results = contest(algo, extractor, game, threads, repeats)
-            speeds = {name: [r["per_second"] for r in results[name]] for name in results}
             title = f"{algo.upper()} {extractor}, {game}"
-            parts += [
-                f"{title} (threads: stock {threads['stock']}, here {threads['suite']}; "
-                f"the aim is {TARGETS[algo, extractor]} ×)",
-                table(speeds, "stock", "agent steps/s", more_is_better=True),
-            ]
-            ms = [result["ms"] for result in results["suite"]]
-            cells = [statistics.median(m[part] for m in ms) for part in ms[0]]
-            shown = " | ".join(f"{cell:.3f}" for cell in [*cells, sum(cells)])
-            spent.append(f"| {title} | {shown} |")
-            peaks = [f"{max(r['peak_mb'] for r in results[name]):,.0f}" for name in results]
-            memory.append(f"| {title} | {' | '.join(peaks)} |")
-    parts += ["Where a step's time goes here, in ms:", "\n".join(spent), limits()]
+            alone, paired = contest(algo, extractor, game, threads, repeats)
+            for results, what, aim in (
+                (alone, f"one run (threads: stock {threads[STOCK]}, here {threads[FLOAT32]})", 0),
+                (paired, "two one-thread runs, steps of both", 1),
+            ):
+                wanted = ", ".join(
+                    f"{PRECISION_OF[name]} {numbers[aim]} ×" for name, numbers in aims.items()
+                )
+                speeds = {name: [r["per_second"] for r in rows] for name, rows in results.items()}
+                parts += [
+                    f"{title}: {what}; the aims are {wanted}",
+                    table(speeds, STOCK, "agent steps/s", more_is_better=True),
+                ]
+                stock_mb = max(result["peak_mb"] for result in results[STOCK])
+                for name in list(results)[1:]:
+                    here_mb = max(result["peak_mb"] for result in results[name])
+                    kind = "one run" if results is alone else "two runs, each"
+                    memory.append(
+                        f"| {title}, {PRECISION_OF[name]}, {kind} | {stock_mb:,.0f} | "
+                        f"{here_mb:,.0f} |"
+                    )
+            for name in list(alone)[1:]:
+                ms = [result["ms"] for result in alone[name]]
+                cells = [statistics.median(m[part] for m in ms) for part in ms[0]]
+                shown = " | ".join(f"{cell:.3f}" for cell in [*cells, sum(cells)])
+                spent.append(f"| {title}, {PRECISION_OF[name]} | {shown} |")
+    if not is_measured(BFLOAT16):
+        parts.append(
+            "This processor has no bfloat16 products of its own: bfloat16 was not measured."
+        )
+    parts += ["Where a step's time goes in one run here, in ms:", "\n".join(spent)]
     parts += ["Highest resident memory:", "\n".join(memory)]
     return print_report("Training", parts)
 

@@ -83,7 +83,7 @@ def _encoder(
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
-            start_new_session=True,  # Ctrl-C is for us
+            process_group=0,  # Ctrl-C is for us; of our session, so that our nice value counts
         )
         assert process.stdin is not None
         try:

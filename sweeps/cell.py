@@ -19,6 +19,7 @@ from programs.durable import CannotWriteError
 from programs.errors import UserError
 from programs.lock import is_held
 from sweeps.grid import Cell, Sweep
+from sweeps.priority import own_niceness
 from sweeps.status import (
     SECONDS_BETWEEN_HEARTBEATS,
     Progress,
@@ -156,7 +157,8 @@ class CellProcess:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._log = self._log_path.open("ab")
         self._log_begins = self._log.seek(0, os.SEEK_END)
-        launcher = [sys.executable, str(ROOT / "sweeps" / "child.py"), str(os.getpid())]
+        child = str(ROOT / "sweeps" / "child.py")
+        launcher = [sys.executable, child, str(os.getpid()), str(own_niceness())]
         self._log.write(f"$ python {' '.join(command)}\n".encode())
         self._log.flush()
         self._process = subprocess.Popen(
