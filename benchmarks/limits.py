@@ -48,8 +48,8 @@ def run(repeats: int = 5) -> str:
             f"{precision}: {name} wins with {rate / 1e9:.0f} GFLOP/s."
             for precision, (name, rate) in best.items()
         ),
-        f"{GAME}, nature, one thread on one core, processor ms an agent step: what each part takes, "
-        "what it would take at those rates, and the ratio",
+        f"{GAME}, nature, one thread on one core, processor ms an agent step: what each part "
+        "takes, what it would take at those rates, and the ratio",
         _phases_table({name: rate for name, (_, rate) in best.items()}),
     ]
     if is_emulated("cpu"):
@@ -129,7 +129,7 @@ def best_size(products: Callable[[int], Callable[[], object]]) -> float:
     """Operations per second on one core, of the size that suits a library best."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    rates = []
+    rates: list[float] = []
     with threadpool_limits(1):
         for size in SIZES:
             product, rate, began = products(size), 0.0, time.perf_counter()
@@ -205,3 +205,7 @@ def emulation_ms(game: str, threads: int) -> float:
         spent.append(time.process_time() - whole - (time.thread_time() - main))
     env.close()
     return statistics.median(spent) / 4_000 * 1000
+
+
+if __name__ == "__main__":
+    run()
