@@ -1,9 +1,12 @@
-"""Does this suite learn what stock Stable-Baselines3 learns? Curves and final scores of both.
+"""Do two ways of training learn the same? Curves and final scores of both, and their difference.
 
     python -m benchmarks.parity --stock STOCK --suite SUITE --out docs/results/parity
+    python -m benchmarks.parity --float32 RUNS --bfloat16 RUNS --out docs/results/precision
 
-STOCK and SUITE hold `<algo>/<game>/seed-<n>/episodes.csv`, written by `benchmarks.stock_sb3` and
-by `train.py --extractor nature --out ...`. Writes `curves.csv` (mean score of the last 100 games
+Each folder holds `<algo>/<game>/seed-<n>/episodes.csv` (or `<algo>/<game>/<extractor>/seed-<n>` of
+one extractor), written by `benchmarks.stock_sb3`, `train.py` or `sweep.py`.
+
+Writes `curves.csv` (mean score of the last 100 games
 at every 10,000 agent steps as far as each run came), `scores.csv` (at the budgets asked for),
 `parity.png`, and prints the scores as a Markdown table. Runs that stand in these files and not in
 the folders stay there. A run that ended before a budget has no score there.
@@ -13,13 +16,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -28,8 +33,13 @@ STEPS_BETWEEN_POINTS = 10_000
 GAMES_AVERAGED = 100
 RECENT_STEPS = 50_000
 STEPS_BETWEEN_GAMES = 10_000
-COLORS = {"stock": "#888888", "suite": "#d1495b"}
-NAMES = {"stock": "stock Stable-Baselines3", "suite": "this suite, nature"}
+NAMES = {
+    "stock": "stock Stable-Baselines3",
+    "suite": "this suite, nature",
+    "float32": "float32",
+    "bfloat16": "bfloat16",
+}
+COLORS = {"stock": "#888888", "suite": "#d1495b", "float32": "#888888", "bfloat16": "#d1495b"}
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,12 @@ class Run:
 
 
 def read_runs(root: Path, contestant: str) -> list[Run]:
-    """Every run below `<root>/<algo>/<game>/seed-<n>`."""
+    """Every run below `<root>/<algo>/<game>/seed-<n>`, or below a folder of one extractor there."""
     runs = []
-    for path in sorted(root.glob("*/*/seed-*/episodes.csv")):
-        algo, game, seed = path.parts[-4:-1]
+    for path in sorted({*root.glob("*/*/seed-*/*.csv"), *root.glob("*/*/*/seed-*/*.csv")}):
+        if path.name != "episodes.csv":
+            continue
+        algo, game, *_, seed, _ = path.relative_to(root).parts
         with path.open(newline="", encoding="utf-8") as file:
             rows = [(int(row["step"]), float(row["score"])) for row in csv.DictReader(file)]
         steps, scores = zip(*rows, strict=True)
@@ -79,17 +91,21 @@ def read_runs(root: Path, contestant: str) -> list[Run]:
 def main() -> None:
     """Compare two folders of runs."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--stock", type=Path, required=True)
-    parser.add_argument("--suite", type=Path, required=True)
+    for contestant in NAMES:
+        parser.add_argument(f"--{contestant}", type=Path)
     parser.add_argument("--budgets", type=int, nargs="+", default=[200_000, 300_000])
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    runs = read_runs(args.stock, "stock") + read_runs(args.suite, "suite")
+    roots = {name: root for name in NAMES if (root := getattr(args, name)) is not None}
+    if not roots:
+        parser.error(f"name a folder of runs: {', '.join(f'--{name}' for name in NAMES)}")
+    runs = [run for name, root in roots.items() for run in read_runs(root, name)]
     args.out.mkdir(parents=True, exist_ok=True)
     points = range(STEPS_BETWEEN_POINTS, max(args.budgets) + 1, STEPS_BETWEEN_POINTS)
     curves = merged(args.out / "curves.csv", CURVE_COLUMNS, runs, points)
     scores = merged(args.out / "scores.csv", SCORE_COLUMNS, runs, args.budgets)
     print_scores(scores)
+    print_differences(scores)
     draw(curves, args.out / "parity.png")
 
 
@@ -141,6 +157,38 @@ def print_scores(rows: list[Row]) -> None:
                         by_seed = ", ".join(f"{value:,.1f}" for value in values)
                         cells.append(f"{by_seed} (mean {np.mean(values):,.1f})")
                     print(f"| {algo} {game} | {step:,} | {name} | {' | '.join(cells)} |")
+
+
+def print_differences(rows: list[Row]) -> None:
+    """How far the means over seeds of two contestants lie apart, with Welch's 95 % interval."""
+    kinds = sorted({(row["algo"], row["game"], int(row["step"])) for row in rows}, reverse=True)
+    names = [name for name in NAMES if any(row["contestant"] == name for row in rows)]
+    for algo, game, step in kinds:
+        for first, second in itertools.pairwise(names):
+            for column in SCORE_COLUMNS[-2:]:
+                samples = [
+                    [
+                        float(row[column])
+                        for row in rows
+                        if (row["contestant"], row["algo"], row["game"], row["step"])
+                        == (name, algo, game, str(step))
+                    ]
+                    for name in (second, first)
+                ]
+                if min(map(len, samples)) < 2:
+                    continue
+                low, high = difference_interval(*samples)
+                apart = np.mean(samples[0]) - np.mean(samples[1])
+                print(
+                    f"{algo} {game} at {step:,}, {column.replace('_', ' ')}: {NAMES[second]} - "
+                    f"{NAMES[first]} = {apart:,.1f} (95 %: {low:,.1f} to {high:,.1f})"
+                )
+
+
+def difference_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Welch's 95 % interval for the difference of two means, first minus second."""
+    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    return float(interval.low), float(interval.high)
 
 
 def draw(rows: list[Row], path: Path) -> None:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.parity import CURVE_COLUMNS, SCORE_COLUMNS, draw, merged, print_scores, read_runs
+from benchmarks.parity import (
+    CURVE_COLUMNS,
+    SCORE_COLUMNS,
+    difference_interval,
+    draw,
+    merged,
+    print_differences,
+    print_scores,
+    read_runs,
+)
 
 
 def write_run(root: Path, seed: int, games: list[tuple[int, float]]) -> None:
@@ -51,3 +60,26 @@ def test_scores_are_printed_by_seed_and_curves_are_drawn(
     assert "| 30,000 | this suite, nature | 1.0, 4.0 (mean 2.5) |" in capsys.readouterr().out
     draw(merged(tmp_path / "c.csv", CURVE_COLUMNS, runs, [10_000, 20_000]), tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 5_000
+
+
+def test_the_difference_has_welchs_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By hand: means 7 and 2, variances 1 and 0 of three seeds: t(2) = 4.303, error √(1/3)."""
+    low, high = difference_interval([6.0, 8.0, 7.0], [2.0, 2.0, 2.0])
+    assert (low, high) == pytest.approx((7 - 2 - 4.303 / 3**0.5, 7 - 2 + 4.303 / 3**0.5), abs=1e-3)
+    for name, scores in (("float32", (1.0, 2.0)), ("bfloat16", (4.0, 4.0))):
+        for seed, score in enumerate(scores, start=1):
+            write_run(tmp_path / name, seed, [(1000 * n, score) for n in range(1, 31)])
+    runs = read_runs(tmp_path / "float32", "float32") + read_runs(tmp_path / "bfloat16", "bfloat16")
+    print_differences(merged(tmp_path / "scores.csv", SCORE_COLUMNS, runs, [30_000]))
+    assert "bfloat16 - float32 = 2.5 (95 %: -3.9 to 8.9)" in capsys.readouterr().out
+
+
+def test_a_sweeps_folders_are_read_too(tmp_path: Path) -> None:
+    write_run(tmp_path / "plain", 3, [(1000, 1.0)])
+    nested = tmp_path / "swept" / "ppo" / "Pong" / "nature"
+    nested.parent.mkdir(parents=True)
+    (tmp_path / "plain" / "ppo" / "Pong").rename(nested)
+    (run,) = read_runs(tmp_path / "swept", "float32")
+    assert (run.algo, run.game, run.seed) == ("ppo", "Pong", 3)
