@@ -1,12 +1,15 @@
-"""Freed memory kept for the next gradient step in place of being handed back."""
+"""What the C library does with freed memory: kept for the next gradient step, and in one heap."""
 
 from __future__ import annotations
+
+import ctypes
 
 import torch
 
 # glibc follows the largest block that was freed, up to 32 MB (mallopt(3), M_MMAP_THRESHOLD), and
 # keeps twice that at the top of its heap.
 LARGEST_FOLLOWED = 31 * 2**20
+M_ARENA_MAX = -8  # mallopt(3)
 
 
 def keep_freed_memory() -> None:
@@ -19,3 +22,14 @@ def keep_freed_memory() -> None:
     """
     block = torch.empty(LARGEST_FOLLOWED, dtype=torch.uint8)
     del block
+
+
+def share_one_heap() -> None:
+    """Have all threads take memory from one heap (glibc; without effect elsewhere).
+
+    By default each thread that plays has a heap of its own, and keeps what it has freed: some 20 MB
+    of a run. Large blocks, of which networks are made, are few, so nobody waits for the lock.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)

@@ -36,7 +36,7 @@ from agents.kept_checkpoints import (
     save_checkpoint,
     set_damaged_aside,
 )
-from agents.memory import keep_freed_memory
+from agents.memory import keep_freed_memory, share_one_heap
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
 from agents.products import fast_products
 from agents.random_states import random_states, restore_random_states
@@ -116,6 +116,7 @@ def _last_good(folder: RunFolder) -> str:
 def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopRequest) -> Outcome:
     threads = config.threads or min(_usable_cores(), MOST_THREADS)
     torch.set_num_threads(threads)
+    share_one_heap()
     if config.algo == "ppo":  # A2C's updates are too small to gain from it
         keep_freed_memory()
     checkpoint, state = None, None

@@ -1,6 +1,6 @@
 """Benchmarks of speed, one after the other, each into its place in docs/performance.md.
 
-    python -m benchmarks [limits layer environment training threads growth] [--repeats 3]
+    python -m benchmarks [limits layer environment training threads growth]
 
 On an idle machine; all of them take more than an hour. `benchmarks.parity`, `benchmarks.stock_sb3`
 and `benchmarks.memory` take hours and are started by themselves.

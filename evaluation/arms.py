@@ -1,9 +1,9 @@
-"""What an arm costs, and which arms the control is a control for."""
+"""What an arm costs, and which control belongs to it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 
 import numpy as np
@@ -13,14 +13,8 @@ from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, read_csv
 from agents.run_folder import RunFolder
 from evaluation.runs import EvaluatedRun
-from policies import is_import_path, parameter_count
+from policies import ARMS, is_import_path, parameter_count
 from programs.errors import UserError
-
-CONTROL = "control-noise"
-# What it controls for is the difference from this one.
-CONVOLUTION = "nature"
-# Two networks are matched if their numbers of parameters differ by less.
-MATCHED_WITHIN = 0.01
 
 
 @cache
@@ -31,21 +25,26 @@ def parameters(arm: str, game: str) -> int | None:
     return parameter_count(build_policy(RunConfig(game, extractor=arm)))
 
 
-def matched_by_control(arms: Iterable[str], game: str) -> list[str]:
-    """The arms with as many parameters as the control: what they gain beyond it is knowing where.
+def is_control(arm: str) -> bool:
+    """Whether an arm is there to be a control: as many weights, and nothing that they could say."""
+    return arm in ARMS and ARMS[arm].controls_for is not None
+
+
+def control_of(arm: str, arms: Collection[str], baseline: str) -> str | None:
+    """The control whose layers are the arm's own, if it was run and the baseline is its own too.
+
+    What an arm gains beyond its control it gains by knowing where; what the control itself gains
+    over the baseline comes with more weights.
 
     Args:
-        arms: names.
-        game: for the number of actions.
+        arm: the arm in question.
+        arms: those that were run.
+        baseline: what arms are compared with.
     """
-    goal = parameters(CONTROL, game)
-    assert goal is not None
-    matched = []
-    for arm in arms:
-        count = parameters(arm, game)
-        if arm != CONTROL and count is not None and abs(count / goal - 1) < MATCHED_WITHIN:
-            matched.append(arm)
-    return matched
+    name = ARMS[arm].control if arm in ARMS else None
+    if name is None or name not in arms or ARMS[name].controls_for != baseline:
+        return None
+    return name
 
 
 def steps_per_second(runs: Sequence[EvaluatedRun]) -> float | None:

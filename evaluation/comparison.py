@@ -12,7 +12,7 @@ import numpy as np
 
 from envs import human_normalised
 from evaluation import statistics
-from evaluation.arms import CONTROL, CONVOLUTION, matched_by_control
+from evaluation.arms import control_of, is_control
 from evaluation.runs import EvaluatedRun, SetAside
 from evaluation.statistics import FEWEST_SEEDS, LEVEL, Array, Estimate, Statistic, estimate
 from programs.errors import UserError
@@ -192,7 +192,7 @@ def make_grid(
             f"no {algo} run of the baseline {baseline!r} can be compared "
             f"(there are: {', '.join(extractors)}){_reasons(aside, baseline)}"
         )
-    arms = tuple(sorted(set(extractors) - {baseline}, key=lambda arm: (arm == CONTROL, arm)))
+    arms = tuple(sorted(set(extractors) - {baseline}, key=lambda arm: (is_control(arm), arm)))
     if not arms:
         raise UserError(
             f"there is nothing to compare with {baseline}: all {algo} runs are of it"
@@ -227,12 +227,11 @@ def make_grid(
 
 
 def compare(grid: Grid) -> Comparison:
-    """Every arm against the baseline, and those with as many parameters against the control."""
+    """Every arm against the baseline, and those whose control was run against that too."""
     plain = {arm: _against(grid, arm, grid.baseline) for arm in grid.arms}
-    # What the control separates from place is a convolution's having more weights.
-    has_control = CONTROL in grid.arms and grid.baseline == CONVOLUTION
-    others = matched_by_control(grid.arms, grid.games[0]) if has_control else []
-    controlled = {arm: _against(grid, arm, CONTROL) for arm in others}
+    controls = {arm: control_of(arm, grid.arms, grid.baseline) for arm in grid.arms}
+    others = {arm: control for arm, control in controls.items() if control is not None}
+    controlled = {arm: _against(grid, arm, control) for arm, control in others.items()}
     game_verdicts = _verdicts({key: e for arm in plain for key, e in _keyed(arm, plain[arm][0])})
     control_verdicts = _verdicts(
         {key: e for arm in others for key, e in _keyed(arm, controlled[arm][0])}

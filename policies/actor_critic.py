@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from coordconv import constant_where_maps
 from policies.impala import ImpalaExtractor
-from policies.nature import NatureExtractor
+from policies.nature import NatureExtractor, draw_as_plain_
 from policies.precision import DTYPES, PRECISIONS, Precision, bfloat16
 
 # 900 kB of float32 at 84×84×4, of which the processor's second cache holds most.
@@ -87,6 +87,14 @@ class AtariPolicy(ActorCriticCnnPolicy):
         data["critic_extractor_kwargs"] = self.critic_extractor_kwargs
         data["precision"] = self.precision
         return data
+
+    @staticmethod
+    def init_weights(module: nn.Module, gain: float = 1) -> None:
+        """SB3's orthogonal initialisation; layers that start as plain convolutions get it too."""
+        if getattr(module, "starts_as_plain", False):
+            draw_as_plain_(module, gain)
+        else:
+            ActorCriticCnnPolicy.init_weights(module, gain)
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """The actor's trunk at the first call, the critic's at the second, as SB3 asks for them."""

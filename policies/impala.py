@@ -16,10 +16,17 @@ IMPALA_CHANNELS = (16, 32, 32)
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(relu(x)))), both convolutions 3×3 and size-preserving."""
 
-    def __init__(self, channels: int, extra: Channels, size: tuple[int, int]) -> None:
+    def __init__(
+        self, channels: int, extra: Channels, zero_start: bool, size: tuple[int, int]
+    ) -> None:
         super().__init__()
-        self.first = make_convolution(extra, channels, channels, 3, padding=1, input_size=size)
-        self.second = make_convolution(extra, channels, channels, 3, padding=1, input_size=size)
+
+        def convolution() -> nn.Module:
+            return make_convolution(
+                extra, channels, channels, 3, padding=1, zero_start=zero_start, input_size=size
+            )
+
+        self.first, self.second = convolution(), convolution()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H, W)."""
@@ -35,6 +42,7 @@ class ImpalaExtractor(BaseFeaturesExtractor):
     Args:
         observation_space: Box of shape (C, H, W), at least 8×8.
         channels: what is added to the input of every convolution, as in `NatureExtractor`.
+        zero_start: likewise.
         features_dim: units of the fully connected layer; 256 in the paper.
     """
 
@@ -43,6 +51,7 @@ class ImpalaExtractor(BaseFeaturesExtractor):
         observation_space: spaces.Space[object],
         *,
         channels: Channels = "none",
+        zero_start: bool = False,
         features_dim: int = 256,
     ) -> None:
         if channels not in CHANNELS:
@@ -55,12 +64,19 @@ class ImpalaExtractor(BaseFeaturesExtractor):
         for out_channels in IMPALA_CHANNELS:
             stages.append(
                 make_convolution(
-                    channels, in_channels, out_channels, 3, padding=1, input_size=(height, width)
+                    channels,
+                    in_channels,
+                    out_channels,
+                    3,
+                    padding=1,
+                    zero_start=zero_start,
+                    input_size=(height, width),
                 )
             )
             stages.append(nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
             height, width = (height + 1) // 2, (width + 1) // 2
-            stages += [ResidualBlock(out_channels, channels, (height, width)) for _ in range(2)]
+            size = (height, width)
+            stages += [ResidualBlock(out_channels, channels, zero_start, size) for _ in range(2)]
             in_channels = out_channels
         self.stages = nn.Sequential(*stages)
         self.linear = nn.Linear(in_channels * height * width, features_dim)

@@ -33,16 +33,30 @@ def make_convolution(
     stride: int = 1,
     padding: int = 0,
     with_r: bool = False,
+    zero_start: bool = False,
     input_size: tuple[int, int],
 ) -> nn.Module:
     """One convolution of a trunk, with the extra input channels it is asked for.
 
     SB3 draws orthogonal weights with gain √2 for every plain convolution of an extractor after
     its construction. The layers with extra channels are invisible to that pass, so they are drawn
-    here, and jointly: as the one kernel of the concatenating network would be.
+    here, and jointly: as the one kernel of the concatenating network would be. With `zero_start`
+    the kernel of the extra channels is zero instead, and the rest that of a plain convolution.
     """
     if extra == "none":
         return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
+    if zero_start:
+        # Random numbers are drawn as for the plain layer, so that with one seed the layers that
+        # follow are the baseline's too; `AtariPolicy` redraws this one with SB3's pass.
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
+        with torch.random.fork_rng(devices=[]):
+            started = make_convolution(
+                extra, in_channels, out_channels, kernel_size,
+                stride=stride, padding=padding, with_r=with_r, input_size=input_size,
+            )  # fmt: skip
+            draw_as_plain_(started, gain=math.sqrt(2))
+        started.starts_as_plain = True  # type: ignore[assignment]
+        return started
     layer: CoordConv2d
     if extra == "noise":
         layer = NoiseConv2d(
@@ -53,6 +67,15 @@ def make_convolution(
         layer = CoordConv2d(in_channels, out_channels, kernel_size, stride, padding, with_r=with_r)
     layer.init_orthogonal_(gain=math.sqrt(2))
     return layer
+
+
+def draw_as_plain_(layer: nn.Module, gain: float) -> None:
+    """Draw a layer with extra channels as SB3 draws a plain one; the channels count for nothing."""
+    assert isinstance(layer, CoordConv2d)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.coord_weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class ConvReLU(nn.Module):
@@ -100,6 +123,8 @@ class NatureExtractor(BaseFeaturesExtractor):
             `"coordinates"` (CoordConv, Liu et al. 2018) or `"noise"` (the control).
         only_first: add them to the first convolution only.
         with_r: add the radius channel too.
+        zero_start: begin with kernels of zero for them: the first network is the baseline's, and
+            with one seed it is that network to the bit under `AtariPolicy`.
         pool: average over all positions in place of flattening. Flattening tells the fully
             connected layer where each feature was; pooling makes the trunk translation invariant.
         features_dim: units of the fully connected layer.
@@ -112,6 +137,7 @@ class NatureExtractor(BaseFeaturesExtractor):
         channels: Channels = "none",
         only_first: bool = False,
         with_r: bool = False,
+        zero_start: bool = False,
         pool: bool = False,
         features_dim: int = 512,
     ) -> None:
@@ -131,7 +157,7 @@ class NatureExtractor(BaseFeaturesExtractor):
             extra: Channels = "none" if only_first and index > 0 else channels
             convolution = make_convolution(
                 extra, in_channels, out_channels, kernel,
-                stride=stride, with_r=with_r, input_size=size,
+                stride=stride, with_r=with_r, zero_start=zero_start, input_size=size,
             )  # fmt: skip
             convolutions.append(ConvReLU(convolution))
             in_channels, size = out_channels, output_size(size, kernel, stride)

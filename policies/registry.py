@@ -29,20 +29,33 @@ class Arm:
         extractor: the class that the policy builds.
         kwargs: its arguments.
         critic_kwargs: where the critic has a trunk of its own, that trunk's arguments.
+        control: the arm with the same layers and channels that say nothing; None if there is none.
+        controls_for: of a control, the baseline whose lack of weights it makes up for.
     """
 
     summary: str
     extractor: type[BaseFeaturesExtractor]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     critic_kwargs: Mapping[str, Any] | None = None
+    control: str | None = None
+    controls_for: str | None = None
 
 
 _COORDINATES = {"channels": "coordinates"}
+# The control: as many weights, and channels that say nothing. Kernels that start at zero leave the
+# first network the baseline's; drawn like those of coordinates they would be a handicap
+# (tests/policies/test_probe.py).
+_CONTROL = {"channels": "noise", "zero_start": True}
 
 ARMS: Mapping[str, Arm] = MappingProxyType(
     {
         "nature": Arm("Nature-CNN, plain convolutions: the baseline", NatureExtractor),
-        "coordconv": Arm("all three convolutions are CoordConv", NatureExtractor, _COORDINATES),
+        "coordconv": Arm(
+            "all three convolutions are CoordConv",
+            NatureExtractor,
+            _COORDINATES,
+            control="control-noise",
+        ),
         "coordconv-first": Arm(
             "only the first convolution is CoordConv",
             NatureExtractor,
@@ -53,16 +66,31 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             NatureExtractor,
             {**_COORDINATES, "with_r": True},
         ),
+        "coordconv-zero": Arm(
+            "as coordconv with coordinate kernels of zero at the start: begins as nature",
+            NatureExtractor,
+            {**_COORDINATES, "zero_start": True},
+            control="control-noise",
+        ),
         "coordconv-actor": Arm(
             "CoordConv in the actor, plain convolutions in the critic's own trunk",
             NatureExtractor,
             _COORDINATES,
             critic_kwargs={},
+            control="control-noise-actor",
         ),
         "control-noise": Arm(
-            "as coordconv with fixed noise for coordinates: the parameter-matched control",
+            "as coordconv-zero with fixed noise for coordinates: the parameter-matched control",
             NatureExtractor,
-            {"channels": "noise"},
+            _CONTROL,
+            controls_for="nature",
+        ),
+        "control-noise-actor": Arm(
+            "the control of coordconv-actor",
+            NatureExtractor,
+            _CONTROL,
+            critic_kwargs={},
+            controls_for="nature",
         ),
         "nature-gap": Arm(
             "as nature with global average pooling in place of flattening",
@@ -73,10 +101,23 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             "as coordconv with global average pooling in place of flattening",
             NatureExtractor,
             {**_COORDINATES, "pool": True},
+            control="control-noise-gap",
+        ),
+        "control-noise-gap": Arm(
+            "the control of coordconv-gap",
+            NatureExtractor,
+            {**_CONTROL, "pool": True},
+            controls_for="nature-gap",
         ),
         "impala": Arm("IMPALA residual trunk, plain convolutions", ImpalaExtractor),
         "impala-coordconv": Arm(
-            "IMPALA residual trunk, every convolution CoordConv", ImpalaExtractor, _COORDINATES
+            "IMPALA residual trunk, every convolution CoordConv",
+            ImpalaExtractor,
+            _COORDINATES,
+            control="control-noise-impala",
+        ),
+        "control-noise-impala": Arm(
+            "the control of impala-coordconv", ImpalaExtractor, _CONTROL, controls_for="impala"
         ),
     }
 )

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.arms import CONTROL
+from evaluation.arms import is_control
 from evaluation.comparison import Grid
 from evaluation.record import record_runs
 from programs.errors import UserError
@@ -38,7 +38,7 @@ def record_clips(
     Returns:
         Clips, and why others could not be made.
     """
-    shown = [arm for arm in grid.arms if arm != CONTROL] or list(grid.arms)
+    shown = [arm for arm in grid.arms if not is_control(arm)] or list(grid.arms)
     clips, why = [], {}
     for game in grid.games[:count]:
         pair = [grid.of(arm, game) for arm in (grid.baseline, shown[0])]

@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from evaluation.arms import CONTROL
+from evaluation.arms import is_control
 from evaluation.comparison import Comparison, Grid, sentence
 from evaluation.report.figures import Picture
 from evaluation.report.gameplay import Clip
@@ -105,9 +105,8 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
 
 def title(sections: Sequence[Section]) -> str:
     """What is compared."""
-    arms = dict.fromkeys(
-        arm for s in sections for arm in s.comparison.grid.arms if arm != CONTROL
-    ) or {CONTROL: None}
+    every = dict.fromkeys(arm for s in sections for arm in s.comparison.grid.arms)
+    arms = [arm for arm in every if not is_control(arm)] or list(every)
     return f"{', '.join(arms)} against {sections[0].comparison.grid.baseline} on Atari"
 
 

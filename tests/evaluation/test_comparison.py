@@ -86,7 +86,7 @@ def test_better_than_the_control_too(tmp_path):
     assert result.games[0].words == "better, than the control too"
 
 
-def test_the_control_is_a_control_only_for_arms_with_as_many_parameters(tmp_path):
+def test_a_control_is_one_only_for_arms_with_its_layers(tmp_path):
     arms = {"nature": 0.3, "coordconv-gap": 0.9, "control-noise": 0.9}
     make_grid_of_runs(tmp_path, GAMES[:2], arms)
     assert result_of(comparison(tmp_path), "coordconv-gap").control is None

@@ -75,6 +75,9 @@ COORDINATES = 2 * (64 * 32 + 16 * 64 + 9 * 64)
         ("coordconv-actor", 2 * (NATURE - 3591) + COORDINATES + 3591),
         ("nature-gap", NATURE - (3136 - 64) * 512),
         ("coordconv-gap", NATURE - (3136 - 64) * 512 + COORDINATES),
+        ("coordconv-zero", NATURE + COORDINATES),
+        ("control-noise-gap", NATURE - (3136 - 64) * 512 + COORDINATES),
+        ("control-noise-actor", 2 * (NATURE - 3591) + COORDINATES + 3591),
     ],
 )
 def test_parameter_counts_are_those_worked_out_by_hand(name: str, expected: int) -> None:
@@ -150,6 +153,39 @@ def test_every_convolution_of_impala_coordconv_has_coordinates() -> None:
     policy = make("impala-coordconv")
     assert len(list(coordconv_layers(policy))) == 15
     assert not [m for m in policy.modules() if isinstance(m, nn.Conv2d)]
+
+
+@pytest.mark.parametrize(
+    ("name", "baseline"),
+    [
+        ("coordconv-zero", "nature"),
+        ("control-noise", "nature"),
+        ("control-noise-gap", "nature-gap"),
+        ("control-noise-impala", "impala"),
+    ],
+)
+def test_kernels_of_zero_begin_as_the_baseline_and_learn(name: str, baseline: str) -> None:
+    policy, plain = make(name, seed=3), make(baseline, seed=3)
+    logits, values = policy.logits_and_values(images())
+    expected = plain.logits_and_values(images())
+    assert torch.equal(logits, expected[0])
+    assert torch.equal(values, expected[1])
+    values.sum().backward()
+    for layer_name, layer in coordconv_layers(policy):
+        assert not layer.coord_weight.any()
+        assert layer.coord_weight.grad is not None
+        assert layer.coord_weight.grad.abs().max() > 0, layer_name
+
+
+def test_a_control_has_the_layers_of_its_arm() -> None:
+    controlled = {name: arm.control for name, arm in ARMS.items() if arm.control is not None}
+    assert set(controlled) == {
+        "coordconv", "coordconv-zero", "coordconv-actor", "coordconv-gap", "impala-coordconv",
+    }  # fmt: skip
+    for name, control in controlled.items():
+        shapes = [[p.shape for p in make(arm).parameters()] for arm in (name, control)]
+        assert shapes[0] == shapes[1]
+        assert ARMS[control].controls_for in ARMS
 
 
 def test_noise_holds_the_coordinates_values_in_no_order() -> None:

@@ -11,8 +11,8 @@ from policies import ARMS, AtariPolicy, policy_kwargs
 
 from .test_extractors import ACTIONS, SCREEN, images, make
 
-RECALLING = ["nature", "coordconv", "coordconv-first", "coordconv-r", "control-noise",
-             "nature-gap", "coordconv-gap"]  # fmt: skip
+RECALLING = ["nature", "coordconv", "coordconv-first", "coordconv-r", "coordconv-zero",
+             "control-noise", "nature-gap", "coordconv-gap", "control-noise-gap"]  # fmt: skip
 
 
 def gradients(policy: AtariPolicy, screens: Tensor) -> list[Tensor]:

@@ -21,7 +21,11 @@ def _colour_error(experiment: GanExperiment) -> float:
 @pytest.mark.learning
 @pytest.mark.parametrize(("model", "discriminator_rate"), [("conv", 1e-3), ("coordconv", 4e-4)])
 def test_pixels_take_the_colours_of_real_ones(model: ModelName, discriminator_rate: float) -> None:
-    """Its error is at most two thirds of the untrained generator's."""
+    """Their error in the second half of training is two thirds of the untrained generator's.
+
+    On average: the two networks chase each other, and where a single moment falls in that depends
+    on the last bits of a machine's products.
+    """
     chosen = {"canvas": 16, "radius": 2, "latent": 8, "images": 16_000, "epochs": 1,
               "schedule": "constant", "discriminator_rate": discriminator_rate}  # fmt: skip
     experiment = GanExperiment(
@@ -32,7 +36,12 @@ def test_pixels_take_the_colours_of_real_ones(model: ModelName, discriminator_ra
         )
     )  # fmt: skip
     before = _colour_error(experiment)
+    errors, steps = [], 0
     while not experiment.is_over:
         experiment.timed_step()
-    after = _colour_error(experiment)
-    assert after < before * 2 / 3
+        steps += 1
+        if steps % 50 == 0:
+            errors.append(_colour_error(experiment))
+    later = errors[len(errors) // 2 :]
+    assert len(later) == 5
+    assert sum(later) / len(later) < before * 2 / 3
