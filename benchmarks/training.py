@@ -195,15 +195,26 @@ def run(
     games: tuple[str, ...] = ("Pong", "Breakout"),
     repeats: int = 3,
     algos: tuple[str, ...] = ("ppo", "a2c"),
+    threads_of_one: int | None = None,
 ) -> str:
-    """All tables of this benchmark."""
+    """All tables of this benchmark.
+
+    Args:
+        games: to train on.
+        repeats: turns of all contestants.
+        algos: which of PPO and A2C.
+        threads_of_one: of one run, everybody's; None measures who is faster with which.
+    """
     parts: list[str] = []
     spent = ["| run | rollout | update | the rest | together |", "| --- | --- | --- | --- | --- |"]
     memory = ["| run | stock MB | here MB |", "| --- | --- | --- |"]
     for (algo, extractor), aims in AIMS.items():
         if algo not in algos:
             continue
-        threads = best_threads(algo, extractor, games[0])
+        if threads_of_one is None:
+            threads = best_threads(algo, extractor, games[0])
+        else:
+            threads = dict.fromkeys((STOCK, FLOAT32, BFLOAT16), threads_of_one)
         for game in games:
             title = f"{algo.upper()} {extractor}, {game}"
             alone, paired = contest(algo, extractor, game, threads, repeats)
@@ -245,10 +256,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--games", nargs="+", default=["Pong", "Breakout"])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of one run; left out, the faster is found")
     parser.add_argument("--worker", nargs=6, metavar="X", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         kind, algo, game, extractor, threads, steps = arguments.worker
         worker(kind, algo, game, extractor, int(threads), int(steps))
     else:
-        run(tuple(arguments.games), arguments.repeats)
+        run(tuple(arguments.games), arguments.repeats, threads_of_one=arguments.threads)

@@ -114,9 +114,9 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             "IMPALA residual trunk, every convolution CoordConv",
             ImpalaExtractor,
             _COORDINATES,
-            control="control-noise-impala",
+            control="impala-control-noise",
         ),
-        "control-noise-impala": Arm(
+        "impala-control-noise": Arm(
             "the control of impala-coordconv", ImpalaExtractor, _CONTROL, controls_for="impala"
         ),
     }

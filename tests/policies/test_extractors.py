@@ -161,7 +161,7 @@ def test_every_convolution_of_impala_coordconv_has_coordinates() -> None:
         ("coordconv-zero", "nature"),
         ("control-noise", "nature"),
         ("control-noise-gap", "nature-gap"),
-        ("control-noise-impala", "impala"),
+        ("impala-control-noise", "impala"),
     ],
 )
 def test_kernels_of_zero_begin_as_the_baseline_and_learn(name: str, baseline: str) -> None:
