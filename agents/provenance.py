@@ -16,7 +16,7 @@ def provenance(config: RunConfig) -> dict[str, Any]:
     """Versions, hardware, command line and start time, as `provenance.json` holds them."""
     return {
         **origin(PACKAGES, config.resolved_device()),
-        "float32_products": str(chosen_products()),
+        "float32_products": chosen_products().taken,
         "protocol_hash": PROTOCOLS[config.protocol].digest(),
         "ended": None,
     }

@@ -113,8 +113,10 @@ class AtariPolicy(ActorCriticCnnPolicy):
             # An input of that type is not converted, and is not to be scaled in its own memory.
             return images.mul_(1 / 255) if images is not observations else images / 255
         images = self._remembered_images(observations)
-        # A few at a time: they are still in the processor's cache when they are scaled.
-        parts = (torch.split(whole, OBSERVATIONS_IN_CACHE) for whole in (images, observations))
+        # A few at a time: they are still in the processor's cache when they are scaled. A GPU is
+        # better off with all at once.
+        count = OBSERVATIONS_IN_CACHE if images.device.type == "cpu" else len(images)
+        parts = (torch.split(whole, count) for whole in (images, observations))
         for part, pixels in zip(*parts, strict=True):
             part.copy_(pixels).mul_(1 / 255)
         return images

@@ -88,8 +88,9 @@ def test_the_setting_is_put_back_also_after_an_error(monkeypatch: pytest.MonkeyP
 def test_a_run_says_which_were_taken(train_run: TrainRun) -> None:
     folder, _, _ = train_run()
     record = json.loads(folder.provenance_file.read_text(encoding="utf-8"))
-    assert record["float32_products"] == str(chosen_products())
-    assert record["float32_products"].startswith((DEFAULT, ONEDNN))
+    # The library alone: figures would make every run another one in a report.
+    assert record["float32_products"] == chosen_products().taken
+    assert record["float32_products"] in (DEFAULT, ONEDNN)
 
 
 @needs_setting
