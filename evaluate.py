@@ -15,6 +15,7 @@ from agents.agent import require_trusted_extractor
 from agents.kept_checkpoints import named_checkpoints
 from agents.run_folder import RunFolder
 from evaluation.compare import Request, for_terminal, grids, write_report
+from evaluation.plan import load_plan
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
 from programs.command_line import parse, run
@@ -89,6 +90,8 @@ class CompareArguments:
     """Games to record side by side, the first by name."""
     extractor: tuple[str, ...] = ()
     """Repeat the runs' own package.module:Class here to let videos import that code."""
+    plan: Path | None = None
+    """A plan (TOML) that was committed before the runs: only what it foresaw can confirm."""
     dry_run: bool = False
     """Say what would be compared and write nothing."""
 
@@ -200,11 +203,17 @@ def _compare(arguments: CompareArguments) -> int:
         arguments.allow_missing,
         arguments.videos,
         arguments.extractor,
+        None if arguments.plan is None else load_plan(arguments.plan),
     )
+    if request.plan is not None and (arguments.deterministic or arguments.episodes is not None):
+        raise UserError(
+            "a plan says which games count: leave out --deterministic and --episodes, or --plan"
+        )
     if arguments.dry_run:
         for grid in grids(request)[0]:
             print(
-                f"would compare {', '.join(grid.arms)} with {grid.baseline} ({grid.algo}, "
+                f"{grid.standing}would compare {', '.join(grid.arms)} with {grid.baseline} "
+                f"({grid.part}, "
                 f"{len(grid.games)} games, {len(grid.runs)} runs) into {request.out}"
             )
         return 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evaluation.comparison import Comparison, Grid, compare, make_grid, sentence
+from evaluation.comparison import Comparison, compare, sentence
 from evaluation.curves import read_curves
+from evaluation.grid import Grid, make_grid
+from evaluation.plan import UNPLANNED, Part, Plan
 from evaluation.report.figures import all_pictures
 from evaluation.report.gameplay import record_clips
 from evaluation.report.layers import layer_pictures
@@ -36,6 +38,7 @@ from programs.untrusted import read_json
 MARK = "report.json"  # tells a report of ours from a folder that must not be written to
 MADE_BY = "made by evaluate.py compare"
 LINES_SHOWN = 20
+NOT_PLANNED = "Not planned, so not confirmatory: "
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Request:
     allow_missing: bool = False
     videos: int = 2
     trusted: Collection[str] = ()
+    plan: Plan | None = None
 
     @property
     def mode(self) -> str:
@@ -65,20 +69,12 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
             were not allowed to be.
     """
     paths = find_runs(request.roots)
-    runs, aside = read_runs(paths, request.mode, request.episodes)
-    if not runs:
-        reasons = "; ".join(f"{run.path}: {run.why}" for run in aside[:3])
-        raise UserError(f"none of {len(paths)} runs can be compared: {reasons}")
-    require_no_doubles(runs)
-    by_algo: dict[str, list[EvaluatedRun]] = {}
-    for run in runs:
-        by_algo.setdefault(run.config.algo, []).append(run)
-    found = []
-    for algo, mine in sorted(by_algo.items()):
-        require_one_kind(mine)
-        found.append(make_grid(algo, mine, aside, request.baseline))
+    if request.plan is not None:
+        found, aside = _planned_grids(request, request.plan, paths)
+    else:
+        found, aside = _grids(request, paths)
     missing = [line for grid in found for line in missing_lines(grid)]
-    missing += _without_algorithm(aside, by_algo)
+    missing += _without_algorithm(aside, {grid.algo for grid in found})
     missing += [f"{run.path}: {run.why}" for run in aside if run.config is None]
     if missing and not request.allow_missing:
         for line in missing[:LINES_SHOWN]:
@@ -89,6 +85,91 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
             "only what is missing), or leave them out with --allow-missing"
         )
     return found, aside
+
+
+def _grids(request: Request, paths: Sequence[Path]) -> tuple[list[Grid], list[SetAside]]:
+    """A grid for each algorithm, of every run."""
+    runs, aside = _comparable(paths, request.mode, request.episodes)
+    require_no_doubles(runs)
+    by_algo: dict[str, list[EvaluatedRun]] = {}
+    for run in runs:
+        by_algo.setdefault(run.config.algo, []).append(run)
+    found = []
+    for algo, mine in sorted(by_algo.items()):
+        require_one_kind(mine)
+        found.append(make_grid(algo, mine, aside, request.baseline))
+    return found, aside
+
+
+def _planned_grids(
+    request: Request, plan: Plan, paths: Sequence[Path]
+) -> tuple[list[Grid], list[SetAside]]:
+    """A grid for each part of a plan that has begun, then one of what no part foresaw."""
+    found: list[Grid] = []
+    aside: list[SetAside] = []
+    planned: set[Path] = set()
+    for part in plan.parts:
+        runs, others = _comparable(paths, "stochastic", part.episodes)
+        mine = [run for run in runs if part.why_not(run, plan.committed) is None]
+        require_no_doubles(mine)
+        planned |= {run.path for run in mine}
+        if not {run.config.extractor for run in mine} & set(part.arms):
+            continue
+        grid = make_grid(part.algo, mine, _of_part(others, part), part.baseline, part.cells)
+        found.append(_standing(grid, part, plan))
+    runs, aside = _comparable(paths, request.mode, request.episodes)
+    unplanned = [run for run in runs if run.path not in planned]
+    for algo in sorted({run.config.algo for run in unplanned}):
+        baseline = next((p.baseline for p in plan.parts if p.algo == algo), request.baseline)
+        arms = {run.config.extractor for run in unplanned if run.config.algo == algo}
+        mine = [
+            run
+            for run in runs
+            if run.config.algo == algo and run.config.extractor in {baseline, *arms}
+        ]
+        if {run.config.extractor for run in mine} == {baseline}:
+            continue
+        require_no_doubles(mine)
+        require_one_kind(mine)
+        grid = make_grid(algo, mine, (), baseline)
+        found.append(replace(grid, part=f"{algo}{UNPLANNED}", standing=NOT_PLANNED, explores=True))
+    if not found:
+        raise UserError(f"no part of {plan.path} has a run of an arm that can be compared yet")
+    return found, [run for run in aside if run.config is None]
+
+
+def _standing(grid: Grid, part: Part, plan: Plan) -> Grid:
+    """A planned grid with what its verdicts are worth."""
+    if part.explores:
+        told = "Explored as planned, not confirmatory: "
+    elif plan.commit is None:
+        told = "Not confirmatory, as the plan is in no commit: "
+    elif grid.missing:
+        told = f"Interim, {len(grid.missing)} of {len(part.cells)} planned runs missing: "
+    else:
+        told = "Confirmatory: "
+    return replace(grid, part=part.name, standing=told, explores=part.explores)
+
+
+def _of_part(aside: Iterable[SetAside], part: Part) -> list[SetAside]:
+    """Runs that are set aside and would belong to a part."""
+    return [
+        run
+        for run in aside
+        if run.config is not None
+        and run.config.algo == part.algo
+        and (run.config.extractor, run.config.game, run.config.seed) in part.cells
+    ]
+
+
+def _comparable(
+    paths: Sequence[Path], mode: str, episodes: int | None
+) -> tuple[list[EvaluatedRun], list[SetAside]]:
+    runs, aside = read_runs(paths, mode, episodes)
+    if not runs:
+        reasons = "; ".join(f"{run.path}: {run.why}" for run in aside[:3])
+        raise UserError(f"none of {len(paths)} runs can be compared: {reasons}")
+    return runs, aside
 
 
 def write_report(request: Request, command: str) -> list[Section]:
@@ -112,7 +193,9 @@ def _write(
 ) -> list[Section]:
     notices = [f"set aside: {run.path}: {run.why}" for run in aside if run.config is None]
     notices += _without_algorithm(aside, {grid.algo for grid in found})
-    sections = [_section(compare(grid), request) for grid in found]
+    notices += _notices_of_plan(request.plan, found)
+    promised = request.plan.promised() if request.plan else ()
+    sections = [_section(compared, request) for compared in compare(found, promised)]
     for section in sections:
         save_pictures([*section.pictures, *section.layers], request.out / "figures")
     comparisons = [section.comparison for section in sections]
@@ -129,7 +212,7 @@ def _write(
 def verdicts(sections: Sequence[Section]) -> list[str]:
     """A sentence for each algorithm and arm."""
     return [
-        f"{section.comparison.grid.algo.upper()}: {sentence(result, section.comparison)}"
+        f"{section.comparison.grid.title}: {sentence(result, section.comparison)}"
         for section in sections
         for result in section.comparison.results
     ]
@@ -183,8 +266,33 @@ def _notices(comparison: Comparison) -> list[str]:
         values = {str(run.provenance.get(name)) for run in grid.runs.values()}
         if len(values) > 1:
             notices.append(f"{grid.algo}: the runs are of {len(values)} {what}")
+    for arm, ratio in comparison.unequal_spreads().items():
+        notices.append(
+            f"{grid.title}: runs of {arm} spread {ratio:.1f} times as far as those of "
+            f"{grid.baseline}; where scores are skewed as well, the verdict over all games may be "
+            "about the spread and not the mean (docs/statistics.md)"
+        )
     if any(run.provenance.get("dirty") for run in grid.runs.values()):
         notices.append(f"{grid.algo}: some runs were made with local changes to the suite")
+    return notices
+
+
+def _notices_of_plan(plan: Plan | None, found: Sequence[Grid]) -> list[str]:
+    """What was planned, and every run that was not, with why."""
+    if plan is None:
+        return []
+    notices = [f"plan: {plan.told}; {plan.question}"]
+    begun = {grid.part for grid in found}
+    notices += [
+        f"part {part.name} of the plan has not begun"
+        for part in plan.parts
+        if part.name not in begun
+    ]
+    for grid in found:
+        for run in grid.runs.values() if grid.part.endswith(UNPLANNED) else ():
+            parts, why = plan.place_of(run)
+            if not parts:
+                notices.append(f"unplanned: {run.path}: {why}")
     return notices
 
 

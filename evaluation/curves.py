@@ -13,7 +13,7 @@ from agents.csv_log import EPISODE_COLUMNS, read_csv
 from agents.kept_checkpoints import list_checkpoints
 from agents.run_folder import RunFolder
 from evaluation import statistics
-from evaluation.comparison import Grid
+from evaluation.grid import Grid
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Array, Estimate, estimate
 from programs.errors import UserError

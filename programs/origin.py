@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -51,25 +52,44 @@ def _program() -> list[str]:
     return [path.name]
 
 
+def last_commit(path: Path) -> tuple[str | None, datetime | None]:
+    """The commit that last changed a file, and when it was made.
+
+    None where the file differs from what was committed, is in no repository, or the repository
+    holds only the end of its history and cannot tell.
+    """
+    folder, name = path.absolute().parent, path.name
+    if _git(folder, "rev-parse", "--is-shallow-repository") != "false":
+        return None, None
+    if _git(folder, "status", "--porcelain", "--", name) != "":
+        return None, None
+    commit, _, moment = (_git(folder, "log", "-1", "--format=%H %cI", "--", name) or "").partition(
+        " "
+    )
+    return (commit, datetime.fromisoformat(moment)) if commit else (None, None)
+
+
 def _git_state() -> tuple[str | None, bool | None]:
     """Commit of the suite and whether its files differ from it; None outside a checkout."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            result = subprocess.run(
-                ["git", *arguments],
-                cwd=Path(__file__).parent,
-                capture_output=True,
-                text=True,
-                timeout=20,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return result.stdout.strip()
-
-    commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain")
+    folder = Path(__file__).parent
+    commit, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
     return commit, None if status is None else bool(status)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints in a folder; None where it fails or is not installed."""
+    try:
+        result = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()
 
 
 def _processor() -> str:

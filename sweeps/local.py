@@ -17,7 +17,7 @@ from sweeps.table import LiveTable
 
 
 def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, Progress]:
-    """Complete the cells, `workers` at a time, each on cores of its own where there are enough.
+    """Complete the cells, `workers` at a time, each on cores of its own if that takes all.
 
     Ctrl-C and SIGTERM stop the runs with a checkpoint each; a second Ctrl-C ends them at once.
 
@@ -27,7 +27,7 @@ def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, P
     results = {cell: progress(sweep, cell) for cell in cells}
     waiting = deque(cell for cell in cells if results[cell].state != "done")
     running: dict[int, CellProcess] = {}  # by the worker's number
-    cores = _cores_of_workers(workers, sweep.threads)
+    cores = cores_of_workers(workers, sweep.threads)
     told = False
     with _Interrupts() as interrupts, LiveTable(workers) as table:
         while running or (waiting and not interrupts.stopping):
@@ -50,12 +50,16 @@ def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, P
     return results
 
 
-def _cores_of_workers(workers: int, threads: int) -> list[tuple[int, ...]]:
-    """Cores for each worker; none where there are not enough for all."""
+def cores_of_workers(workers: int, threads: int) -> list[tuple[int, ...]]:
+    """Cores for each worker if together they take all there are; else the system deals them out.
+
+    A sweep that takes a part of the machine does not choose which: two of them side by side would
+    choose the same one.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return [()] * workers
     free = sorted(os.sched_getaffinity(0))
-    if workers * threads > len(free):
+    if workers * threads != len(free):
         return [()] * workers
     return [tuple(free[threads * number : threads * (number + 1)]) for number in range(workers)]
 

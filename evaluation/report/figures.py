@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from evaluation import statistics
-from evaluation.comparison import AGGREGATES, UNDECIDED, ArmResult, Comparison, Grid
+from evaluation.comparison import AGGREGATES, ArmResult, Comparison
 from evaluation.curves import POINTS, Curves, efficiency
+from evaluation.grid import Grid
 from evaluation.statistics import FEWEST_SEEDS, Array, Estimate, estimate
+from evaluation.verdicts import UNDECIDED
 
 mpl.use("Agg")
 # Text stays text: searchable, and as sharp as the reader's screen.
@@ -109,7 +111,7 @@ def intervals(comparison: Comparison) -> Picture | None:
         figure.supxlabel("human-normalised score", fontsize=9)
     return picture(
         figure,
-        f"{grid.algo}-intervals",
+        f"{grid.part}-intervals",
         "Aggregate scores",
         f"Over {len(grid.human_games)} games with 95 % bootstrap intervals over seeds. IQM is the "
         "mean of the middle half of all runs. For the optimality gap less is better.",
@@ -141,7 +143,7 @@ def profile(comparison: Comparison) -> Picture | None:
         axis.legend(frameon=False)
     return picture(
         figure,
-        f"{grid.algo}-profile",
+        f"{grid.part}-profile",
         "Performance profile",
         "How many runs score above τ, averaged over games. A curve further up and to the right is "
         "better; curves that cross mean that it depends on what one asks for.",
@@ -188,7 +190,7 @@ def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
         axis.set_xlabel(f"human-normalised score of {result.arm} - {grid.baseline}")
     return picture(
         figure,
-        f"{grid.algo}-improvement-{file_name(result.arm)}",
+        f"{grid.part}-improvement-{file_name(result.arm)}",
         f"{result.arm} - {grid.baseline}, game by game",
         "Difference of the means over seeds; lines are 95 % intervals of each game by itself. Pale "
         "bars are undecided after correction for the number of comparisons.",
@@ -220,7 +222,7 @@ def sample_efficiency(comparison: Comparison, curves: Curves) -> Picture | None:
         axes[0].legend(frameon=False)
     return picture(
         figure,
-        f"{grid.algo}-efficiency",
+        f"{grid.part}-efficiency",
         "Sample efficiency",
         "IQM of the mean of each run's last 100 training games, with pointwise 95 % intervals. "
         "Hours are of the machines the runs were made on.",
@@ -246,7 +248,7 @@ def learning_curves(comparison: Comparison, curves: Curves, unit: str) -> Pictur
         figure.supxlabel({"steps": "agent steps", "hours": "hours of training"}[unit], fontsize=9)
     return picture(
         figure,
-        f"{grid.algo}-curves-{unit}",
+        f"{grid.part}-curves-{unit}",
         f"Learning curves against {unit}",
         "Raw score, mean of the last 100 training games. A thin line is one seed, the thick line "
         "the mean of the seeds up to where the first of them ends.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.arms import is_control
-from evaluation.comparison import Grid
+from evaluation.grid import Grid
 from evaluation.record import record_runs
 from programs.errors import UserError
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from evaluation.comparison import Grid
+from evaluation.grid import Grid
 from evaluation.report.figures import COLORS, STYLE, Picture, file_name, picture
 
 DEPENDENCE, MAPS = "translation_dependence/", "where_maps/"
@@ -98,7 +98,7 @@ def _dependence(grid: Grid, arm: str, seen: Mapping[str, Layers]) -> Picture:
         figure.supxlabel("agent steps", fontsize=9)
     return picture(
         figure,
-        f"{grid.algo}-dependence-{file_name(arm)}",
+        f"{grid.part}-dependence-{file_name(arm)}",
         f"Translation dependence of {arm}",
         "Energy of the where-map's spatial variation relative to that of the layer's response to "
         "the data: 0 is an ordinary convolution, 1 means that place moves the output as much as "
@@ -120,7 +120,7 @@ def _maps(grid: Grid, arm: str, game: str, layers: Layers) -> Picture:
                 axis.set_title(f"{name}, step {step:,}")
     return picture(
         figure,
-        f"{grid.algo}-where-maps-{file_name(arm)}",
+        f"{grid.part}-where-maps-{file_name(arm)}",
         f"Where-maps of {arm} in {game}",
         "What each output channel adds at each place, over training: a tile a channel, from its "
         "lowest value (black) to its highest (white).",

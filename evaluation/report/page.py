@@ -13,7 +13,8 @@ from typing import Any
 import jinja2
 
 from evaluation.arms import is_control
-from evaluation.comparison import Comparison, Grid, sentence
+from evaluation.comparison import Comparison, sentence
+from evaluation.grid import Grid
 from evaluation.report.figures import Picture
 from evaluation.report.gameplay import Clip
 from evaluation.report.tables import (
@@ -23,6 +24,7 @@ from evaluation.report.tables import (
     references_table,
 )
 from evaluation.runs import EvaluatedRun
+from evaluation.statistics import FEWEST_SEEDS_OF_A_VERDICT
 
 # Drawings with more than this are shown as pixels: a browser draws every line of an SVG anew.
 LARGEST_SVG = 1_500_000
@@ -78,7 +80,7 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
     parts += [f"**{small}**"] if small else []
     for section in sections:
         comparison, grid = section.comparison, section.comparison.grid
-        parts.append(f"## {grid.algo.upper()}")
+        parts.append(f"## {grid.title}")
         for result in comparison.results:
             parts.append(sentence(result, comparison))
             parts.append(games_table(result, grid).markdown())
@@ -124,16 +126,26 @@ def small_budget(sections: Sequence[Section]) -> str | None:
 
 def how_to_read(comparison: Comparison) -> str:
     """What the columns mean, and which corrections were made."""
-    count = sum(game.p is not None for result in comparison.results for game in result.games)
     return (
         "Scores are raw points of whole games, the mean over games of one run and then over seeds "
-        "± the standard deviation between seeds. Intervals are of 95 % by stratified bootstrap "
-        "over seeds, widened for few seeds; P(improvement) is the chance that a run of the arm "
-        "beats one of the baseline, with Newcombe's interval. p is of the difference, corrected "
-        f"by Holm's method for all {count} comparisons of games and arms here that have one (those "
-        "with the control by themselves); a verdict is better or worse where p < 0.05, and "
-        "undecided otherwise. Undecided does not mean equal. Seeds that agree completely have no "
-        "interval: how far others would scatter cannot be told from them."
+        "± the standard deviation between seeds. The verdict over all games is by a permutation "
+        "test: seeds of arm and baseline change places within each game, every game counts alike, "
+        "in standard deviations of its runs. The difference of IQMs shows the size on the human "
+        "scale and decides nothing. The verdict on a game is by Welch's t-test and needs "
+        f"{FEWEST_SEEDS_OF_A_VERDICT} seeds of both. p is corrected by Holm's method for all "
+        f"{comparison.family} claims that were looked at together, over all algorithms, arms, "
+        "games and controls; the claims over all games share one half of the 0.05, those of single "
+        "games the other. A verdict is better or worse where p < 0.05, and undecided otherwise. "
+        "Undecided does not mean equal. Intervals of differences on a game are Welch's, those of "
+        "aggregates stratified bootstraps over seeds, widened for few seeds, and P(improvement), "
+        "the chance that a run of the arm beats one of the baseline, has Newcombe's. Intervals are "
+        "of 95 % each by itself. Seeds that agree completely have no interval: how far others "
+        "would scatter cannot be told from them."
+        + (
+            ""
+            if comparison.grid.standing
+            else " No plan was named: take every verdict as explored."
+        )
     )
 
 
@@ -160,10 +172,11 @@ def _bullets(lines: Iterable[str]) -> str:
 def _section(section: Section, command: str) -> Mapping[str, Any]:
     comparison, grid = section.comparison, section.comparison.grid
     return {
-        "algo": grid.algo,
+        "part": grid.part,
+        "title": grid.title,
         "baseline": grid.baseline,
         "arms": grid.arms,
-        "verdicts": [f"{grid.algo.upper()}: {sentence(r, comparison)}" for r in comparison.results],
+        "verdicts": [f"{grid.title}: {sentence(r, comparison)}" for r in comparison.results],
         "results": [
             {
                 "name": result.arm,
@@ -200,7 +213,7 @@ def _subtitle(section: Section) -> str:
     grid = section.comparison.grid
     run = grid.any_run
     return (
-        f"{grid.algo.upper()}: {len(grid.games)} games, {len(grid.seeds)} seeds, "
+        f"{grid.title}: {len(grid.games)} games, {len(grid.seeds)} seeds, "
         f"{run.config.total_steps:,} agent steps a run; every run scored on the same "
         f"{len(run.games)} whole games, protocol {run.config.protocol}, {section.mode} actions"
     )

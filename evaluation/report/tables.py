@@ -12,7 +12,8 @@ import numpy as np
 from envs import human_normalised
 from envs.reference_scores import reference_scores
 from evaluation.arms import parameters, steps_per_second
-from evaluation.comparison import AGGREGATES, ArmResult, Comparison, GameResult, Grid
+from evaluation.comparison import AGGREGATES, ArmResult, Comparison, GameResult, p_value
+from evaluation.grid import Grid
 from evaluation.statistics import Estimate
 from evaluation.text_table import aligned
 
@@ -76,6 +77,8 @@ def aggregates_table(comparison: Comparison, result: ArmResult) -> Table | None:
         for name in AGGREGATES
     ]
     rows.append(("P(improvement)", "", "", shown(result.improvement, 2)))
+    p = "" if result.p is None else f", p {p_value(result.p)}"
+    rows.append(("standard deviations a game", "", "", f"{result.standardized:+.2f}{p}"))
     return Table(
         ("human-normalised", comparison.grid.baseline, result.arm, "difference"), tuple(rows)
     )
@@ -135,13 +138,35 @@ def shown(value: Estimate, digits: int, *, sign: bool = False) -> str:
 
 
 def write_csv(comparisons: Sequence[Comparison], folder: Path) -> None:
-    """`games.csv`, `aggregates.csv` and `runs.csv`."""
+    """`verdicts.csv`, `games.csv`, `aggregates.csv` and `runs.csv`."""
+    _write(
+        folder / "verdicts.csv",
+        "part,algo,arm,baseline,games,standardized_difference,p_holm,family,verdict,control,standing",
+        (
+            (
+                comparison.grid.part,
+                comparison.grid.algo,
+                result.arm,
+                comparison.grid.baseline,
+                len(comparison.grid.games),
+                result.standardized,
+                result.p,
+                comparison.family,
+                result.verdict,
+                result.control,
+                comparison.grid.standing.strip().rstrip(":"),
+            )
+            for comparison in comparisons
+            for result in comparison.results
+        ),
+    )
     _write(
         folder / "games.csv",
         (
             "algo,game,arm,baseline,arm_seeds,baseline_seeds,arm_mean,arm_std,baseline_mean,"
             "baseline_std,arm_human_normalised,baseline_human_normalised,difference,low,high,"
-            "p_holm,probability_of_improvement,probability_low,probability_high,verdict"
+            "p_holm,probability_of_improvement,probability_low,probability_high,verdict,part,"
+            "standing"
         ),
         (
             _game_cells(comparison.grid, result.arm, game)
@@ -152,12 +177,12 @@ def write_csv(comparisons: Sequence[Comparison], folder: Path) -> None:
     )
     _write(
         folder / "aggregates.csv",
-        "algo,arm,statistic,value,low,high,difference,difference_low,difference_high",
+        "algo,arm,statistic,value,low,high,difference,difference_low,difference_high,part",
         (row for comparison in comparisons for row in _aggregate_rows(comparison)),
     )
     _write(
         folder / "runs.csv",
-        "algo,game,extractor,seed,steps,protocol,games,score,path",
+        "algo,game,extractor,seed,steps,protocol,games,score,path,part,standing",
         (
             (
                 run.config.algo,
@@ -169,6 +194,8 @@ def write_csv(comparisons: Sequence[Comparison], folder: Path) -> None:
                 len(run.games),
                 run.score,
                 run.path,
+                comparison.grid.part,
+                comparison.grid.standing.strip().rstrip(":"),
             )
             for comparison in comparisons
             for run in comparison.grid.runs.values()
@@ -188,7 +215,7 @@ def _game_row(game: GameResult) -> tuple[str, ...]:
         normalised or "no human score",
         shown(game.difference, _digits(float(np.mean(game.baseline))), sign=True),
         shown(game.win_rate, 2),
-        "" if game.p is None else f"{game.p:.3f}",
+        "" if game.p is None else p_value(game.p),
         game.words,
     )
 
@@ -232,13 +259,16 @@ def _game_cells(grid: Grid, arm: str, game: GameResult) -> tuple[object, ...]:
         game.win_rate.low,
         game.win_rate.high,
         game.words,
+        grid.part,
+        grid.standing.strip().rstrip(":"),
     )
 
 
 def _aggregate_rows(comparison: Comparison) -> Iterable[tuple[object, ...]]:
     grid = comparison.grid
     for name, value in comparison.baseline.items():
-        yield grid.algo, grid.baseline, name, value.value, value.low, value.high, None, None, None
+        mine = (name, value.value, value.low, value.high, None, None, None, grid.part)
+        yield grid.algo, grid.baseline, *mine
     for result in comparison.results:
         for name, value in result.aggregates.items():
             d = result.differences[name]
@@ -252,6 +282,7 @@ def _aggregate_rows(comparison: Comparison) -> Iterable[tuple[object, ...]]:
                 d.value,
                 d.low,
                 d.high,
+                grid.part,
             )
 
 

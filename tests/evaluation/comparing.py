@@ -13,7 +13,8 @@ GAMES = ("Breakout", "MsPacman", "Pong", "Qbert")
 
 def comparison(root, **settings):
     (grid,), _ = grids(Request((root,), root / "report", **settings))
-    return compare(grid)
+    (compared,) = compare([grid])
+    return compared
 
 
 def report(root, **settings):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from evaluation import statistics
 from evaluation.statistics import estimate
@@ -79,6 +80,28 @@ def test_holm_corrects_for_how_many_are_left():
     assert statistics.holm([]) == []
 
 
+def test_holm_with_weights_gives_each_claim_its_share_of_the_level():
+    # 0.02 has half of all: needs 0.02 × 2; then 0.03 and 0.04 share the rest: 0.03 × 2, 0.04 × 1.
+    assert statistics.holm([0.04, 0.02, 0.03], [1, 2, 1]) == pytest.approx([0.06, 0.04, 0.06])
+    assert statistics.holm([0.03, 0.01, 0.02], [5, 5, 5]) == statistics.holm([0.03, 0.01, 0.02])
+
+
+def test_the_difference_on_one_game_is_that_of_welch():
+    """By hand: means 5 and 2, variances of the means 1/3 and 0.25/3."""
+    arm, baseline = np.array([4.0, 5.0, 6.0]), np.array([1.5, 2.0, 2.5])
+    result = statistics.difference_of_means(arm, baseline)
+    error = np.sqrt(1 / 3 + 0.25 / 3)
+    freedom = (1 / 3 + 0.25 / 3) ** 2 / ((1 / 3) ** 2 / 2 + (0.25 / 3) ** 2 / 2)
+    reach = stats.t.ppf(0.975, freedom) * error
+    assert result.value == 3.0
+    assert [result.low, result.high] == pytest.approx([3 - reach, 3 + reach])
+    assert result.p == pytest.approx(2 * stats.t.sf(3 / error, freedom))
+    assert statistics.difference_of_means(arm[:2], baseline).low is None
+    assert statistics.difference_of_means(np.full(5, 2.0), np.full(5, 1.0)).p is None
+    lacking = np.array([4.0, np.nan, 5.0, 6.0])
+    assert statistics.difference_of_means(lacking, baseline) == result
+
+
 @given(arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6)), st.permutations(range(4)))
 def test_the_order_of_seeds_does_not_matter(scores, order):
     shuffled = scores[list(order)]
@@ -122,25 +145,16 @@ def test_seeds_that_agree_completely_do_not_tell_how_far_others_would_scatter():
     assert estimate(difference_of_means, almost, np.full((3, 1), 0.3)).p is None
 
 
-def test_seeds_that_fail_or_not_are_not_taken_for_a_difference():
-    """Each seed scores 0 or 30 by the toss of a coin, in both arms, on ten games."""
-    false = 0
-    for experiment in range(100):
-        rng = np.random.default_rng(experiment)
-        arms = rng.integers(0, 2, (2, 3, 10)) * 30.0
-        found = [estimate(difference_of_means, *arms[:, :, [game]]).p for game in range(10)]
-        corrected = statistics.holm([p for p in found if p is not None])
-        false += any(p < 0.05 for p in corrected)
-    assert false <= 10
-
-
 def test_p_and_the_interval_agree():
     rng = np.random.default_rng(5)
     for _ in range(300):
         arm, baseline = rng.normal(0.8, 1, (5, 1)), rng.normal(0, 1, (5, 1))
-        result = estimate(difference_of_means, arm, baseline, replicates=400)
-        if abs(result.p - 0.05) > 1e-9:
-            assert (result.p < 0.05) == result.excludes(0.0)
+        for result in (
+            estimate(difference_of_means, arm, baseline, replicates=400),
+            statistics.difference_of_means(arm[:, 0], baseline[:, 0]),
+        ):
+            if abs(result.p - 0.05) > 1e-9:
+                assert (result.p < 0.05) == result.excludes(0.0)
 
 
 def test_complete_separation_of_three_seeds_is_not_certainty():
@@ -163,12 +177,39 @@ def coverage(truth, draw, statistic, experiments=600, **settings):
     return hits / experiments
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_95_percent_intervals_of_a_difference_on_one_game_hold_the_truth(seeds):
-    def draw(rng):
-        return rng.normal(2, 1, (seeds, 1)), rng.normal(1, 2, (seeds, 1))
+def two_modes(rng, size, chance=0.5):
+    """A seed learns the game or does not."""
+    return 30.0 * (rng.random(size) < chance) + rng.normal(size=size)
 
-    assert 0.92 <= coverage(1.0, draw, difference_of_means) <= 0.98
+
+# Shape of the scores of arm and baseline, the true difference, and how often 95 % intervals hold it
+# at least, with three seeds and with five. Atari's scores are of all these kinds.
+SHAPES = {
+    "normal": (lambda rng, n: (rng.normal(2, 1, n), rng.normal(1, 1, n)), 1.0, 0.93, 0.93),
+    "unequal spreads": (lambda rng, n: (rng.normal(2, 3, n), rng.normal(1, 1, n)), 1.0, 0.91, 0.93),
+    "skewed": (
+        lambda rng, n: (rng.exponential(2, n), rng.exponential(1, n)), 1.0, 0.88, 0.90
+    ),
+    "two modes": (lambda rng, n: (two_modes(rng, n), two_modes(rng, n)), 0.0, 0.92, 0.93),
+    "log-normal": (
+        lambda rng, n: (np.exp(rng.normal(size=n)), np.exp(rng.normal(size=n))), 0.0, 0.95, 0.95
+    ),
+    "log-normal, unequal": (
+        lambda rng, n: (np.exp(rng.normal(-0.5, 1, n)), np.exp(rng.normal(-0.09, 0.42, n))),
+        float(1 - np.exp(-0.09 + 0.42**2 / 2)), 0.84, 0.87,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_how_often_95_percent_intervals_of_a_difference_on_one_game_hold_the_truth(shape):
+    draw, truth, *least = SHAPES[shape]
+    for seeds, lowest in zip((3, 5), least, strict=True):
+        hits = 0
+        for experiment in range(2000):
+            result = statistics.difference_of_means(*draw(np.random.default_rng(experiment), seeds))
+            hits += result.low <= truth <= result.high
+        assert lowest <= hits / 2000 <= 0.995, (seeds, hits / 2000)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
@@ -203,16 +244,6 @@ def test_95_percent_intervals_of_the_probability_of_improvement_hold_the_truth()
         rate = statistics.win_rate(rng.normal(1, 1, 6), rng.normal(0, 1, 6))
         hits += rate.low <= truth <= rate.high
     assert 0.92 <= hits / 2000 <= 0.98
-
-
-def test_no_difference_is_rarely_called_one():
-    """Fewer than 8 % of comparisons of equals are decided at the 5 % level, even of three seeds."""
-    false = 0
-    for experiment in range(600):
-        rng = np.random.default_rng(experiment)
-        arm, baseline = rng.normal(size=(3, 1)), rng.normal(size=(3, 1))
-        false += estimate(difference_of_means, arm, baseline, replicates=400).p < 0.05
-    assert false / 600 < 0.08
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

@@ -21,6 +21,7 @@ from programs.errors import UserError
 from programs.lock import exclusive, is_held
 from sweeps.cell import CellProcess
 from sweeps.grid import FOLDER, save_sweep, sweep_folder
+from sweeps.local import cores_of_workers
 from sweeps.status import progress, sweep_file
 
 ROOT = Path(__file__).parents[2]
@@ -222,6 +223,16 @@ def test_a_file_in_place_of_the_runs_is_refused(tmp_path):
     (tmp_path / "runs").write_text("mine")
     with pytest.raises(UserError, match="is not a folder"):
         script.main(["--games", "Pong", "--status", "--runs-dir", str(tmp_path / "runs")])
+
+
+def test_a_sweep_of_a_part_of_the_machine_leaves_the_choice_of_cores_to_the_system():
+    """Two such sweeps side by side, each with one worker, once shared the first core."""
+    cores = sorted(os.sched_getaffinity(0))
+    each = cores_of_workers(len(cores), 1)
+    assert [core for mine in each for core in mine] == cores
+    assert set(cores_of_workers(len(cores) + 1, 1)) == {()}
+    if len(cores) > 1:
+        assert cores_of_workers(len(cores) - 1, 1)[0] == ()
 
 
 def test_the_processes_of_a_cell_stay_on_its_core(small_sweep):

@@ -1,0 +1,180 @@
+"""The runs of one algorithm as a table of arms, games and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+
+from envs import human_normalised
+from evaluation.arms import is_control
+from evaluation.runs import EvaluatedRun, SetAside
+from evaluation.statistics import Array, Estimate
+from programs.errors import UserError
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of one algorithm by arm, game and seed.
+
+    Attributes:
+        algo: "ppo" or "a2c".
+        baseline: the arm that others are compared with.
+        arms: the others.
+        games: those on which every arm has a run.
+        seeds: of any run.
+        runs: by (arm, game, seed).
+        missing: cells of arms × games × seeds without a usable run, with why.
+        left_out: games on which some arm has none.
+        part: a name of its own in the report: the algorithm's, or that of a plan's part.
+        standing: what its verdicts are worth beside a plan, as the beginning of a sentence.
+        explores: whether nothing here can confirm, as a plan did not foresee it or said so.
+    """
+
+    algo: str
+    baseline: str
+    arms: tuple[str, ...]
+    games: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: Mapping[tuple[str, str, int], EvaluatedRun]
+    missing: Mapping[tuple[str, str, int], str]
+    left_out: tuple[str, ...]
+    part: str
+    standing: str = ""
+    explores: bool = False
+
+    @property
+    def title(self) -> str:
+        """What a report calls it."""
+        algo = self.algo.upper()
+        return algo if self.part == self.algo else f"{self.part} ({algo})"
+
+    @property
+    def every_arm(self) -> tuple[str, ...]:
+        """The baseline and the others."""
+        return (self.baseline, *self.arms)
+
+    @property
+    def any_run(self) -> EvaluatedRun:
+        """For what all have in common."""
+        return next(iter(self.runs.values()))
+
+    def of(self, arm: str, game: str) -> list[EvaluatedRun]:
+        """The runs of an arm on a game, by seed."""
+        keys = ((arm, game, seed) for seed in self.seeds)
+        return [self.runs[key] for key in keys if key in self.runs]
+
+    def scores(self, arm: str) -> Array:
+        """Raw score of every run: (seeds, games), NaN where there is none."""
+        cells = [
+            [
+                self.runs[arm, game, seed].score if (arm, game, seed) in self.runs else np.nan
+                for game in self.games
+            ]
+            for seed in self.seeds
+        ]
+        return np.array(cells, dtype=np.float64)
+
+    @cached_property
+    def human_games(self) -> tuple[str, ...]:
+        """Games with a published human score: those that aggregates are about."""
+        return tuple(game for game in self.games if human_normalised(game, 0.0) is not None)
+
+    def normalised(self, arm: str) -> Array:
+        """Human-normalised scores: (seeds, human games)."""
+        columns = [self.games.index(game) for game in self.human_games]
+        return self.in_human_units(self.scores(arm)[:, columns])
+
+    def in_human_units(self, scores: Array) -> Array:
+        """Raw scores (..., human games) on the scale where random play is 0 and a human 1."""
+        zero = np.array([_normalised(game, 0.0) for game in self.human_games])
+        one = np.array([_normalised(game, 1.0) for game in self.human_games])
+        return np.asarray(zero + (one - zero) * scores)
+
+    def human_difference(self, game: str, difference: Estimate) -> Estimate | None:
+        """A difference of raw scores on the human scale, which is linear; None without one."""
+        if game not in self.human_games:
+            return None
+        unit = _normalised(game, 1.0) - _normalised(game, 0.0)
+        if difference.low is None or difference.high is None:
+            return Estimate(difference.value * unit)
+        low, high = sorted((difference.low * unit, difference.high * unit))
+        return Estimate(difference.value * unit, low, high, difference.p)
+
+
+def make_grid(
+    algo: str,
+    runs: Sequence[EvaluatedRun],
+    aside: Sequence[SetAside],
+    baseline: str,
+    planned: Collection[tuple[str, str, int]] = (),
+) -> Grid:
+    """The runs of one algorithm as a grid.
+
+    Args:
+        algo: their algorithm.
+        runs: those that can be compared.
+        aside: those that cannot, of any algorithm.
+        baseline: the arm that others are compared with.
+        planned: cells (arm, game, seed) that belong to the grid whether anything is known of them
+            or not.
+
+    Raises:
+        UserError: the baseline or anything to compare with it is not there.
+    """
+    extractors = sorted({run.config.extractor for run in runs})
+    if baseline not in extractors:
+        raise UserError(
+            f"no {algo} run of the baseline {baseline!r} can be compared "
+            f"(there are: {', '.join(extractors)}){_reasons(aside, baseline)}"
+        )
+    arms = tuple(sorted(set(extractors) - {baseline}, key=lambda arm: (is_control(arm), arm)))
+    if not arms:
+        raise UserError(
+            f"there is nothing to compare with {baseline}: all {algo} runs are of it"
+            f"{_reasons(aside)}"
+        )
+    known = {(r.config.extractor, r.config.game, r.config.seed): r for r in runs}
+    why = {
+        (run.config.extractor, run.config.game, run.config.seed): run.why
+        for run in aside
+        if run.config is not None and run.config.algo == algo
+    }
+    cells = {*known, *(key for key in why if key[0] in extractors), *planned}
+    all_games = sorted({game for _, game, _ in cells})
+    seeds = tuple(sorted({seed for _, _, seed in cells}))
+    missing = {
+        key: why.get(key, "no such run")
+        for key in product((baseline, *arms), all_games, seeds)
+        if key not in known
+    }
+    # Arms of which no run can be used at all.
+    missing |= {key: why.get(key, "no such run") for key in planned if key not in known}
+    missing |= {key: reason for key, reason in why.items() if key[0] not in extractors}
+    games = tuple(
+        game
+        for game in all_games
+        if all(any((arm, game, seed) in known for seed in seeds) for arm in (baseline, *arms))
+    )
+    if not games:
+        raise UserError(f"the {algo} runs of {', '.join(extractors)} have no game in common")
+    kept = {key: run for key, run in known.items() if key[1] in games}
+    left_out = tuple(game for game in all_games if game not in games)
+    return Grid(algo, baseline, arms, games, seeds, kept, missing, left_out, part=algo)
+
+
+def _normalised(game: str, score: float) -> float:
+    value = human_normalised(game, score)
+    assert value is not None
+    return value
+
+
+def _reasons(aside: Sequence[SetAside], extractor: str | None = None) -> str:
+    """The first reason for which a run of an extractor was set aside, if there is one."""
+    for run in aside:
+        if run.config is None or extractor in (None, run.config.extractor):
+            return f"; {run.path}: {run.why}"
+    return ""

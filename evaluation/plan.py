@@ -1,0 +1,281 @@
+"""What was going to be compared, written down before the first run: a plan, its file and its hash.
+
+A plan is a TOML file; `docs/sweeps.md` shows one. `sweep.py --plan` runs it and `compare --plan`
+tells what it foresaw from what it did not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from agents.config import RunConfig, differences
+from evaluation.comparison import claims
+from evaluation.runs import EvaluatedRun
+from evaluation.verdicts import Claim
+from policies import UnknownExtractorError, find_arm, is_import_path
+from programs.errors import UserError
+from programs.origin import last_commit
+from programs.untrusted import read_bytes
+
+LARGEST_PLAN = 1_000_000  # bytes
+MOST_PARTS = 100
+STANDINGS = ("confirmatory", "exploratory")
+UNPLANNED = "-unplanned"  # what an algorithm's runs outside every part are called
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison of a plan.
+
+    Attributes:
+        name: its own.
+        standing: confirmatory or exploratory: whether its verdicts may be called results.
+        algo: ppo or a2c.
+        baseline: the arm that others are compared with.
+        arms: the others, controls among them.
+        games: by name.
+        seeds: of each, counted from 1.
+        steps: agent steps of each run.
+        episodes: whole games each run is scored on; their mean, of drawn actions, is the outcome.
+        protocol: v4 or sticky.
+        precision: float32 or bfloat16.
+    """
+
+    name: str
+    standing: str
+    algo: str
+    baseline: str
+    arms: tuple[str, ...]
+    games: tuple[str, ...]
+    seeds: int
+    steps: int
+    episodes: int
+    protocol: str = "v4"
+    precision: str = "float32"
+
+    @property
+    def explores(self) -> bool:
+        """Whether its verdicts are to be confirmed by others."""
+        return self.standing == "exploratory"
+
+    @property
+    def extractors(self) -> tuple[str, ...]:
+        """The baseline and the others."""
+        return (self.baseline, *self.arms)
+
+    @cached_property
+    def cells(self) -> frozenset[tuple[str, str, int]]:
+        """Every (arm, game, seed)."""
+        return frozenset(product(self.extractors, self.games, range(1, self.seeds + 1)))
+
+    def config(self, arm: str, game: str, seed: int) -> RunConfig:
+        """A run of it. Everything that a plan does not name is the algorithm's preset."""
+        return RunConfig(
+            game=game,
+            algo=self.algo,
+            extractor=arm,
+            seed=seed,
+            steps=self.steps,
+            protocol=self.protocol,
+            precision=self.precision,
+        )
+
+    def claims(self) -> list[Claim]:
+        """Everything that it looks at."""
+        return claims(self.name, self.baseline, self.arms, self.games)
+
+    def why_not(self, run: EvaluatedRun, committed: datetime | None) -> str | None:
+        """Why a run is none of this part; None if it is one.
+
+        Args:
+            run: finished and scored.
+            committed: when the plan was; a run that began before was not planned.
+        """
+        config = run.config
+        if config.algo != self.algo:
+            return f"{config.algo} is not planned"
+        for name, value, planned in (
+            ("game", config.game, self.games),
+            ("arm", config.extractor, self.extractors),
+            ("seed", config.seed, range(1, self.seeds + 1)),
+        ):
+            if value not in planned:
+                return f"{name} {value} is not planned"
+        other = differences(config, self.config(config.extractor, config.game, config.seed))
+        if other:
+            return f"{other[0]} {getattr(config, other[0])} is not planned"
+        if len(run.games) != self.episodes:
+            return f"{len(run.games)} scored games are not planned"
+        began = _moment(run.provenance.get("started"))
+        if committed is not None and (began is None or began < committed):
+            return "nothing shows that it began after the plan was committed"
+        return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan as it was read.
+
+    Attributes:
+        path: its file.
+        sha256: of the file's bytes.
+        question: what it is to answer.
+        smallest_difference: of interest, in standard deviations of a game's runs.
+        parts: what it consists of.
+        commit: the last one that changed the file; None where the file is in none as it is.
+        committed: when that was.
+    """
+
+    path: Path
+    sha256: str
+    question: str
+    smallest_difference: float
+    parts: tuple[Part, ...]
+    commit: str | None
+    committed: datetime | None
+
+    @property
+    def told(self) -> str:
+        """File, hash and commit in a line."""
+        place = "in no commit" if self.commit is None else f"commit {self.commit[:12]}"
+        return f"{self.path.name}, sha256 {self.sha256[:16]}, {place}"
+
+    def part(self, name: str) -> Part:
+        """A part by its name; UserError if there is none."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        known = ", ".join(part.name for part in self.parts)
+        raise UserError(f"{self.path} has no part {name!r} (there are: {known})")
+
+    def promised(self) -> list[Claim]:
+        """The claims that confirm: one family, whether their runs are there yet or not."""
+        return [claim for part in self.parts if not part.explores for claim in part.claims()]
+
+    def place_of(self, run: EvaluatedRun) -> tuple[list[Part], str]:
+        """The parts that a run belongs to and, if there is none, the nearest reason why not."""
+        reasons = [(part, part.why_not(run, self.committed)) for part in self.parts]
+        mine = [part for part, why in reasons if why is None]
+        same = [why for part, why in reasons if why is not None and part.algo == run.config.algo]
+        return mine, "" if mine else (same or [f"{run.config.algo} is not planned"])[0]
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        UserError: it cannot be read, or something in it is missing, unknown or not allowed.
+    """
+    try:
+        content = read_bytes(path, LARGEST_PLAN)
+        values = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no TOML: {error}") from error
+    try:
+        return _plan(path, hashlib.sha256(content).hexdigest(), values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _plan(path: Path, digest: str, values: dict[str, Any]) -> Plan:
+    _require_keys(values, ("question", "smallest_difference", "part"), ())
+    smallest = values["smallest_difference"]
+    if isinstance(smallest, bool) or not isinstance(smallest, (int, float)) or not smallest > 0:
+        raise UserError(f"smallest_difference must be a number above 0, got {smallest!r}")
+    tables = values["part"]
+    if not isinstance(tables, list) or not 0 < len(tables) <= MOST_PARTS:
+        raise UserError(f"a plan has between 1 and {MOST_PARTS} tables [[part]]")
+    parts = tuple(_part(table, number) for number, table in enumerate(tables, 1))
+    names = [part.name for part in parts]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two parts are called {name}")
+    commit, committed = last_commit(path)
+    question = _text("question", values["question"])
+    return Plan(path, digest, question, float(smallest), parts, commit, committed)
+
+
+def _part(table: Any, number: int) -> Part:
+    if not isinstance(table, dict):
+        raise UserError("part must be written as tables, [[part]]")
+    optional = ("protocol", "precision")
+    required = tuple(field.name for field in fields(Part) if field.name not in optional)
+    try:
+        _require_keys(table, required, optional)
+        values: dict[str, Any] = {}
+        for name, value in table.items():
+            if name in ("arms", "games"):
+                values[name] = _names(name, value)
+            elif name in ("seeds", "steps", "episodes"):
+                if type(value) is not int or not 1 <= value <= 10**12:
+                    raise UserError(f"{name} must be a whole number from 1 on, got {value!r}")
+                values[name] = value
+            else:
+                values[name] = _text(name, value)
+        part = Part(**values)
+        _check(part)
+    except UserError as error:
+        raise UserError(f"part {number}: {error}") from error
+    return part
+
+
+def _check(part: Part) -> None:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", part.name):
+        raise UserError(f"name {part.name!r} must be of a-z, 0-9 and -, at most 40 characters")
+    if part.name.endswith(UNPLANNED):
+        raise UserError(f"name {part.name!r} must not end with {UNPLANNED}")
+    if part.standing not in STANDINGS:
+        raise UserError(f"unknown standing {part.standing!r} (allowed: {', '.join(STANDINGS)})")
+    if part.baseline in part.arms:
+        raise UserError(f"the baseline {part.baseline} is among the arms")
+    try:
+        for arm in part.extractors:
+            if not is_import_path(arm):
+                find_arm(arm)
+    except UnknownExtractorError as error:
+        raise UserError(str(error)) from error
+    for game in part.games:
+        part.config(part.baseline, game, 1)
+
+
+def _require_keys(values: dict[str, Any], required: Sequence[str], optional: Sequence[str]) -> None:
+    allowed = (*required, *optional)
+    for name in values:
+        if name not in allowed:
+            raise UserError(f"unknown key {name!r} (allowed: {', '.join(allowed)})")
+    for name in required:
+        if name not in values:
+            raise UserError(f"{name} is missing")
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{name} must be a text, got {value!r}")
+    return value
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+        raise UserError(f"{name} must be a list of names, got {value!r}")
+    for each in value:
+        if value.count(each) > 1:
+            raise UserError(f"{name} has {each} twice")
+    return tuple(value)
+
+
+def _moment(text: object) -> datetime | None:
+    """A time as provenance.json has it; None where it is none, or has no offset."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
