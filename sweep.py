@@ -12,6 +12,8 @@ from pathlib import Path
 
 import tyro
 
+from evaluation import power
+from evaluation.plan import Plan, load_plan
 from programs.command_line import parse, run
 from programs.errors import UserError
 from programs.lock import exclusive
@@ -33,12 +35,13 @@ from sweeps.speed import measured_speeds
 from sweeps.status import Progress, progress
 from sweeps.table import every_cell, summary
 
+STOPPED = 130  # exit code after Ctrl-C or SIGTERM
+
 
 @dataclass(frozen=True)
-class Arguments:
-    """Train and score a grid of agents. Started again, it does only what is missing."""
+class Running:
+    """How a sweep is run."""
 
-    sweep: Sweep
     workers: int = 0
     """Runs at a time; 0 for one on each core (or thread of --threads), or all a cluster has."""
     background: bool = False
@@ -54,6 +57,57 @@ class Arguments:
 
 
 @dataclass(frozen=True)
+class Arguments:
+    """Train and score a grid of agents. Started again, it does only what is missing.
+
+    With --plan FILE in place of the grid, the parts of a plan are run in their order.
+    """
+
+    sweep: Sweep
+    running: Running
+
+
+@dataclass(frozen=True)
+class PlanArguments:
+    """Train and score what a plan foresees. Started again, it does only what is missing."""
+
+    plan: Path
+    """The plan, a TOML file; it says which runs there are and how long they are."""
+    running: Running
+    part: str | None = None
+    """One of its parts; all of them, one after the other, if left out."""
+    threads: int = 1
+    """Threads of each run."""
+    device: str = "cpu"
+    """cpu, cuda or auto, for training."""
+    checkpoint_every: int = 100_000
+    """Agent steps between checkpoints: what a crash may cost."""
+    runs_dir: Path = Path("runs")
+    """Where runs are kept, as <algo>/<game>/<extractor>/seed-<n>."""
+
+    def sweeps(self, plan: Plan) -> list[Sweep]:
+        """A sweep for each part."""
+        parts = plan.parts if self.part is None else (plan.part(self.part),)
+        return [
+            Sweep(
+                games=part.games,
+                algos=(part.algo,),
+                extractors=part.extractors,
+                seeds=part.seeds,
+                steps=part.steps,
+                episodes=part.episodes,
+                protocol=part.protocol,
+                precision=part.precision,
+                threads=self.threads,
+                device=self.device,
+                checkpoint_every=self.checkpoint_every,
+                runs_dir=self.runs_dir,
+            )
+            for part in parts
+        ]
+
+
+@dataclass(frozen=True)
 class StatusOfTheLast:
     """Print how far the sweep has come that was started last in a folder."""
 
@@ -65,44 +119,65 @@ class StatusOfTheLast:
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and run the sweep, or tell about it."""
+    if any(word.split("=")[0] == "--plan" for word in argv):
+        planned = parse(PlanArguments, "sweep.py", PlanArguments.__doc__ or "", argv)
+        plan = load_plan(planned.plan)
+        print(f"plan: {plan.told}")
+        code = _every(planned.running, planned.sweeps(plan))
+        if planned.running.dry_run:
+            print(*power.told(plan), sep="\n")
+        return code
     if "--status" in argv and not any(word.split("=")[0] == "--games" for word in argv):
         rest = [word for word in argv if word != "--status"]
         arguments = parse(StatusOfTheLast, "sweep.py", StatusOfTheLast.__doc__ or "", rest)
         sweep, workers = load_sweep(arguments.runs_dir)
         return _tell(sweep, sweep.cells(), workers)
     arguments = parse(Arguments, "sweep.py", Arguments.__doc__ or "", argv)
-    sweep = arguments.sweep
-    if arguments.engine not in ("local", "ray"):
-        raise UserError(f"unknown engine {arguments.engine!r} (allowed: local, ray)")
-    if arguments.background and arguments.engine == "ray":
+    return _every(arguments.running, [arguments.sweep])
+
+
+def _every(running: Running, sweeps: Sequence[Sweep]) -> int:
+    """One sweep after the other, each looked at before any is run; the worst exit code of all."""
+    if running.engine not in ("local", "ray"):
+        raise UserError(f"unknown engine {running.engine!r} (allowed: local, ray)")
+    if running.background and running.engine == "ray":
         raise UserError(
             "--background is for this machine: a Ray cluster's runs have the priority that its "
             "workers were started with (nice -n 19 ray start ...)"
         )
-    if not 0 <= arguments.workers <= 10_000:
-        raise UserError(f"--workers must be between 0 and 10,000, got {arguments.workers}")
-    workers = arguments.workers or max(1, (os.cpu_count() or 1) // max(1, sweep.threads))
-    if sweep.runs_dir.exists() and not sweep.runs_dir.is_dir():
-        raise UserError(f"{sweep.runs_dir} is not a folder: choose another --runs-dir")
-    cells = sweep.cells()
-    require_same_runs(cells)
-    if arguments.status:
-        return _tell(sweep, cells, workers)
-    if arguments.dry_run:
-        return _estimate(sweep, cells, workers)
-    return _run(arguments, replace(sweep, runs_dir=sweep.runs_dir.absolute()), workers)
+    if not 0 <= running.workers <= 10_000:
+        raise UserError(f"--workers must be between 0 and 10,000, got {running.workers}")
+    cells = []
+    for sweep in sweeps:
+        if sweep.runs_dir.exists() and not sweep.runs_dir.is_dir():
+            raise UserError(f"{sweep.runs_dir} is not a folder: choose another --runs-dir")
+        cells.append(sweep.cells())
+        require_same_runs(cells[-1])
+    worst = 0
+    for sweep, mine in zip(sweeps, cells, strict=True):
+        workers = running.workers or max(1, (os.cpu_count() or 1) // max(1, sweep.threads))
+        if running.status:
+            _tell(sweep, mine, workers)
+        elif running.dry_run:
+            _estimate(sweep, mine, workers)
+        else:
+            code = _run(running, replace(sweep, runs_dir=sweep.runs_dir.absolute()), workers)
+            worst = max(worst, code)
+            if code == STOPPED:
+                break
+    return worst
 
 
-def _run(arguments: Arguments, sweep: Sweep, workers: int) -> int:
-    if arguments.background:
+def _run(running: Running, sweep: Sweep, workers: int) -> int:
+    if running.background:
         give_way()
     command = shlex.join(["python", "sweep.py", *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
     with exclusive(sweep_folder(sweep), "sweeping"):
         save_sweep(sweep, {**made_by, "command": command})
         cells = sweep.cells()
-        if arguments.engine == "ray":
-            results = run_ray(sweep, cells, arguments.workers or None, arguments.address)
+        if running.engine == "ray":
+            results = run_ray(sweep, cells, running.workers or None, running.address)
         else:
             results = run_local(sweep, cells, workers)
     return _ended(sweep, results, workers, command)
@@ -121,7 +196,7 @@ def _ended(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command
         )
         return 0
     print(f"go on with: {command}")
-    return 1 if failed else 130
+    return 1 if failed else STOPPED
 
 
 def _tell(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
