@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -29,6 +29,15 @@ class Game:
     def row(self, step: int, mode: str) -> tuple[object, ...]:
         """A line of evaluation.csv, of the checkpoint at `step`; raw scores are whole numbers."""
         return step, self.seed, f"{self.score:.0f}", self.length, mode
+
+
+def distinct_games(games: Iterable[Game]) -> int:
+    """How many games differ in score or length: what was played twice tells nothing twice.
+
+    Under protocol v4 a game's seed decides how many no-ops it begins with, 0 to 30, and nothing
+    else: an agent that draws no actions has at most 31 games, however many are asked for.
+    """
+    return len({(game.score, game.length) for game in games})
 
 
 def evaluation_seeds(count: int, start: int = SCORING_SEEDS_FROM) -> list[int]:

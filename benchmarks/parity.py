@@ -3,8 +3,8 @@
     python -m benchmarks.parity --stock STOCK --suite SUITE --out docs/results/parity
     python -m benchmarks.parity --float32 RUNS --bfloat16 RUNS --out docs/results/precision
 
-Each folder holds `<algo>/<game>/seed-<n>/episodes.csv` (or `<algo>/<game>/<extractor>/seed-<n>` of
-one extractor), written by `benchmarks.stock_sb3`, `train.py` or `sweep.py`.
+Each folder holds `<algo>/<game>/seed-<n>/episodes.csv` or `<algo>/<game>/<extractor>/seed-<n>`,
+written by `benchmarks.stock_sb3`, `train.py` or `sweep.py`. Each extractor is compared with itself.
 
 Writes `curves.csv` (mean score of the last 100 games
 at every 10,000 agent steps as far as each run came), `scores.csv` (at the budgets asked for),
@@ -74,12 +74,14 @@ class Run:
 
 
 def read_runs(root: Path, contestant: str) -> list[Run]:
-    """Every run below `<root>/<algo>/<game>/seed-<n>`, or below a folder of one extractor there."""
+    """Every run below `<root>/<algo>/<game>/seed-<n>`, or below a folder of an extractor there."""
     runs = []
     for path in sorted({*root.glob("*/*/seed-*/*.csv"), *root.glob("*/*/*/seed-*/*.csv")}):
         if path.name != "episodes.csv":
             continue
-        algo, game, *_, seed, _ = path.relative_to(root).parts
+        algo, game, *extractor, seed, _ = path.relative_to(root).parts
+        if extractor not in ([], ["nature"]):  # a panel and a difference of its own
+            game = f"{game} {extractor[0]}"
         with path.open(newline="", encoding="utf-8") as file:
             rows = [(int(row["step"]), float(row["score"])) for row in csv.DictReader(file)]
         steps, scores = zip(*rows, strict=True)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agents.play import distinct_games
 from evaluation.comparison import Comparison, compare, sentence
 from evaluation.curves import read_curves
 from evaluation.grid import Grid, make_grid
@@ -232,7 +233,7 @@ def for_terminal(sections: Sequence[Section]) -> str:
 def _section(comparison: Comparison, request: Request) -> Section:
     grid = comparison.grid
     curves = read_curves(list(grid.runs.values()))
-    notices = [*_notices(comparison), *curves.problems]
+    notices = [*_notices(comparison, request.mode), *curves.problems]
     clips, problems = record_clips(grid, request.videos, request.deterministic, request.trusted)
     return Section(
         comparison,
@@ -244,7 +245,7 @@ def _section(comparison: Comparison, request: Request) -> Section:
     )
 
 
-def _notices(comparison: Comparison) -> list[str]:
+def _notices(comparison: Comparison, mode: str) -> list[str]:
     """What a reader must know that no number shows."""
     grid = comparison.grid
     notices = []
@@ -258,6 +259,13 @@ def _notices(comparison: Comparison) -> list[str]:
         notices.append(
             f"no human score is published for {', '.join(unknown)}: raw scores only, not part of "
             "any aggregate"
+        )
+    if mode == "deterministic":
+        fewest = min(grid.runs.values(), key=lambda run: distinct_games(run.games))
+        notices.append(
+            f"{grid.title}: no action was drawn, and under protocol v4 a game then has at most 31 "
+            f"beginnings: of the {len(fewest.games)} games of {fewest.path} "
+            f"{distinct_games(fewest.games)} are distinct"
         )
     without = sum(not run.provenance for run in grid.runs.values())
     if without:

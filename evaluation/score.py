@@ -12,7 +12,7 @@ import torch
 
 from agents.agent import Agent, RandomAgent, load_agent
 from agents.csv_log import EVALUATION_COLUMNS, SCORING_LOCK, CsvLog, read_csv
-from agents.play import Game, evaluation_seeds, play_games
+from agents.play import Game, distinct_games, evaluation_seeds, play_games
 from agents.products import fast_products
 from agents.run_folder import RunFolder
 from envs import human_normalised, n_actions
@@ -137,7 +137,7 @@ def score_table(scores: Sequence[Score]) -> str:
                 f"{score.game} ({score.protocol})",
                 "-" if score.step is None else f"{score.step:,}",
                 score.mode,
-                str(len(values)),
+                _count(score),
                 f"{values.mean():.1f}",
                 f"{values.std(ddof=1):.1f}" if len(values) > 1 else "-",
                 f"{np.median(values):.1f}",
@@ -145,6 +145,14 @@ def score_table(scores: Sequence[Score]) -> str:
             )
         )
     return aligned(rows, left={0, 1, 3})
+
+
+def _count(score: Score) -> str:
+    """Of games; with no action drawn, also how many of them differ."""
+    count = len(score.games)
+    if score.mode != "deterministic":
+        return str(count)
+    return f"{count} ({distinct_games(score.games)} distinct)"
 
 
 def _play(

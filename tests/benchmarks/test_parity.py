@@ -37,6 +37,15 @@ def test_means_are_of_the_last_100_games_and_of_the_recent_steps(tmp_path: Path)
     assert run.mean_at(211_000) is None, "the run did not get there"
 
 
+def test_extractors_are_never_taken_for_each_other(tmp_path: Path) -> None:
+    for extractor in ("nature", "coordconv"):
+        write_run(tmp_path, 1, [(1000, 1.0)])
+        folder = tmp_path / "ppo" / "Pong"
+        (folder / extractor).mkdir()
+        (folder / "seed-1").rename(folder / extractor / "seed-1")
+    assert [run.game for run in read_runs(tmp_path, "float32")] == ["Pong coordconv", "Pong"]
+
+
 def test_rows_of_other_runs_stay_and_those_of_a_run_are_replaced(tmp_path: Path) -> None:
     write_run(tmp_path / "first", 1, [(1000 * n, 1.0) for n in range(1, 31)])
     write_run(tmp_path / "first", 2, [(1000 * n, 2.0) for n in range(1, 31)])

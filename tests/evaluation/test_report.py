@@ -112,3 +112,12 @@ def test_compare_says_what_it_would_do_and_does_it_from_the_command_line(tmp_pat
     out = capsys.readouterr().out
     assert "A2C: " in out
     assert (tmp_path / "out/index.html").exists()
+
+
+def test_a_report_of_games_without_drawn_actions_says_how_many_differ(tmp_path):
+    make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7})
+    for file in (tmp_path / "runs").rglob("evaluation.csv"):
+        file.write_text(file.read_text().replace("stochastic", "deterministic"))
+    report(tmp_path / "runs", deterministic=True)
+    told = (tmp_path / "report/report.md").read_text()
+    assert "at most 31 beginnings: of the 20 games of" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,11 @@ def test_table_shows_hand_computed_numbers() -> None:
     assert "1,000,000" in trained
     assert random[-5:] == ["1", "1.0", "-", "1.0", "unknown"]
     assert np.isclose(np.std([1, 2, 6], ddof=1), 2.6457, atol=1e-3)
+
+
+def test_games_that_were_played_twice_are_counted_where_no_action_is_drawn():
+    games = tuple(Game(seed, score, 10) for seed, score in ((1, 5.0), (3, 5.0), (5, 7.0)))
+    drawn = Score("a", "Pong", "v4", "stochastic", 1, games)
+    row = score_table([drawn, replace(drawn, mode="deterministic")]).splitlines()
+    assert "3 (2 distinct)" not in row[1]
+    assert "3 (2 distinct)" in row[2]
