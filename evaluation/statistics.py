@@ -28,7 +28,7 @@ Statistic = Callable[..., Array]
 # Below this no spread between seeds is known well enough to claim an interval.
 FEWEST_SEEDS = 3
 # Below this no verdict on a single game: where seeds learn everything or nothing, three of each arm
-# fall apart by chance often enough that 36 of 100 reports of ten games would hold a false one.
+# fall apart by chance often enough that 29 of 100 reports of ten games would hold a false one.
 FEWEST_SEEDS_OF_A_VERDICT = 5
 LEVEL = 0.95
 REPLICATES = 2000
