@@ -37,15 +37,16 @@ from sweeps.grid import FOLDER, RECORD, load_sweep
 
 from .conftest import reseal
 
+# Of the processor: how long the clock says it took is the neighbors' affair.
 SECONDS, MEGABYTES = 1.0, 500
 
 
 def refused(use: Callable[[], object]) -> str:
-    """The line with which it is refused, within a second and 500 MB."""
-    before, begin = _peak(), time.monotonic()
+    """The line with which it is refused, within a processor's second and 500 MB."""
+    before, begin = _peak(), time.process_time()
     with pytest.raises(UserError) as error:
         use()
-    assert time.monotonic() - begin < SECONDS
+    assert time.process_time() - begin < SECONDS
     assert _peak() - before < MEGABYTES
     assert len(str(error.value)) < 2000
     return str(error.value)
