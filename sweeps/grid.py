@@ -47,7 +47,7 @@ class Sweep:
     extractors: tuple[str, ...] = ("nature", "coordconv")
     """Arms of the comparison, or your own as package.module:Class."""
     seeds: int = 3
-    """Seeds of each, counted from 1; fewer than 3 allow no interval."""
+    """Seeds of each, counted from 1; fewer than 5 allow no verdict on a single game."""
     steps: int = 10_000_000
     """Agent steps of each run."""
     episodes: int = 100
