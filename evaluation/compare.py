@@ -260,7 +260,7 @@ def _notices(comparison: Comparison, mode: str) -> list[str]:
             f"no human score is published for {', '.join(unknown)}: raw scores only, not part of "
             "any aggregate"
         )
-    if mode == "deterministic":
+    if mode == "deterministic" and grid.any_run.config.protocol == "v4":
         fewest = min(grid.runs.values(), key=lambda run: distinct_games(run.games))
         notices.append(
             f"{grid.title}: no action was drawn, and under protocol v4 a game then has at most 31 "
