@@ -88,9 +88,9 @@ def write_checkpoint(
     digests: dict[str, str] = {}
     try:
         temporary.mkdir(parents=True)
-        files = {POLICY_FILE: policy_tensors(policy), OPTIMIZER_FILE: optimizer_tensors}
+        # One after the other, and without copies: a run's memory peaks here.
+        files = {POLICY_FILE: _live_tensors(policy), OPTIMIZER_FILE: optimizer_tensors}
         for name, tensors in files.items():
-            # One after the other: a run's memory peaks here, at twice the file's size.
             digests[name] = _write_tensors(temporary / name, tensors)
         record = {**asdict(state), OPTIMIZER_STEPS: steps, DIGESTS: digests}
         write_durably(temporary / STATE_FILE, as_json(sealed(record)))
@@ -102,7 +102,7 @@ def write_checkpoint(
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     """Write a file of tensors; its digest."""
-    content = save(tensors)
+    content = save(_apart(tensors))
     write_durably(path, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -134,10 +134,10 @@ def load_policy(checkpoint: Path, policy: nn.Module) -> None:
         UserError: the file is missing, damaged, or belongs to another network.
     """
     path = checkpoint / POLICY_FILE
-    expected = policy_tensors(policy)
-    loaded = _load_tensors(path, expected)
+    live = _live_tensors(policy)
+    loaded = _load_tensors(path, {name: _contiguous(tensor) for name, tensor in live.items()})
     with torch.no_grad():
-        for name, tensor in _live_tensors(policy).items():
+        for name, tensor in live.items():
             tensor.copy_(loaded[name])
 
 
@@ -206,15 +206,25 @@ def load_state(checkpoint: Path) -> TrainingState:
     return state
 
 
-def policy_tensors(policy: nn.Module) -> dict[str, Tensor]:
-    """Contiguous CPU copies of every parameter and buffer, each once, by its first name."""
-    return {
-        name: tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-        for name, tensor in _live_tensors(policy).items()
-    }
+def _contiguous(tensor: Tensor) -> Tensor:
+    """The tensor on the CPU, one element behind the other; itself where it is so already."""
+    return tensor.detach().to("cpu").contiguous()
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous on the CPU, a copy only of those that share memory with an earlier one."""
+    apart: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        contiguous = _contiguous(tensor)
+        address = contiguous.untyped_storage().data_ptr()
+        apart[name] = contiguous.clone() if address in taken else contiguous
+        taken.add(address)
+    return apart
 
 
 def _live_tensors(policy: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer, by its first name."""
     # Iterating names once each: SB3 registers a shared trunk under three.
     return {**dict(policy.named_parameters()), **dict(policy.named_buffers())}
 
@@ -227,10 +237,7 @@ def _optimizer_state(
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             if isinstance(value, Tensor):
-                contiguous = value.detach().to(
-                    "cpu", memory_format=torch.contiguous_format, copy=True
-                )
-                tensors[f"{index}.{name}"] = contiguous
+                tensors[f"{index}.{name}"] = value
             else:
                 steps[str(index)] = value
     return tensors, steps
