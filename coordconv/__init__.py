@@ -30,6 +30,7 @@ from coordconv.convert import fold_model, to_coordconv
 from coordconv.diagnostics import translation_dependence, translation_dependences
 from coordconv.folded import FoldedCoordConv
 from coordconv.fused import coord_conv_relu
+from coordconv.fusion import fuse_batch_norm
 from coordconv.inside import coordconv_layers
 from coordconv.layer import CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d
 
@@ -48,6 +49,7 @@ __all__ = [
     "coord_conv_relu",
     "coordconv_layers",
     "fold_model",
+    "fuse_batch_norm",
     "to_coordconv",
     "translation_dependence",
     "translation_dependences",

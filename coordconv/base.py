@@ -14,15 +14,27 @@ agree in outputs and in every gradient.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from coordconv.broadcast import over_batch
-from coordconv.folded import FoldedCoordConv
+from coordconv.folded import FoldedCoordConv, frozen_copy
+from coordconv.hooks import computed_weights
+from coordconv.modes import making_constants
+from coordconv.pixels import pixel_coordinates
+from coordconv.scripted import scripted_layer
+from coordconv.tracing import as_one_step, is_jit_tracing, is_proxy
+
+# Traced by torch.fx as one step.
+torch.fx.wrap("pixel_coordinates")
+
+# torch's module whose fuse_conv_bn_eval assigns a scaled `weight` to a copy of a convolution.
+FUSION = "torch.nn.utils.fusion"
 
 
 class CoordConvNd(nn.Module):
@@ -39,23 +51,26 @@ class CoordConvNd(nn.Module):
     # many others, redraws the `weight` of everything that isinstance calls an nn.Conv2d, and would
     # undo the joint initialisation of the two kernels.
 
-    n_dims: ClassVar[int]
-    ordinary: ClassVar[type[nn.Module]]
-    geometry_names: ClassVar[tuple[str, ...]]
-
-    in_channels: int
-    out_channels: int
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: str | tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int
-    padding_mode: str
-    weight: nn.Parameter
-    coord_weight: nn.Parameter
-    bias: nn.Parameter | None
+    if TYPE_CHECKING:  # torch.jit.script would read annotations, and knows few of these types
+        n_dims: ClassVar[int]
+        ordinary: ClassVar[type[nn.Module]]
+        geometry_names: ClassVar[tuple[str, ...]]
+        in_channels: int
+        out_channels: int
+        kernel_size: tuple[int, ...]
+        stride: tuple[int, ...]
+        padding: str | tuple[int, ...]
+        dilation: tuple[int, ...]
+        groups: int
+        padding_mode: str
+        weight: nn.Parameter
+        coord_weight: nn.Parameter
+        bias: nn.Parameter | None
+        kept_responses: dict[tuple[Any, ...], Tensor] | None
+    is_transposed = False
     # What the coordinates add, by what it depends on beside the weights; of `constant_where_maps`.
-    kept_responses: dict[tuple[Any, ...], Tensor] | None = None
+    kept_responses = None
+    __jit_unused_properties__ = ("n_coords",)
 
     def __init__(
         self,
@@ -76,6 +91,16 @@ class CoordConvNd(nn.Module):
         for name in self.geometry_names:
             setattr(self, name, getattr(ordinary, name))
         self.with_r = with_r
+        # For torch.jit.script, which sees no attributes of classes and wants lists: whether
+        # `coordinates` is ours, and the geometry. Padding is by zeros on both sides, or a border.
+        self._has_pixel_coordinates = type(self).coordinates is CoordConvNd.coordinates
+        self._transposed = self.is_transposed
+        self._strides, self._dilations = list(self.stride), list(self.dilation)
+        by_zeros = self.padding_mode == "zeros" and not isinstance(self.padding, str)
+        none = [0] * self.n_dims
+        self._zeros_around = [int(n) for n in self.padding] if by_zeros else none
+        self._border_around = none * 2 if by_zeros else self._border()
+        self._output_padding = list(getattr(self, "output_padding", none))
         new = partial(torch.empty, device=device, dtype=dtype)
         self.weight = nn.Parameter(new(ordinary.weight.shape))
         self.coord_weight = nn.Parameter(new(self._coord_weight_shape()))
@@ -121,17 +146,7 @@ class CoordConvNd(nn.Module):
             (n_coords, *size). With `with_r` the last is the distance from the centre, unscaled:
             √(i² + j²) reaches √2 in the corners of an image.
         """
-        exact = torch.promote_types(dtype, torch.float32)
-        axes = []
-        for n in size:
-            # 2·index - (n-1) is an integer: one rounding, symmetric, and exact at centre and ends.
-            doubled = torch.arange(1 - n, n, 2, device=device, dtype=exact)
-            axes.append(doubled / max(n - 1, 1))
-        channels = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-        if self.with_r:
-            radius = channels.square().sum(dim=0, keepdim=True).sqrt()
-            channels = torch.cat([channels, radius])
-        return channels.to(dtype)
+        return pixel_coordinates(size, self.with_r, device, dtype)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """The convolution of data and coordinates.
@@ -146,8 +161,40 @@ class CoordConvNd(nn.Module):
             TypeError: `x` is not floating point.
             ValueError: `x` has another number of dimensions or of data channels.
         """
-        response, added = self.terms(x)
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return self._scripted(x)
+        else:
+            return self._output(x)
+
+    def _output(self, x: Tensor, *options: Any) -> Tensor:
+        if is_proxy(x):
+            step: Tensor | None = as_one_step(self, x, *options)
+            if step is not None:
+                return step
+        response, added = self.terms(x, *options)
         return response + over_batch(added, response)
+
+    def _scripted(self, x: Tensor) -> Tensor:
+        if not self._has_pixel_coordinates:
+            raise ValueError(
+                "torch.jit.script does not see a subclass's own coordinates: use torch.jit.trace, "
+                "or fold the layer first"
+            )
+        return scripted_layer(
+            x,
+            self.weight,
+            self.coord_weight,
+            self.bias,
+            self.with_r,
+            self._strides,
+            self._zeros_around,
+            self._border_around,
+            self.padding_mode,
+            self._dilations,
+            self._transposed,
+            self._output_padding,
+            self.groups,
+        )
 
     def terms(self, x: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
         """The two summands of the output: the ordinary layer's own, and what coordinates add.
@@ -199,6 +246,10 @@ class CoordConvNd(nn.Module):
     def _with_bias(self, one_map: Tensor) -> Tensor:
         return one_map if self.bias is None else one_map + self.bias.view(-1, *(1,) * self.n_dims)
 
+    def _border(self) -> list[int]:
+        """The padding as F.pad wants it: before and after, the last dimension first."""
+        raise NotImplementedError
+
     def _convolve(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, *options: Any
     ) -> Tensor:
@@ -206,21 +257,33 @@ class CoordConvNd(nn.Module):
 
     def _coordinate_response(self, spatial_size: tuple[int, ...], *options: Any) -> Tensor:
         """(out_channels, *output spatial size): the convolution of the coordinates alone."""
-        if len(spatial_size) != self.n_dims:
+        if not is_proxy(spatial_size) and len(spatial_size) != self.n_dims:
             raise ValueError(
                 f"{type(self).__name__}'s input has {self.n_dims} spatial dimensions, "
                 f"got the size {tuple(spatial_size)}"
             )
         kernel = self.coord_weight
         channels = self.coordinates(spatial_size, device=kernel.device, dtype=kernel.dtype)
+        if torch.compiler.is_compiling():
+            # Inductor cannot order the strides of a batch of one image whose size is symbolic
+            # (github.com/pytorch/pytorch/issues/185510): of two it can.
+            pair = torch.stack([channels, channels])
+            return self._convolve(pair, kernel, None, 1, *options)[0]
         return self._convolve(channels, kernel, None, 1, *options)
 
     def _check_input(self, x: Tensor) -> None:
+        if is_proxy(x) or is_jit_tracing():
+            return  # a trace has no branches
         name = type(self).__name__
         if not x.is_floating_point():
+            remedy = "convert it first; for bytes of an image x.float() / 255"
+            if x.is_quantized:
+                remedy = "leave the layer out of quantization (layer.qconfig = None)"
+            raise TypeError(f"{name} needs a floating-point input, got {x.dtype}: {remedy}")
+        if x.is_mkldnn:
             raise TypeError(
-                f"{name} needs a floating-point input, got {x.dtype}: "
-                "convert it first; for bytes of an image x.float() / 255"
+                f"{name} needs a dense input, got one in oneDNN's own layout: torch.utils.mkldnn "
+                "converts ordinary layers only; call .to_dense() on what comes before this one"
             )
         if x.dim() not in (self.n_dims + 1, self.n_dims + 2):
             spatial = {1: "L", 2: "H, W", 3: "D, H, W"}[self.n_dims]
@@ -242,18 +305,23 @@ class CoordConvNd(nn.Module):
         The where-map becomes a constant. The copy shares nothing with the layer and does not
         follow its training: fold again after that.
 
+        Weights that are computed (by `torch.nn.utils.parametrize`, `weight_norm`, `prune`, …) are
+        those of the layer in evaluation mode.
+
         Args:
             size: spatial size of the inputs, as in `layer.fold((84, 84))`.
+
+        Raises:
+            ValueError: the layer has hooks, which the folded form would lose.
         """
-        geometry = {name: getattr(self, name) for name in self.geometry_names}
-        ordinary = self.ordinary(**geometry, bias=self.bias is not None, device="meta")
-        for name, parameter in self.named_parameters(recurse=False):
-            if name != "coord_weight":
-                frozen = nn.Parameter(parameter.detach().clone(), requires_grad=False)
-                setattr(ordinary, name, frozen)
-        with torch.no_grad():
+        with computed_weights(self), making_constants(self.coord_weight.device):
+            geometry = {name: getattr(self, name) for name in self.geometry_names}
+            ordinary: Any = self.ordinary(**geometry, bias=self.bias is not None, device="meta")
+            ordinary.weight = frozen_copy(self.weight)
+            ordinary.bias = None if self.bias is None else frozen_copy(self.bias)
             added = self._coordinate_response(tuple(size))
-        return FoldedCoordConv(ordinary, added, tuple(size), type(self).__name__)
+        folded = FoldedCoordConv(ordinary, added, tuple(size), type(self).__name__)
+        return folded.train(self.training)
 
     def reset_parameters(self) -> None:
         """Draw both kernels and the bias as torch draws those of the concatenating layer.
@@ -302,12 +370,21 @@ class CoordConvNd(nn.Module):
         raise NotImplementedError
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # The ordinary layer's state is that of a CoordConv whose coordinates do not matter yet.
+        # The ordinary layer's state is that of a CoordConv whose coordinates do not matter yet. A
+        # computed coord_weight has its state under other names.
         weight = state_dict.get(prefix + "weight")
-        if weight is not None:
+        if weight is not None and "coord_weight" in self._parameters:
             zeros = weight.new_zeros(self.coord_weight.shape)
             state_dict.setdefault(prefix + "coord_weight", zeros)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "weight" and sys._getframe(1).f_globals.get("__name__") == FUSION:
+            raise TypeError(
+                f"torch's fuse_conv_bn_eval would scale the weight of {type(self).__name__} and "
+                "leave its coord_weight: use coordconv.fuse_batch_norm(layer, norm)"
+            )
+        super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy is not inside its model's `constant_where_maps`.

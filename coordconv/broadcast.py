@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coordconv.tracing import is_recorded
+
 
 class _ExpandOverBatch(torch.autograd.Function):
     """`one_map.expand(batch_size, ...)`, whose backward is a product with ones.
@@ -66,9 +68,8 @@ def over_batch(one_map: Tensor, batch: Tensor) -> Tensor:
     Returns:
         A view of `one_map`: (N, C, ...), or (C, ...) where broadcasting alone does it.
     """
-    single = batch.dim() == one_map.dim()
-    # A compiler fuses the plain sum by itself, and sees through it.
-    if single or not one_map.requires_grad or torch.compiler.is_compiling():
+    # Recorded, it is a plain sum: a compiler sees through that and fuses it by itself.
+    if is_recorded(batch) or batch.dim() == one_map.dim() or not one_map.requires_grad:
         return one_map
     expanded: Tensor = _ExpandOverBatch.apply(one_map, batch.shape[0])  # type: ignore[no-untyped-call]
     return expanded

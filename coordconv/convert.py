@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,8 +10,11 @@ import torch
 from torch import nn
 
 from coordconv.base import CoordConvNd
-from coordconv.inside import coordconv_layers, has_hooks, inputs_of_layers
+from coordconv.copying import copied
+from coordconv.hooks import has_hooks
+from coordconv.inside import coordconv_layers, inputs_of_layers
 from coordconv.layer import CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d
+from coordconv.modes import making_constants
 
 _CONVERTED: dict[type[nn.Module], type[CoordConvNd]] = {
     layer.ordinary: layer for layer in (CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d)
@@ -117,7 +119,8 @@ def _converted(conv: Any, with_r: bool) -> CoordConvNd:
     layer: CoordConvNd = layer_class(
         **geometry, bias=bias is not None, with_r=with_r, device="meta", dtype=weight.dtype
     )
-    coord_weight = weight.new_zeros(layer.coord_weight.shape)
+    with making_constants(weight.device):
+        coord_weight = weight.new_zeros(layer.coord_weight.shape)
     if not weight.is_contiguous():
         channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}[weight.dim()]
         coord_weight = coord_weight.contiguous(memory_format=channels_last)
@@ -132,14 +135,17 @@ def fold_model(model: nn.Module, *example_inputs: Any) -> nn.Module:
     The copy is in evaluation mode and answers inputs of the example's spatial size as the model
     does in that mode. CoordConv layers that the example does not reach stay what they are.
 
+    What the model holds besides modules and tensors is copied where Python can, and else shared.
+
     Args:
         model: a model with CoordConv layers; not changed.
         *example_inputs: what the model is called with; they show each layer's input size.
 
     Raises:
-        ValueError: a layer is called with inputs of different sizes, as one constant cannot serve.
+        ValueError: a layer is called with inputs of different sizes, as one constant cannot serve,
+            or has hooks, which its folded form would lose.
     """
-    folded = copy.deepcopy(model).eval()
+    folded = copied(model).eval()
     received = inputs_of_layers(folded, *example_inputs)
     constants: dict[nn.Module, nn.Module] = {}
     for name, layer in coordconv_layers(folded):

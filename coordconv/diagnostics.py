@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from coordconv.base import CoordConvNd
 from coordconv.inside import coordconv_layers, inputs_of_layers
+from coordconv.modes import full_precision
 
 
 @torch.no_grad()
@@ -33,13 +34,15 @@ def translation_dependence(layer: CoordConvNd, x: Tensor) -> float:
     Args:
         layer: any CoordConv layer.
         x: a batch of its inputs, or one; the larger, the steadier the number. Of another type than
-            the weights, as the layer sees them under autocast, they are converted.
+            the weights, as the layer sees them under autocast, they are converted: the number is
+            that of the layer's own precision.
 
     Returns:
         At least 0; infinite if the data response does not vary at all and the where-map does.
     """
-    response = layer.data_response(x.to(layer.weight.dtype)).double()
-    where_map = layer.where_map(*x.shape[-layer.n_dims :]).double()
+    with full_precision(x.device):
+        response = layer.data_response(x.to(layer.weight.dtype)).double()
+        where_map = layer.where_map(*x.shape[-layer.n_dims :]).double()
     positions = tuple(range(-layer.n_dims, 0))
     everything_but_channel = positions if response.dim() == where_map.dim() else (0, *positions)
     where = where_map.var(dim=positions, correction=0).mean().item()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import torch
 from torch import Tensor, nn
+
+from coordconv.tracing import as_one_step, is_jit_tracing, is_proxy
 
 
 class FoldedCoordConv(nn.Module):
@@ -18,7 +23,8 @@ class FoldedCoordConv(nn.Module):
         layer_name: class of the folded layer, for messages.
     """
 
-    added: Tensor
+    if TYPE_CHECKING:  # torch.jit.script would read the annotation, and does not know it
+        added: Tensor
 
     def __init__(
         self, conv: nn.Module, added: Tensor, input_size: tuple[int, ...], layer_name: str
@@ -26,6 +32,7 @@ class FoldedCoordConv(nn.Module):
         super().__init__()
         self.conv = conv
         self.input_size = input_size
+        self._input_size = list(input_size)  # of the type that torch.jit.script compares
         self.layer_name = layer_name
         self.register_buffer("added", added)
 
@@ -35,16 +42,69 @@ class FoldedCoordConv(nn.Module):
         Raises:
             ValueError: the spatial size of `x` is not the one the layer was folded for.
         """
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return self._scripted(x)
+        else:
+            return self._output(x)
+
+    def _scripted(self, x: Tensor) -> Tensor:
+        size = x.shape[x.dim() - len(self.input_size) :]
+        if size != self._input_size:  # type: ignore[comparison-overlap]
+            raise ValueError(f"this layer was folded for inputs of {self.input_size}, got {size}")
+        response: Tensor = self.conv(x)
+        return response + self.added.to(response.dtype)
+
+    def _output(self, x: Tensor) -> Tensor:
+        if is_proxy(x):
+            step: Tensor | None = as_one_step(self, x)
+            if step is not None:
+                return step
+        else:
+            self._check(x)
+        response: Tensor = self.conv(x)
+        # In the response's type, as the layer adds it: under autocast that is a lower precision.
+        return response.add_(self.added.to(response.dtype))
+
+    def _check(self, x: Tensor) -> None:
+        if is_jit_tracing():
+            return  # a trace has no branches
+        if x.is_quantized:
+            raise TypeError(
+                f"a folded {self.layer_name} adds a map of floating-point numbers, got an input of "
+                f"{x.dtype}: leave it out of quantization (folded.qconfig = None)"
+            )
+        if x.is_mkldnn:
+            raise TypeError(
+                f"a folded {self.layer_name} adds a dense map, got an input in oneDNN's own "
+                "layout: call .to_dense() on what comes before it"
+            )
         size = tuple(x.shape[-len(self.input_size) :])
         if size != self.input_size:
             raise ValueError(
                 f"this {self.layer_name} was folded for inputs of {self.input_size}, got {size}: "
                 f"fold the trained layer for that size too, layer.fold({size})"
             )
-        response: Tensor = self.conv(x)
-        # In the response's type, as the layer adds it: under autocast that is a lower precision.
-        return response.add_(self.added.to(response.dtype))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("weight", "bias"):
+            raise AttributeError(
+                f"a folded {self.layer_name} is a convolution and a map: its {name} is "
+                f"`conv.{name}`, and `added` belongs to it; a tool that changes one of them is for "
+                "the layer before it is folded"
+            )
+        return super().__getattr__(name)
 
     def extra_repr(self) -> str:
         """The input size, which no parameter's shape shows."""
         return f"{self.layer_name}, input_size={self.input_size}"
+
+
+def frozen_copy(weight: Tensor) -> nn.Parameter:
+    """A copy that shares nothing with a weight and is not trained.
+
+    Raises:
+        ValueError: the weight has no numbers to be copied.
+    """
+    if weight.is_meta:
+        raise ValueError("the layer is on the meta device, without numbers: load its weights first")
+    return nn.Parameter(weight.detach().clone(), requires_grad=False)

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from coordconv.base import CoordConvNd
 from coordconv.broadcast import over_batch
 from coordconv.folded import FoldedCoordConv
-from coordconv.inside import has_hooks
+from coordconv.hooks import has_hooks
+from coordconv.tracing import is_proxy
 
 
 def coord_conv_relu(layer: CoordConvNd | FoldedCoordConv, x: Tensor) -> Tensor:
@@ -19,13 +20,14 @@ def coord_conv_relu(layer: CoordConvNd | FoldedCoordConv, x: Tensor) -> Tensor:
     on a CPU as fast as an ordinary convolution and its ReLU.
 
     Args:
-        layer: any CoordConv layer, folded or not. One with hooks is called, so that they run.
+        layer: any CoordConv layer, folded or not. One with hooks is called, so that they run, and
+            so it is when `torch.fx` traces.
         x: as the layer's input.
 
     Returns:
         As the layer's output.
     """
-    if isinstance(layer, FoldedCoordConv) or has_hooks(layer):
+    if isinstance(layer, FoldedCoordConv) or has_hooks(layer) or is_proxy(x):
         return F.relu(layer(x))
     response, added = layer.terms(x)
     return response.add_(over_batch(added, response)).relu_()

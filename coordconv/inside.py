@@ -54,13 +54,3 @@ def inputs_of_layers(model: nn.Module, *example_inputs: Any) -> dict[str, list[T
         for handle in handles:
             handle.remove()
     return received
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether calling the module runs anything besides its `forward`."""
-    return bool(
-        module._forward_pre_hooks
-        or module._forward_hooks
-        or module._backward_pre_hooks
-        or module._backward_hooks
-    )

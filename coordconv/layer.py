@@ -8,14 +8,14 @@ the data channels only, and `with_r=True` adds the distance from the centre to t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - see `forward`
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coordconv.base import CoordConvNd
-from coordconv.broadcast import over_batch
+from coordconv.hooks import check_spectral_norm
 
 Size = int | Sequence[int]
 
@@ -167,6 +167,7 @@ class CoordConvTranspose2d(CoordConvNd):
 
     n_dims = 2
     ordinary = nn.ConvTranspose2d
+    is_transposed = True
     geometry_names = (
         "in_channels",
         "out_channels",
@@ -179,8 +180,9 @@ class CoordConvTranspose2d(CoordConvNd):
         "padding_mode",
     )
 
-    padding: tuple[int, ...]
-    output_padding: tuple[int, ...]
+    if TYPE_CHECKING:
+        padding: tuple[int, ...]
+        output_padding: tuple[int, ...]
 
     def __init__(
         self,
@@ -217,7 +219,8 @@ class CoordConvTranspose2d(CoordConvNd):
             dtype=dtype,
         )
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    # torch.jit.script reads these annotations, and knows no other way to write them.
+    def forward(self, x: Tensor, output_size: Optional[List[int]] = None) -> Tensor:  # noqa: UP006, UP045
         """The transposed convolution of data and coordinates.
 
         Args:
@@ -230,8 +233,15 @@ class CoordConvTranspose2d(CoordConvNd):
             ValueError: `x` has another number of dimensions or of data channels, or no
                 `output_padding` gives `output_size`.
         """
-        response, added = self.terms(x, output_size)
-        return response + over_batch(added, response)
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            if output_size is not None:
+                raise ValueError(
+                    "torch.jit.script takes no output_size: give the layer an output_padding"
+                )
+            return self._scripted(x)
+        else:
+            check_spectral_norm(self)
+            return self._output(x, output_size)
 
     def data_response(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """The part of the output that depends on `x`: its convolution with `weight` alone."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coordconv import CoordConv2d, coord_conv_relu
+from coordconv.tracing import is_recorded
 from policies.noise import NoiseConv2d
 from policies.recalled import recalled_convolution_relu, recalled_linear_relu
 
@@ -198,7 +199,7 @@ class NatureExtractor(BaseFeaturesExtractor):
         """(N, C, H, W) to what the fully connected layer sees."""
         if self.pool:
             return x.mean(dim=(2, 3))
-        if x.requires_grad and not torch.compiler.is_compiling():
+        if not is_recorded(x) and x.requires_grad:
             # Flattening puts the channels first, and so the gradient arrives. ReLU's gradient reads
             # it beside its own output: across two memory orders that takes twice as long as
             # putting them into one.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from coordconv import CoordConv2d
+from coordconv.tracing import is_proxy
 
 
 class NoiseConv2d(CoordConv2d):
@@ -38,7 +39,7 @@ class NoiseConv2d(CoordConv2d):
         self, size: tuple[int, ...], *, device: torch.device, dtype: torch.dtype
     ) -> Tensor:
         """The fixed noise channels (n, H, W)."""
-        if tuple(size) != tuple(self.noise.shape[1:]):
+        if not is_proxy(size) and tuple(size) != tuple(self.noise.shape[1:]):
             raise ValueError(
                 f"this NoiseConv2d was made for inputs of {tuple(self.noise.shape[1:])}, got "
                 f"{tuple(size)}: build one with input_size={tuple(size)}"

@@ -1,0 +1,312 @@
+"""What bfloat16's rounding does to learning, update by update: the cause behind the curves.
+
+    python -m benchmarks.rounding RUN [RUN ...] --rollouts 64
+
+Whole runs differ by their seeds far more than by their precision, so curves of a few seeds cannot
+tell a small loss from none. Here both precisions start from the same weights and learn from the
+same rollouts, and what is left of the difference is rounding. For each float32 run, at its newest
+checkpoint and before it has learned anything:
+
+- Gradients, by layer: how far bfloat16's is off on one minibatch; how far minibatches are from each
+  other, which is the noise that learning bears anyway; how far the mean over all of them is off
+  (rounding that is not biased averages out); and the mean's component along float32's, less 1.
+- One update of the run's algorithm, paired on the same rollouts: how much it improves the policy's
+  objective and the value's error on the *next* rollout, which it has not seen. Beside bfloat16
+  minus float32 stands what another order of the minibatches makes in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import CallbackList
+from stable_baselines3.common.logger import Logger
+from torch import Tensor
+from torch.nn import functional as F
+
+from agents.build import Algorithm, build_model
+from agents.checkpoint import load_optimizer, load_policy, load_state
+from agents.config import RunConfig
+from agents.kept_checkpoints import find_checkpoint
+from agents.products import fast_products
+from agents.rollout_buffer import ImageRolloutBuffer
+from agents.run_folder import RunFolder
+from benchmarks.measure import machine
+from envs import AtariVecEnv
+from policies import AtariPolicy
+
+PARTS = {
+    "convolution 1": "features_extractor.convolutions.0.",
+    "convolution 2": "features_extractor.convolutions.1.",
+    "convolution 3": "features_extractor.convolutions.2.",
+    "fully connected": "features_extractor.linear.",
+    "heads": ("action_net.", "value_net."),
+}
+Gradient = dict[str, Tensor]
+# Steps of each environment before the first rollout: games part from each other by then.
+STEPS_BEFORE = 500
+
+
+class Bench:
+    """One agent in both precisions, and rollouts of its play in float32."""
+
+    def __init__(self, config: RunConfig, checkpoint: Path | None) -> None:
+        self.env = AtariVecEnv(config.game, config.n_envs or 1, config.protocol, training=True)
+        self.models: dict[str, Algorithm] = {}
+        for precision in ("bfloat16", "float32"):
+            model = build_model(replace(config, precision=precision, device="cpu"), self.env)
+            if checkpoint is not None:
+                load_policy(checkpoint, model.policy)
+                load_optimizer(checkpoint, model.policy.optimizer)
+                model.num_timesteps = load_state(checkpoint).step
+            model.set_logger(Logger(None, []))
+            model._update_current_progress_remaining(model.num_timesteps, config.total_steps)
+            self.models[precision] = model
+        one = self.models["float32"]
+        self.start = copy.deepcopy(one.policy.state_dict())
+        self.optimizer = copy.deepcopy(one.policy.optimizer.state_dict())
+        one._setup_learn(config.total_steps, None, reset_num_timesteps=False)
+        self.last_dones: dict[int, NDArray[np.bool_]] = {}  # by rollout
+        self.callback = CallbackList([])
+        self.callback.init_callback(one)
+
+    def rollouts(self, count: int) -> Iterator[ImageRolloutBuffer]:
+        """Rollouts of the agent's play, one after the other, without learning."""
+        model = self.models["float32"]
+        before = -(-STEPS_BEFORE // model.n_steps)
+        for number in range(before + count):
+            self.reset()
+            buffer = model.rollout_buffer = copy.deepcopy(model.rollout_buffer)
+            model.collect_rollouts(self.env, self.callback, buffer, model.n_steps)
+            model.outputs_kept = False
+            assert isinstance(buffer, ImageRolloutBuffer)
+            if number >= before:
+                assert model._last_episode_starts is not None
+                self.last_dones[id(buffer)] = model._last_episode_starts
+                yield buffer
+
+    def reset(self) -> None:
+        """Everybody's weights and optimiser as they were."""
+        for model in self.models.values():
+            model.policy.load_state_dict(self.start)
+            model.policy.optimizer.load_state_dict(copy.deepcopy(self.optimizer))
+
+    def learns_from(self, precision: str, rollout: ImageRolloutBuffer) -> Algorithm:
+        """The model with a copy of a rollout as if it had played it: the ratio starts at 1."""
+        model = self.models[precision]
+        own = copy.deepcopy(rollout)
+        log_probs, values = outlook(model.policy, rollout)
+        chosen = log_probs.gather(1, _rows(rollout.actions).long()).squeeze(1)
+        own.log_probs = chosen.view(rollout.buffer_size, -1).numpy()
+        own.values = values.view(rollout.buffer_size, -1).numpy()
+        with torch.no_grad():
+            last = model.policy.predict_values(rollout.image_rows(rollout.buffer_size, slice(None)))
+        own.compute_returns_and_advantage(last, self.last_dones[id(rollout)])
+        model.rollout_buffer = own
+        return model
+
+
+def _rows(numbers: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(numbers).flatten(0, 1)
+
+
+@torch.no_grad()
+def outlook(policy: Any, rollout: ImageRolloutBuffer) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (N, n_actions) and values (N,) of a rollout's observations."""
+    assert isinstance(policy, AtariPolicy)
+    policy.set_training_mode(False)
+    seen = [
+        policy.logits_and_values(rollout.image_rows(step, slice(None)))
+        for step in range(rollout.buffer_size)
+    ]
+    logits, values = (torch.cat(part) for part in zip(*seen, strict=True))
+    return F.log_softmax(logits, dim=1), values.squeeze(1)
+
+
+@contextmanager
+def captured(model: Algorithm) -> Iterator[list[Gradient]]:
+    """Within this, updates leave their gradients here and the weights as they are."""
+    gradients: list[Gradient] = []
+    optimizer, most, epochs = model.policy.optimizer, model.max_grad_norm, None
+    step: Callable[..., Any] = optimizer.step
+
+    def capture(*_: Any) -> None:
+        named = model.policy.named_parameters()
+        gradients.append({name: p.grad.clone() for name, p in named if p.grad is not None})
+
+    optimizer.step = capture  # type: ignore[method-assign, assignment]
+    model.max_grad_norm = math.inf
+    if hasattr(model, "n_epochs"):
+        epochs, model.n_epochs = model.n_epochs, 1
+    try:
+        yield gradients
+    finally:
+        optimizer.step = step  # type: ignore[method-assign]
+        model.max_grad_norm = most
+        if epochs is not None:
+            model.n_epochs = epochs  # type: ignore[union-attr]
+
+
+def gradients_of(bench: Bench, precision: str, rollout: ImageRolloutBuffer) -> list[Gradient]:
+    """Of each minibatch of a rollout, in an order that both precisions share."""
+    bench.reset()
+    model = bench.learns_from(precision, rollout)
+    np.random.seed(1)  # noqa: NPY002 - the stream that the buffer draws from
+    with captured(model) as gradients:
+        model.train()
+    return gradients
+
+
+def gradient_table(pairs: Sequence[tuple[Gradient, Gradient]]) -> str:
+    """Float32 and bfloat16 gradients of the same minibatches, compared by layer."""
+    lines = [
+        "| layer | one minibatch is off by | minibatches differ by | the mean is off by | unbiased "
+        "rounding would leave | along the gradient |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for title, prefix in PARTS.items():
+
+        def vector(gradient: Gradient, prefix: Any = prefix) -> Tensor:
+            return torch.cat([g.flatten() for n, g in gradient.items() if n.startswith(prefix)])
+
+        exact = torch.stack([vector(a) for a, _ in pairs])
+        error = torch.stack([vector(b) for _, b in pairs]) - exact
+        mean = exact.mean(dim=0)
+        norm = exact.norm(dim=1).mean()
+        alone = error.norm(dim=1).mean() / norm
+        spread = (exact - mean).norm(dim=1).mean() / norm
+        of_mean = error.mean(dim=0).norm() / mean.norm()
+        noise = (error - error.mean(dim=0)).norm(dim=1).square().mean().sqrt()
+        unbiased = noise / math.sqrt(len(pairs)) / mean.norm()
+        along = error @ mean / mean.square().sum()
+        lines.append(
+            f"| {title} | {alone:.2%} | {spread:.0%} | {of_mean:.2%} | {unbiased:.2%} | "
+            f"{_interval(along.double().numpy(), percent=True)} |"
+        )
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one update did, seen on the next rollout.
+
+    Attributes:
+        objective: mean of normalised advantage times the change of probability.
+        value_error: by how much the mean squared error of the values fell, relative to before.
+        moved: KL divergence of the new policy from the old.
+    """
+
+    objective: float
+    value_error: float
+    moved: float
+
+
+def update(
+    bench: Bench, precision: str, order: int, rollout: ImageRolloutBuffer, after: ImageRolloutBuffer
+) -> Gain:
+    """Learn from one rollout, look at the next."""
+    bench.reset()
+    model = bench.learns_from(precision, rollout)
+    before, value_before = outlook(model.policy, after)
+    np.random.seed(order)  # noqa: NPY002
+    model.train()
+    now, value_now = outlook(model.policy, after)
+    advantages, returns = _rows(after.advantages), _rows(after.returns)
+    advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    actions = _rows(after.actions).long()
+    ratio = (now - before).gather(1, actions).squeeze(1).exp()
+    error_before = (value_before - returns).square().mean()
+    return Gain(
+        float((advantages * (ratio - 1)).mean()),
+        float((error_before - (value_now - returns).square().mean()) / error_before),
+        float((before.exp() * (before - now)).sum(dim=1).mean()),
+    )
+
+
+def update_table(gains: dict[str, list[Gain]]) -> str:
+    """Float32's gains, and the paired differences from them."""
+    lines = [
+        "| of one update, on the next rollout | float32 | bfloat16 - float32 | another order of "
+        "minibatches - float32 |",
+        "| --- | --- | --- | --- |",
+    ]
+    names = {
+        "objective": "the objective rises by",
+        "value_error": "the value's error falls by",
+        "moved": "the policy moves by (KL)",
+    }
+    for field, title in names.items():
+        columns = {k: np.array([getattr(g, field) for g in rows]) for k, rows in gains.items()}
+        cells = [_interval(columns["float32"])] + [
+            _interval(columns[name] - columns["float32"]) for name in ("bfloat16", "other order")
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _interval(values: NDArray[np.float64], *, percent: bool = False) -> str:
+    """Mean and 95 % interval of it."""
+    mean, half = values.mean(), 1.96 * values.std(ddof=1) / math.sqrt(len(values))
+    if percent:
+        return f"{mean:+.2%} ± {half:.2%}"
+    return f"{mean:.5f} ± {half:.5f}"
+
+
+def report(config: RunConfig, checkpoint: Path | None, rollouts: int) -> str:
+    """Both tables of one agent."""
+    bench = Bench(config, checkpoint)
+    pairs: list[tuple[Gradient, Gradient]] = []
+    gains: dict[str, list[Gain]] = {"float32": [], "bfloat16": [], "other order": []}
+    previous = None
+    try:
+        for rollout in bench.rollouts(rollouts + 1):
+            if previous is not None:
+                both = (gradients_of(bench, p, previous) for p in ("float32", "bfloat16"))
+                pairs += zip(*both, strict=True)
+                for name, precision, order in (
+                    ("float32", "float32", 1),
+                    ("bfloat16", "bfloat16", 1),
+                    ("other order", "float32", 2),
+                ):
+                    gains[name].append(update(bench, precision, order, previous, rollout))
+            previous = rollout
+    finally:
+        bench.env.close()
+    step = "untrained" if checkpoint is None else f"after {int(checkpoint.name):,} steps"
+    return "\n\n".join(
+        [
+            f"#### {config.algo.upper()} {config.extractor}, {config.game}, seed {config.seed}, "
+            f"{step}: {rollouts} rollouts, {len(pairs)} minibatches",
+            gradient_table(pairs),
+            update_table(gains),
+        ]
+    )
+
+
+def main() -> None:
+    """Print the tables of every run."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--rollouts", type=int, default=64)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    with fast_products():
+        for path in args.runs:
+            folder, config = RunFolder.open(path)
+            for checkpoint in (None, find_checkpoint(folder)):
+                print(report(config, checkpoint, args.rollouts), end="\n\n", flush=True)
+    print(machine())
+
+
+if __name__ == "__main__":
+    main()
