@@ -1,4 +1,4 @@
-"""Score trained agents over whole games, record them playing, or compare them."""
+"""Score trained agents over whole games, record them playing, compare or export them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from typing import Annotated
 import tyro
 
 from agents.agent import require_trusted_extractor
+from agents.export import export_sb3
 from agents.kept_checkpoints import named_checkpoints
+from agents.onnx_file import export_onnx
 from agents.run_folder import RunFolder
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
 from programs.command_line import parse, run
+from programs.durable import require_new
 from programs.errors import UserError
 
 
@@ -96,15 +99,34 @@ class CompareArguments:
     """Say what would be compared and write nothing."""
 
 
+@dataclass(frozen=True)
+class ExportArguments:
+    """Write a trained agent as a file for other programs."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The run folder."""
+    onnx: Path | None = None
+    """An ONNX file: uint8 images in; logits, probabilities and value out."""
+    sb3: Path | None = None
+    """A zip that Stable-Baselines3's own load opens, with this suite at hand."""
+    checkpoint: str = "newest"
+    """newest, best (by training score) or a step."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the run's own package.module:Class here to let that code be imported."""
+    dry_run: bool = False
+    """Print what would be written and write nothing."""
+
+
 Command = (
     Annotated[ScoreArguments, tyro.conf.subcommand("score", prefix_name=False)]
     | Annotated[RecordArguments, tyro.conf.subcommand("record", prefix_name=False)]
     | Annotated[CompareArguments, tyro.conf.subcommand("compare", prefix_name=False)]
+    | Annotated[ExportArguments, tyro.conf.subcommand("export", prefix_name=False)]
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and score, record or compare."""
+    """Parse the command line and score, record, compare or export."""
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
@@ -115,6 +137,8 @@ def main(argv: Sequence[str]) -> int:
         folder, config = RunFolder.open(path)
         require_trusted_extractor(config, arguments.extractor, path)
         named_checkpoints(folder, arguments.checkpoint)
+    if isinstance(arguments, ExportArguments):
+        return _export(arguments)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
@@ -134,7 +158,7 @@ BOUNDS = {
 }
 
 
-def _check_numbers(arguments: ScoreArguments | RecordArguments | CompareArguments) -> None:
+def _check_numbers(arguments: Command) -> None:
     for name, (lowest, highest) in BOUNDS.items():
         value = getattr(arguments, name, None)
         if value is not None and not lowest <= value <= highest:
@@ -190,6 +214,28 @@ def _record(arguments: RecordArguments) -> int:
     for recording in recordings:
         scores = " and ".join(f"{score:.0f}" for score in recording.scores)
         print(f"wrote {recording.path} (score {scores})")
+    return 0
+
+
+def _export(arguments: ExportArguments) -> int:
+    if len(arguments.runs) != 1:
+        raise UserError(f"export takes one run folder, got {len(arguments.runs)}")
+    (path,) = arguments.runs
+    if arguments.onnx is None and arguments.sb3 is None:
+        raise UserError("name what to write: --onnx FILE, --sb3 FILE or both")
+    files = [file for file in (arguments.onnx, arguments.sb3) if file is not None]
+    for file in files:
+        require_new(file)
+    if arguments.dry_run:
+        print(f"would write {' and '.join(map(str, files))} from {path}")
+        return 0
+    chosen = arguments.checkpoint
+    if arguments.onnx is not None:
+        export_onnx(path, arguments.onnx, checkpoint=chosen, trusted=arguments.extractor)
+        print(f"wrote {arguments.onnx}")
+    if arguments.sb3 is not None:
+        folder, config = RunFolder.open(path)
+        print(f"wrote {export_sb3(folder, config, arguments.sb3, which=chosen)}")
     return 0
 
 

@@ -11,27 +11,39 @@ from agents.config import RunConfig
 from agents.kept_checkpoints import find_checkpoint
 from agents.run_folder import RunFolder
 from envs import AtariVecEnv
-from programs.durable import write_durably
+from programs.durable import write_durably, write_new
 
 EXPORT_NAME = "sb3_model.zip"
 
 
-def export_sb3(folder: RunFolder, config: RunConfig) -> Path:
-    """Write the newest checkpoint as `sb3_model.zip`, which `PPO.load` or `A2C.load` opens.
+def export_sb3(
+    folder: RunFolder, config: RunConfig, file: Path | None = None, *, which: str = "newest"
+) -> Path:
+    """Write a checkpoint as a zip that `PPO.load` or `A2C.load` opens.
 
-    The zip needs this suite installed where it is opened (its classes are stored by name). The
-    suite itself never opens one: loading an SB3 zip runs the code it carries.
+    The zip needs this suite where it is opened (its classes are stored by name). The suite itself
+    never opens one: loading an SB3 zip runs the code it carries.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+        file: to be written, and not there yet; None is `sb3_model.zip` in the run folder, in the
+            place of an older one.
+        which: the checkpoint: "newest", "best" or a step.
     """
-    checkpoint = find_checkpoint(folder)
+    checkpoint = find_checkpoint(folder, which)
     env = AtariVecEnv(config.game, config.n_envs or 1, config.protocol, threads=1)
     try:
         model = build_model(config, env)
         load_policy(checkpoint, model.policy)
         load_optimizer(checkpoint, model.policy.optimizer)
         model.num_timesteps = load_state(checkpoint).step
-        path = folder.path / EXPORT_NAME
         content = io.BytesIO()
         model.save(content)
+        if file is not None:
+            write_new(file, content.getvalue())
+            return file
+        path = folder.path / EXPORT_NAME
         write_durably(path, content.getvalue())
         return path
     finally:

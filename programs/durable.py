@@ -51,6 +51,24 @@ def write_durably(path: Path, content: str | bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """`write_durably` for a file that a person named: one that is there already is left alone.
+
+    Raises:
+        CannotWriteError: it exists, or could not be written.
+    """
+    require_new(path)
+    write_durably(path, content)
+
+
+def require_new(path: Path) -> None:
+    """Raises CannotWriteError where a file that a person named is there already, or no folder."""
+    if path.exists() or path.is_symlink():
+        raise CannotWriteError(f"{str(path)[:200]} exists already: name another file, or remove it")
+    if not path.parent.is_dir():
+        raise CannotWriteError(f"cannot write {str(path)[:200]}: there is no such folder")
+
+
 def temporary_name(path: Path) -> Path:
     """The name a file has until it is whole."""
     return path.with_name(f".{path.name}.tmp")

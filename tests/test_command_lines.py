@@ -70,6 +70,16 @@ def test_train_score_and_record(tmp_path: Path, refused: Refused) -> None:
     (video,) = (out / "videos").iterdir()
     assert str(video) in recorded.stdout
     assert "nothing to resume" in refused("train.py", "--resume", out)
+    exported = run(
+        "evaluate.py", "export", out, "--onnx", tmp_path / "a.onnx", "--sb3", tmp_path / "a.zip"
+    )
+    assert exported.returncode == 0, exported.stderr
+    assert exported.stdout == f"wrote {tmp_path / 'a.onnx'}\nwrote {tmp_path / 'a.zip'}\n"
+    assert "name what to write" in refused("evaluate.py", "export", out)
+    assert "exists already" in refused("evaluate.py", "export", out, "--sb3", tmp_path / "a.zip")
+    assert "no such folder" in refused(
+        "evaluate.py", "export", out, "--onnx", tmp_path / "b/a.onnx"
+    )
     (out / "DONE").unlink()
     resumed = run("train.py", "--resume", out)
     assert resumed.returncode == 0, resumed.stderr

@@ -1,0 +1,123 @@
+"""A whole trained agent as one ONNX file, for programs that have no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agents.agent import build_policy, require_trusted_extractor
+from agents.checkpoint import load_policy
+from agents.kept_checkpoints import find_checkpoint
+from agents.run_folder import RunFolder
+from coordconv import fold_model
+from envs import PROTOCOLS, action_meanings
+from policies import AtariPolicy
+from programs.durable import write_new
+from programs.errors import UserError
+
+INPUT, OUTPUTS = "images", ("logits", "probabilities", "value")
+
+
+class WholeAgent(nn.Module):
+    """uint8 images (N, C, H, W) to logits, probabilities (N, actions) and values (N,)."""
+
+    def __init__(self, policy: AtariPolicy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the agent makes of images."""
+        logits, values = self.policy.logits_and_values(images)
+        return logits, torch.softmax(logits, dim=1), values.squeeze(1)
+
+
+def export_onnx(
+    path: Path, file: Path, *, checkpoint: str = "newest", trusted: Collection[str] = ()
+) -> Path:
+    """Write an agent as an ONNX file with a free batch size.
+
+    Where-maps are constants in it. An agent that was trained in bfloat16 computes in float32 there:
+    onnxruntime has no bfloat16 convolutions on CPUs.
+
+    Args:
+        path: the run folder.
+        file: to be written; it must not exist yet.
+        checkpoint: "newest", "best" or a step.
+        trusted: users' own extractors that may be imported.
+
+    Raises:
+        UserError: not a run folder, a damaged file, the file exists or cannot be written, ONNX is
+            not installed, or torch cannot export somebody's own extractor.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - what torch's exporter writes with
+    except ImportError as error:
+        raise UserError(
+            f"--onnx needs the package {error.name}: pip install onnx onnxscript"
+        ) from error
+    folder, config = RunFolder.open(path)
+    require_trusted_extractor(config, trusted, path)
+    chosen = find_checkpoint(folder, checkpoint)
+    policy = build_policy(replace(config, precision="float32"))
+    load_policy(chosen, policy)
+    protocol = PROTOCOLS[config.protocol]
+    size = protocol.screen_size
+    # Of two images: exporters take a batch of one for a constant.
+    images = torch.zeros(2, protocol.stack, size, size, dtype=torch.uint8)
+    agent = fold_model(WholeAgent(policy), images)
+    model = _exported(agent, images, config.extractor)
+    onnx.helper.set_model_props(
+        model,
+        {
+            "game": config.game,
+            "protocol": config.protocol,
+            "actions": ", ".join(action_meanings(config.game)),
+            "input": f"the last {protocol.stack} screens, the newest last, {size}×{size} gray",
+            "algorithm": config.algo,
+            "extractor": config.extractor,
+            "seed": str(config.seed),
+            "steps": chosen.name,
+            "trained_in": config.precision,
+        },
+    )
+    write_new(file, model.SerializeToString())
+    return file
+
+
+def _exported(agent: nn.Module, images: Tensor, extractor: str) -> Any:
+    """The ONNX model, without its metadata."""
+    sizes = ({0: torch.export.Dim("n")},)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                agent, (images,), dynamo=True, dynamic_shapes=sizes,
+                input_names=[INPUT], output_names=OUTPUTS, verbose=False,
+            )  # fmt: skip
+    except Exception as error:  # an extractor of somebody's own may hold anything
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
+        raise UserError(f"torch cannot export {extractor} to ONNX: {reason}") from error
+    assert program is not None
+    return program.model_proto
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Within this, what the exporter says of its own business is not shown."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
