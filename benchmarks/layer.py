@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from benchmarks.measure import print_report, table, taking_turns
 from benchmarks.stock_sb3 import EXTRACTORS
 from coordconv import constant_where_maps, fold_model
+from coordconv.sb3.precision import is_emulated
 from policies import AtariPolicy, policy_kwargs
-from policies.precision import is_emulated
 
 SCREEN, ACTIONS = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(6)
 BATCH = 256  # rl-baselines3-zoo hyperparams/ppo.yml

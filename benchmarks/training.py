@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import finished, in_own_process, print_report, start, table, taking_turns
-from policies.precision import is_emulated
+from coordconv.sb3.precision import is_emulated
 
 STEPS = {"ppo": 2 * 1024, "a2c": 4 * 1024}
 STOCK, FLOAT32, BFLOAT16 = "stock", "suite", "suite in bfloat16"

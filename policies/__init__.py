@@ -1,16 +1,23 @@
-"""What looks at the screen: SB3 features extractors with and without coordinates.
+"""The arms of the comparison: who looks at the screen, with and without coordinates.
+
+What they are made of is the library's, `coordconv.sb3`.
 
 >>> from stable_baselines3 import PPO
 >>> from policies import AtariPolicy, policy_kwargs
 >>> # model = PPO(AtariPolicy, env, policy_kwargs=policy_kwargs("coordconv"))
 """
 
-from policies.actor_critic import AtariPolicy, parameter_count
+from coordconv.sb3 import (
+    PRECISIONS,
+    AtariPolicy,
+    ImpalaExtractor,
+    NatureExtractor,
+    NoiseConv2d,
+    Precision,
+    caveat,
+    parameter_count,
+)
 from policies.describe import build_policy, description, short_name
-from policies.impala import ImpalaExtractor
-from policies.nature import NatureExtractor
-from policies.noise import NoiseConv2d
-from policies.precision import PRECISIONS, Precision, caveat
 from policies.registry import (
     ARMS,
     UnknownExtractorError,

@@ -12,8 +12,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from coordconv import CoordConv2d
-from policies.actor_critic import AtariPolicy, parameter_count
-from policies.precision import Precision
+from coordconv.sb3.policy import AtariPolicy, parameter_count
+from coordconv.sb3.precision import Precision
 from policies.registry import policy_kwargs
 
 

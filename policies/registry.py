@@ -11,9 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from policies.impala import ImpalaExtractor
-from policies.nature import NatureExtractor
-from policies.precision import Precision
+from coordconv.sb3 import ImpalaExtractor, NatureExtractor, Precision, policy_kwargs_for
 
 
 class UnknownExtractorError(ValueError):
@@ -178,14 +176,9 @@ def policy_kwargs(name: str, precision: Precision = "float32") -> dict[str, Any]
     Works with `PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("coordconv"))`;
     `coordconv-actor`, whose critic differs from its actor, and bfloat16 need
     `policies.AtariPolicy`.
-    `net_arch` is empty because SB3 would give every extractor but its own two hidden layers more.
     """
     arm = find_arm(name)
-    kwargs: dict[str, Any] = {
-        "features_extractor_class": arm.extractor,
-        "features_extractor_kwargs": dict(arm.kwargs),
-        "net_arch": [],
-    }
+    kwargs = policy_kwargs_for(arm.extractor, **arm.kwargs)
     if arm.critic_kwargs is not None:
         kwargs["share_features_extractor"] = False
         kwargs["critic_extractor_kwargs"] = dict(arm.critic_kwargs)

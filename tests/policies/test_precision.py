@@ -12,8 +12,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from coordconv import fold_model, translation_dependences
+from coordconv.sb3.precision import EmulatedProducts, is_emulated
 from policies import ARMS, AtariPolicy, caveat, policy_kwargs
-from policies.precision import EmulatedProducts, is_emulated
 
 from .test_extractors import ACTIONS, SCREEN, images
 from .test_recalled import RECALLING, gradients

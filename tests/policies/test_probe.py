@@ -14,9 +14,9 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
+from coordconv.sb3.nature import NatureExtractor
 from envs import AtariVecEnv
 from policies import ARMS
-from policies.nature import NatureExtractor
 
 SCREEN = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 STEPS, BATCH = 300, 32

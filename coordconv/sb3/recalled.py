@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from coordconv import CoordConv2d
 from coordconv.broadcast import sum_over_batch
-from policies.precision import is_emulated
+from coordconv.sb3.precision import is_emulated
 
 
 def recalled_convolution_relu(layer: nn.Module, x: Tensor, y: Tensor) -> Tensor:

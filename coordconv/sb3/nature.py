@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coordconv import CoordConv2d, coord_conv_relu
+from coordconv.sb3.noise import NoiseConv2d
+from coordconv.sb3.recalled import recalled_convolution_relu, recalled_linear_relu
 from coordconv.tracing import is_recorded
-from policies.noise import NoiseConv2d
-from policies.recalled import recalled_convolution_relu, recalled_linear_relu
 
 Channels = Literal["none", "coordinates", "noise"]
 CHANNELS: tuple[Channels, ...] = ("none", "coordinates", "noise")

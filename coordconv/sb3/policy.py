@@ -16,10 +16,10 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coordconv import constant_where_maps
-from policies.impala import ImpalaExtractor
-from policies.nature import NatureExtractor, draw_as_plain_
-from policies.precision import DTYPES, PRECISIONS, Precision, bfloat16
+from coordconv.constant import constant_where_maps
+from coordconv.sb3.impala import ImpalaExtractor
+from coordconv.sb3.nature import NatureExtractor, draw_as_plain_
+from coordconv.sb3.precision import DTYPES, PRECISIONS, Precision, bfloat16
 
 # 900 kB of float32 at 84×84×4, of which the processor's second cache holds most.
 OBSERVATIONS_IN_CACHE = 8
