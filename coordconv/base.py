@@ -219,7 +219,10 @@ class CoordConvNd(nn.Module):
                 added = self._coordinate_response(x.shape[-self.n_dims :], *options)
                 self.kept_responses[key] = added
             return response, self.kept_responses[key]
-        added = self._coordinate_response(x.shape[-self.n_dims :], *options)
+        if torch.compiler.is_compiling():
+            added = self._compiled_response(x, *options)
+        else:
+            added = self._coordinate_response(x.shape[-self.n_dims :], *options)
         if bias is None:
             return self._convolve(x, self.weight, None, self.groups, *options), added
         response = self._convolve(x, self.weight, bias.detach(), self.groups, *options)
@@ -264,12 +267,21 @@ class CoordConvNd(nn.Module):
             )
         kernel = self.coord_weight
         channels = self.coordinates(spatial_size, device=kernel.device, dtype=kernel.dtype)
-        if torch.compiler.is_compiling():
-            # Inductor cannot order the strides of a batch of one image whose size is symbolic
-            # (github.com/pytorch/pytorch/issues/185510): of two it can.
-            pair = torch.stack([channels, channels])
-            return self._convolve(pair, kernel, None, 1, *options)[0]
         return self._convolve(channels, kernel, None, 1, *options)
+
+    def _compiled_response(self, x: Tensor, *options: Any) -> Tensor:
+        """`_coordinate_response` for `x`, such that inductor can compile it with symbolic sizes.
+
+        It cannot order the strides of a single image (github.com/pytorch/pytorch/issues/185510): of
+        two it can. Gradients of volumes it cannot sum over the batch before they are convolved.
+        """
+        kernel = self.coord_weight
+        size = x.shape[-self.n_dims :]
+        channels = self.coordinates(size, device=kernel.device, dtype=kernel.dtype)
+        if x.dim() == 5:
+            each = channels.expand(x.shape[0], *channels.shape)
+            return self._convolve(each, kernel, None, 1, *options)
+        return self._convolve(torch.stack([channels, channels]), kernel, None, 1, *options)[0]
 
     def _check_input(self, x: Tensor) -> None:
         if is_proxy(x) or is_jit_tracing():
@@ -320,6 +332,8 @@ class CoordConvNd(nn.Module):
             ordinary.weight = frozen_copy(self.weight)
             ordinary.bias = None if self.bias is None else frozen_copy(self.bias)
             added = self._coordinate_response(tuple(size))
+            if added.is_meta:
+                raise ValueError("coord_weight is on the meta device: load its numbers first")
         folded = FoldedCoordConv(ordinary, added, tuple(size), type(self).__name__)
         return folded.train(self.training)
 
@@ -353,7 +367,16 @@ class CoordConvNd(nn.Module):
         Args:
             draw: fills the kernel that the concatenating layer would have, and returns it, as the
                 functions of `torch.nn.init` do: `layer.draw_jointly_(nn.init.kaiming_normal_)`.
+
+        Raises:
+            ValueError: a kernel is computed from other parameters, and what is drawn for it would
+                be lost.
         """
+        if not {"weight", "coord_weight"} <= set(self._parameters):
+            raise ValueError(
+                f"the kernels of this {type(self).__name__} are computed (parametrized, normed or "
+                "pruned): draw them before that"
+            )
         weight, coord_weight = self._split(draw(self.weight.new_empty(self._joint_shape())))
         self.weight.copy_(weight)
         self.coord_weight.copy_(coord_weight)

@@ -145,7 +145,8 @@ def fold_model(model: nn.Module, *example_inputs: Any) -> nn.Module:
         ValueError: a layer is called with inputs of different sizes, as one constant cannot serve,
             or has hooks, which its folded form would lose.
     """
-    folded = copied(model).eval()
+    with torch.inference_mode(False):  # a copy made in it could never take part in a gradient
+        folded = copied(model).eval()
     received = inputs_of_layers(folded, *example_inputs)
     constants: dict[nn.Module, nn.Module] = {}
     for name, layer in coordconv_layers(folded):
