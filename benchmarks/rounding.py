@@ -4,8 +4,8 @@
 
 Whole runs differ by their seeds far more than by their precision, so curves of a few seeds cannot
 tell a small loss from none. Here both precisions start from the same weights and learn from the
-same rollouts, and what is left of the difference is rounding. For each float32 run, at its newest
-checkpoint and before it has learned anything:
+same rollouts, and what is left of the difference is rounding. For each run at its newest
+checkpoint, and for the first before it has learned anything:
 
 - Gradients, by layer: how far bfloat16's is off on one minibatch; how far minibatches are from each
   other, which is the noise that learning bears anyway; how far the mean over all of them is off
@@ -13,6 +13,11 @@ checkpoint and before it has learned anything:
 - One update of the run's algorithm, paired on the same rollouts: how much it improves the policy's
   objective and the value's error on the *next* rollout, which it has not seen. Beside bfloat16
   minus float32 stands what another order of the minibatches makes in float32.
+
+Weights that were trained in one precision are a little wrong in the other: their values are off by
+a constant, say, which the first gradients in the other put right. So agents of both are looked at.
+What rounding itself does to learning shows with both alike; what only the change of precision does
+shows with opposite signs.
 """
 
 from __future__ import annotations
@@ -55,6 +60,8 @@ PARTS = {
 Gradient = dict[str, Tensor]
 # Steps of each environment before the first rollout: games part from each other by then.
 STEPS_BEFORE = 500
+# Of learning rate and clip range that fall over a run: those of its middle.
+LEARNING_PROGRESS = 0.5
 
 
 class Bench:
@@ -70,7 +77,8 @@ class Bench:
                 load_optimizer(checkpoint, model.policy.optimizer)
                 model.num_timesteps = load_state(checkpoint).step
             model.set_logger(Logger(None, []))
-            model._update_current_progress_remaining(model.num_timesteps, config.total_steps)
+            # At the end of a run a linear schedule has come to a rate of zero.
+            model._current_progress_remaining = LEARNING_PROGRESS
             self.models[precision] = model
         one = self.models["float32"]
         self.start = copy.deepcopy(one.policy.state_dict())
@@ -282,7 +290,9 @@ def report(config: RunConfig, checkpoint: Path | None, rollouts: int) -> str:
             previous = rollout
     finally:
         bench.env.close()
-    step = "untrained" if checkpoint is None else f"after {int(checkpoint.name):,} steps"
+    step = "untrained"
+    if checkpoint is not None:
+        step = f"after {int(checkpoint.name):,} steps in {config.precision}"
     return "\n\n".join(
         [
             f"#### {config.algo.upper()} {config.extractor}, {config.game}, seed {config.seed}, "
@@ -301,9 +311,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     with fast_products():
-        for path in args.runs:
+        for number, path in enumerate(args.runs):
             folder, config = RunFolder.open(path)
-            for checkpoint in (None, find_checkpoint(folder)):
+            checkpoints = [find_checkpoint(folder)]
+            for checkpoint in [None, *checkpoints] if number == 0 else checkpoints:
                 print(report(config, checkpoint, args.rollouts), end="\n\n", flush=True)
     print(machine())
 

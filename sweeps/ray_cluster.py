@@ -77,7 +77,7 @@ def _connected(address: str) -> Any:
         import ray
     except ImportError as error:
         raise UserError(
-            "--engine ray needs Ray: pip install -e '.[ray]', or use --engine local"
+            "--engine ray needs Ray: pip install -e '.[app,ray]', or use --engine local"
         ) from error
     try:
         if address != "auto":
