@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from agents.checkpoint import load_state
+from agents.kept_checkpoints import find_checkpoint
+from agents.run_folder import RunFolder
 from programs.errors import UserError
 from sweeps.cell import ROOT
 from sweeps.grid import Cell, Sweep
@@ -48,27 +50,25 @@ def measured_speeds(
 def _measure(sweep: Sweep, algo: str, count: int) -> float:
     cell = replace(sweep, algos=(algo,), games=sweep.games[:1], extractors=sweep.extractors[-1:])
     config = cell.cells()[0].config
-    with tempfile.TemporaryDirectory() as folder:
+    options = [
+        "--game", config.game, "--algo", algo, "--extractor", config.extractor,
+        "--protocol", config.protocol, "--precision", config.precision,
+        "--threads", str(config.threads), "--device", config.device, "--steps", str(STEPS[algo]),
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = [RunFolder(Path(temporary) / str(number)) for number in range(count)]
         running = [
             subprocess.Popen(
-                [
-                    sys.executable, str(ROOT / "train.py"), "--game", config.game, "--algo", algo,
-                    "--extractor", config.extractor, "--protocol", config.protocol,
-                    "--precision", config.precision,
-                    "--threads", str(config.threads), "--device", config.device,
-                    "--steps", str(STEPS[algo]), "--out", str(Path(folder) / str(number)),
-                ],
-                stdout=subprocess.PIPE,
+                [sys.executable, str(ROOT / "train.py"), *options, "--out", str(folder.path)],
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            for number in range(count)
-        ]  # fmt: skip
-        ended = [process.communicate() for process in running]  # all, before the folder goes
-    speeds = []
-    for process, (out, err) in zip(running, ended, strict=True):
-        found = re.search(r"steps at ([\d,]+) steps/s", out)
-        if process.returncode or not found:
-            raise UserError(f"a short run to measure the speed failed: {err.strip()[-300:]}")
-        speeds.append(float(found[1].replace(",", "")))
-    return float(np.mean(speeds))
+            for folder in folders
+        ]
+        errors = [process.communicate()[1] for process in running]
+        for process, error in zip(running, errors, strict=True):
+            if process.returncode:
+                raise UserError(f"a short run to measure the speed failed: {error.strip()[-300:]}")
+        states = [load_state(find_checkpoint(folder)) for folder in folders]
+    return float(np.mean([state.step / state.seconds for state in states]))

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from envs.reference_scores import reference_scores
 from evaluation.arms import parameters, steps_per_second
 from evaluation.comparison import AGGREGATES, ArmResult, Comparison, GameResult, p_value
 from evaluation.grid import Grid
+from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Estimate
 from evaluation.text_table import aligned
 
@@ -32,10 +34,17 @@ REFERENCES = {
 
 @dataclass(frozen=True)
 class Table:
-    """Text cells under headings; the first column names the row."""
+    """Text cells under headings; the first column names the row.
+
+    Attributes:
+        headings: of the columns.
+        rows: the cells.
+        verdicts: where the last column is a verdict in words, the verdict of each row.
+    """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    verdicts: tuple[str, ...] = ()
 
     def text(self) -> str:
         """For a terminal."""
@@ -60,7 +69,8 @@ def games_table(result: ArmResult, grid: Grid) -> Table:
         "p, Holm",
         "verdict",
     )
-    return Table(headings, tuple(_game_row(game) for game in result.games))
+    rows = tuple(_game_row(game) for game in result.games)
+    return Table(headings, rows, tuple(game.verdict for game in result.games))
 
 
 def aggregates_table(comparison: Comparison, result: ArmResult) -> Table | None:
@@ -137,70 +147,90 @@ def shown(value: Estimate, digits: int, *, sign: bool = False) -> str:
     return f"{text} [{format(value.low, form)}, {format(value.high, form)}]"
 
 
+class VerdictRow(NamedTuple):
+    """A row of verdicts.csv: an arm over all games."""
+
+    part: str
+    algo: str
+    arm: str
+    baseline: str
+    games: int
+    standardized_difference: float
+    p_holm: float | None
+    family: int
+    verdict: str
+    control: str | None
+    standing: str
+
+
+class GameRow(NamedTuple):
+    """A row of games.csv: an arm on a game."""
+
+    algo: str
+    game: str
+    arm: str
+    baseline: str
+    arm_seeds: int
+    baseline_seeds: int
+    arm_mean: float
+    arm_std: float | None
+    baseline_mean: float
+    baseline_std: float | None
+    arm_human_normalised: float | None
+    baseline_human_normalised: float | None
+    difference: float
+    low: float | None
+    high: float | None
+    p_holm: float | None
+    probability_of_improvement: float
+    probability_low: float | None
+    probability_high: float | None
+    verdict: str
+    part: str
+    standing: str
+
+
+class AggregateRow(NamedTuple):
+    """A row of aggregates.csv: a statistic of an arm over all games."""
+
+    algo: str
+    arm: str
+    statistic: str
+    value: float
+    low: float | None
+    high: float | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    part: str
+
+
+class RunRow(NamedTuple):
+    """A row of runs.csv: a run that counted."""
+
+    algo: str
+    game: str
+    extractor: str
+    seed: int
+    steps: int
+    protocol: str
+    games: int
+    score: float
+    path: Path
+    part: str
+    standing: str
+
+
 def write_csv(comparisons: Sequence[Comparison], folder: Path) -> None:
     """`verdicts.csv`, `games.csv`, `aggregates.csv` and `runs.csv`."""
-    _write(
-        folder / "verdicts.csv",
-        "part,algo,arm,baseline,games,standardized_difference,p_holm,family,verdict,control,standing",
-        (
-            (
-                comparison.grid.part,
-                comparison.grid.algo,
-                result.arm,
-                comparison.grid.baseline,
-                len(comparison.grid.games),
-                result.standardized,
-                result.p,
-                comparison.family,
-                result.verdict,
-                result.control,
-                comparison.grid.standing.strip().rstrip(":"),
-            )
-            for comparison in comparisons
-            for result in comparison.results
-        ),
-    )
-    _write(
-        folder / "games.csv",
-        (
-            "algo,game,arm,baseline,arm_seeds,baseline_seeds,arm_mean,arm_std,baseline_mean,"
-            "baseline_std,arm_human_normalised,baseline_human_normalised,difference,low,high,"
-            "p_holm,probability_of_improvement,probability_low,probability_high,verdict,part,"
-            "standing"
-        ),
-        (
-            _game_cells(comparison.grid, result.arm, game)
-            for comparison in comparisons
-            for result in comparison.results
-            for game in result.games
-        ),
-    )
-    _write(
-        folder / "aggregates.csv",
-        "algo,arm,statistic,value,low,high,difference,difference_low,difference_high,part",
-        (row for comparison in comparisons for row in _aggregate_rows(comparison)),
-    )
-    _write(
-        folder / "runs.csv",
-        "algo,game,extractor,seed,steps,protocol,games,score,path,part,standing",
-        (
-            (
-                run.config.algo,
-                run.config.game,
-                run.config.extractor,
-                run.config.seed,
-                run.config.total_steps,
-                run.config.protocol,
-                len(run.games),
-                run.score,
-                run.path,
-                comparison.grid.part,
-                comparison.grid.standing.strip().rstrip(":"),
-            )
-            for comparison in comparisons
-            for run in comparison.grid.runs.values()
-        ),
-    )
+    results = [(c, result) for c in comparisons for result in c.results]
+    games = [_of_game(c.grid, result.arm, game) for c, result in results for game in result.games]
+    runs = [_of_run(c.grid, run) for c in comparisons for run in c.grid.runs.values()]
+    aggregates = [row for comparison in comparisons for row in _of_aggregates(comparison)]
+    _write(folder / "verdicts.csv", VerdictRow, [_of_arm(c, result) for c, result in results])
+    _write(folder / "games.csv", GameRow, games)
+    _write(folder / "aggregates.csv", AggregateRow, aggregates)
+    _write(folder / "runs.csv", RunRow, runs)
 
 
 def _game_row(game: GameResult) -> tuple[str, ...]:
@@ -236,59 +266,98 @@ def _digits(score: float) -> int:
     return 0 if abs(score) >= 1000 else 1
 
 
-def _game_cells(grid: Grid, arm: str, game: GameResult) -> tuple[object, ...]:
-    spreads = [np.std(s, ddof=1) if len(s) > 1 else None for s in (game.arm, game.baseline)]
-    means = [float(np.mean(s)) for s in (game.arm, game.baseline)]
-    return (
-        grid.algo,
-        game.game,
-        arm,
-        grid.baseline,
-        len(game.arm),
-        len(game.baseline),
-        means[0],
-        spreads[0],
-        means[1],
-        spreads[1],
-        *(human_normalised(game.game, mean) for mean in means),
-        game.difference.value,
-        game.difference.low,
-        game.difference.high,
-        game.p,
-        game.win_rate.value,
-        game.win_rate.low,
-        game.win_rate.high,
-        game.words,
-        grid.part,
-        grid.standing.strip().rstrip(":"),
+def _of_arm(comparison: Comparison, result: ArmResult) -> VerdictRow:
+    grid = comparison.grid
+    return VerdictRow(
+        part=grid.part,
+        algo=grid.algo,
+        arm=result.arm,
+        baseline=grid.baseline,
+        games=len(grid.games),
+        standardized_difference=result.standardized,
+        p_holm=result.p,
+        family=comparison.family,
+        verdict=result.verdict,
+        control=result.control,
+        standing=_standing(grid),
     )
 
 
-def _aggregate_rows(comparison: Comparison) -> Iterable[tuple[object, ...]]:
+def _of_game(grid: Grid, arm: str, game: GameResult) -> GameRow:
+    mean, baseline_mean = float(np.mean(game.arm)), float(np.mean(game.baseline))
+    return GameRow(
+        algo=grid.algo,
+        game=game.game,
+        arm=arm,
+        baseline=grid.baseline,
+        arm_seeds=len(game.arm),
+        baseline_seeds=len(game.baseline),
+        arm_mean=mean,
+        arm_std=_spread(game.arm),
+        baseline_mean=baseline_mean,
+        baseline_std=_spread(game.baseline),
+        arm_human_normalised=human_normalised(game.game, mean),
+        baseline_human_normalised=human_normalised(game.game, baseline_mean),
+        difference=game.difference.value,
+        low=game.difference.low,
+        high=game.difference.high,
+        p_holm=game.p,
+        probability_of_improvement=game.win_rate.value,
+        probability_low=game.win_rate.low,
+        probability_high=game.win_rate.high,
+        verdict=game.words,
+        part=grid.part,
+        standing=_standing(grid),
+    )
+
+
+def _spread(scores: Sequence[float]) -> float | None:
+    return float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+
+
+def _of_aggregates(comparison: Comparison) -> Iterable[AggregateRow]:
     grid = comparison.grid
-    for name, value in comparison.baseline.items():
-        mine = (name, value.value, value.low, value.high, None, None, None, grid.part)
-        yield grid.algo, grid.baseline, *mine
-    for result in comparison.results:
-        for name, value in result.aggregates.items():
-            d = result.differences[name]
-            yield (
-                grid.algo,
-                result.arm,
-                name,
-                value.value,
-                value.low,
-                value.high,
-                d.value,
-                d.low,
-                d.high,
-                grid.part,
+    of_arms = [(result.arm, result.aggregates, result.differences) for result in comparison.results]
+    for arm, values, differences in [(grid.baseline, comparison.baseline, None), *of_arms]:
+        for name, value in values.items():
+            difference = None if differences is None else differences[name]
+            yield AggregateRow(
+                algo=grid.algo,
+                arm=arm,
+                statistic=name,
+                value=value.value,
+                low=value.low,
+                high=value.high,
+                difference=None if difference is None else difference.value,
+                difference_low=None if difference is None else difference.low,
+                difference_high=None if difference is None else difference.high,
+                part=grid.part,
             )
 
 
-def _write(path: Path, headings: str, rows: Iterable[Iterable[object]]) -> None:
+def _of_run(grid: Grid, run: EvaluatedRun) -> RunRow:
+    return RunRow(
+        algo=run.config.algo,
+        game=run.config.game,
+        extractor=run.config.extractor,
+        seed=run.config.seed,
+        steps=run.config.total_steps,
+        protocol=run.config.protocol,
+        games=len(run.games),
+        score=run.score,
+        path=run.path,
+        part=grid.part,
+        standing=_standing(grid),
+    )
+
+
+def _standing(grid: Grid) -> str:
+    return grid.standing.strip().rstrip(":")
+
+
+def _write(path: Path, kind: Any, rows: Sequence[tuple[object, ...]]) -> None:
+    """The columns of a kind of row, and the rows; None is an empty cell."""
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(headings.split(","))
-        for row in rows:
-            writer.writerow(["" if cell is None else cell for cell in row])
+        writer.writerow(kind._fields)
+        writer.writerows(rows)
