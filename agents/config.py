@@ -250,6 +250,17 @@ class RunConfig:
         return resolved_device(self.device)
 
 
+def learning_settings(config: RunConfig) -> dict[str, Any]:
+    """The hyperparameters of a run's algorithm, by name."""
+    return {name: getattr(config, name) for name in PRESETS[config.algo]}
+
+
+def own_settings(config: RunConfig) -> dict[str, Any]:
+    """Those of them that are not the preset's."""
+    preset = PRESETS[config.algo]
+    return {n: value for n, value in learning_settings(config).items() if value != preset[n]}
+
+
 def differences(first: RunConfig, second: RunConfig) -> list[str]:
     """The settings in which two runs differ, but for those without influence on what is learned."""
     names = (field.name for field in dataclasses.fields(RunConfig))

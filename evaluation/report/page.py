@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from agents.config import learning_settings, own_settings
 from evaluation.arms import is_control
 from evaluation.comparison import Comparison, sentence
 from evaluation.grid import Grid
@@ -244,12 +245,7 @@ def _facts(section: Section) -> list[tuple[str, str]]:
 
 
 def _hyperparameters(run: EvaluatedRun) -> str:
-    names = (
-        "n_envs", "n_steps", "learning_rate", "learning_rate_schedule", "gamma", "gae_lambda",
-        "ent_coef", "vf_coef", "max_grad_norm", "n_epochs", "batch_size", "clip_range",
-    )  # fmt: skip
-    values = {name: getattr(run.config, name) for name in names}
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+    return ", ".join(f"{name} {value}" for name, value in learning_settings(run.config).items())
 
 
 def _seen(runs: Iterable[EvaluatedRun], name: str) -> str:
@@ -259,14 +255,33 @@ def _seen(runs: Iterable[EvaluatedRun], name: str) -> str:
 
 
 def _commands(grid: Grid, command: str) -> str:
-    config = grid.any_run.config
-    sweep = [
-        "python", "sweep.py", "--games", *grid.games, "--algos", grid.algo,
-        "--extractors", *grid.every_arm, "--seeds", str(max(grid.seeds)),
-        "--steps", str(config.steps), "--episodes", str(len(grid.any_run.games)),
-        "--protocol", config.protocol, "--precision", config.precision,
-    ]  # fmt: skip
-    return f"{shlex.join(sweep)}\n{command}"
+    """What trains and scores such runs, and what made this report.
+
+    A sweep makes seeds from 1 on by the preset; any other runs are told one by one.
+    """
+    config, episodes = grid.any_run.config, str(len(grid.any_run.games))
+    kind = ["--steps", str(config.steps), "--protocol", config.protocol]
+    kind += ["--precision", config.precision]
+    own = own_settings(config)
+    if not own and sorted(grid.seeds) == list(range(1, len(grid.seeds) + 1)):
+        sweep = [
+            "python", "sweep.py", "--games", *grid.games, "--algos", grid.algo,
+            "--extractors", *grid.every_arm, "--seeds", str(len(grid.seeds)), *kind,
+            "--episodes", episodes,
+        ]  # fmt: skip
+        return f"{shlex.join(sweep)}\n{command}"
+    for name, value in own.items():
+        kind += [f"--{name.replace('_', '-')}", str(value)]
+    loops = (
+        f"for game in {shlex.join(grid.games)}; do",
+        f"for arm in {shlex.join(grid.every_arm)}; do",
+        f"for seed in {' '.join(map(str, sorted(grid.seeds)))}; do",
+    )
+    run = f"python train.py --algo {grid.algo} --game $game --extractor $arm --seed $seed"
+    score = f"python evaluate.py score runs/{grid.algo}/$game/$arm/seed-$seed --episodes {episodes}"
+    return "\n".join(
+        [*loops, f"  {run} {shlex.join(kind)}", f"  {score}", "done; done; done", command]
+    )
 
 
 def save_pictures(pictures: Iterable[Picture], folder: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 
 import evaluate
+from agents.config import PRESETS
 from programs.errors import UserError
 from tests.evaluation.comparing import GAMES, edit, report
 from tests.evaluation.synthetic import make_grid_of_runs
@@ -62,6 +64,29 @@ def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
     assert "| game | nature | coordconv |" in text
     assert "python sweep.py --games Breakout MsPacman Pong Qbert --algos a2c" in text
     assert json.loads((out / "report.json").read_text())["verdicts"] == told
+
+
+def test_the_commands_shown_make_the_very_runs(tmp_path):
+    root = tmp_path / "runs"
+    arms = {"nature": 0.5, "coordconv": 0.7}
+    make_grid_of_runs(root, ["Pong"], arms, seeds=3, learning_rate=1e-4, gamma=0.9)
+    for arm in arms:
+        shutil.rmtree(root / "a2c/Pong" / arm / "seed-1")
+    report(root)
+    text = (tmp_path / "report/report.md").read_text()
+    assert "for seed in 2 3; do\n  python train.py --algo a2c --game $game" in text
+    assert "--learning-rate 0.0001 --gamma 0.9" in text
+    assert "sweep.py" not in text
+    page = (tmp_path / "report/index.html").read_text()
+    assert "learning_rate 0.0001, learning_rate_schedule constant" in page
+
+
+def test_every_hyperparameter_is_shown(tmp_path):
+    make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7}, algo="ppo")
+    report(tmp_path / "runs")
+    page = (tmp_path / "report/index.html").read_text()
+    for name, value in PRESETS["ppo"].items():
+        assert f"{name} {value}" in page
 
 
 def test_the_same_runs_give_the_same_report(tmp_path):
