@@ -12,7 +12,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.config import RunConfig
 from agents.rollout import OverlappedA2C, OverlappedPPO
 from agents.rollout_buffer import ImageRolloutBuffer
-from policies import AtariPolicy, UnknownExtractorError, policy_kwargs
+from coordconv.sb3 import capabilities
+from policies import AtariPolicy, UnknownExtractorError, find_arm, policy_kwargs
 from programs.errors import UserError
 
 Algorithm = OverlappedPPO | OverlappedA2C
@@ -46,6 +47,18 @@ def build_model(config: RunConfig, env: VecEnv) -> Algorithm:
     assert isinstance(model.policy, AtariPolicy)
     model.policy.reuses_memory = True
     return model
+
+
+def bears_threads(config: RunConfig) -> bool:
+    """Whether several threads may call a run's extractor at once.
+
+    Raises:
+        UserError: the extractor cannot be imported.
+    """
+    try:
+        return capabilities.has(find_arm(config.extractor).extractor, "bears_threads")
+    except UnknownExtractorError as error:
+        raise UserError(str(error)) from error
 
 
 def _a2c(common: dict[str, Any], network: dict[str, Any]) -> OverlappedA2C:

@@ -18,7 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from agents.agent import PolicyAgent
-from agents.build import Algorithm, build_model
+from agents.build import Algorithm, bears_threads, build_model
 from agents.checkpoint import TrainingState, load_optimizer, load_policy, load_state
 from agents.config import RunConfig
 from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
@@ -45,7 +45,6 @@ from agents.run_folder import RunFolder
 from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
 from agents.watch import FRAMES_PER_SECOND, watch_game
 from envs import AtariVecEnv, human_normalised
-from policies import is_import_path
 from programs.durable import CannotWriteError
 from programs.errors import UserError
 from programs.lock import exclusive
@@ -131,8 +130,7 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: _StopReques
         set_damaged_aside(folder, checkpoint)
     resumes = 0 if state is None else state.resumes + 1
     n_envs = config.n_envs or 1
-    # Somebody's own network need not bear being called by two threads at once.
-    batches = 1 if is_import_path(config.extractor) else suitable_batches(n_envs, threads)
+    batches = suitable_batches(n_envs, threads) if bears_threads(config) else 1
     env = AtariVecEnv(
         config.game,
         n_envs,

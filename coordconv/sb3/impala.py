@@ -46,6 +46,8 @@ class ImpalaExtractor(BaseFeaturesExtractor):
         features_dim: units of the fully connected layer; 256 in the paper.
     """
 
+    bears_threads = is_rounded_whole = True  # coordconv.sb3.capabilities
+
     def __init__(
         self,
         observation_space: spaces.Space[object],

@@ -131,6 +131,8 @@ class NatureExtractor(BaseFeaturesExtractor):
         features_dim: units of the fully connected layer.
     """
 
+    bears_threads = is_rounded_whole = recalls = True  # coordconv.sb3.capabilities
+
     def __init__(
         self,
         observation_space: spaces.Space[object],

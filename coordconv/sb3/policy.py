@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coordconv.constant import constant_where_maps
-from coordconv.sb3.impala import ImpalaExtractor
-from coordconv.sb3.nature import NatureExtractor, draw_as_plain_
+from coordconv.sb3 import capabilities
+from coordconv.sb3.nature import draw_as_plain_
 from coordconv.sb3.precision import DTYPES, PRECISIONS, Precision, bfloat16
 
 # 900 kB of float32 at 84×84×4, of which the processor's second cache holds most.
@@ -134,9 +134,10 @@ class AtariPolicy(ActorCriticCnnPolicy):
     def _features(self, extractor: BaseFeaturesExtractor, images: Tensor) -> Tensor:
         """Float32 features (N, features_dim) of scaled images."""
         recalled = self._recalled
-        if recalled is not None and isinstance(extractor, NatureExtractor):
+        if recalled is not None:
+            recalling: Any = extractor
             with self._in_precision(images):
-                features = extractor.recalled(images, recalled)
+                features: Tensor = recalling.recalled(images, recalled)
         else:
             with self._in_precision(images):
                 features = self._played_by(extractor)(images)
@@ -202,12 +203,13 @@ class AtariPolicy(ActorCriticCnnPolicy):
     @property
     def can_recall(self) -> bool:
         """Whether a pass without gradient can be kept for the gradient step: see `recalling`."""
-        return self.share_features_extractor and type(self.features_extractor) is NatureExtractor
+        kind = type(self.features_extractor)
+        return self.share_features_extractor and capabilities.has(kind, "recalls")
 
     def played(self, obs: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """What `logits_and_values` returns, and what `recalling` needs of this pass."""
-        extractor, images = self._played_by(self.features_extractor), self.scaled(obs)
-        assert isinstance(extractor, NatureExtractor)
+        images = self.scaled(obs)
+        extractor: Any = self._played_by(self.features_extractor)
         with self._in_precision(images):
             outputs = extractor.outputs(images)
         latent_pi, latent_vf = self.mlp_extractor(outputs[-1].float())
@@ -217,14 +219,14 @@ class AtariPolicy(ActorCriticCnnPolicy):
     def playing(self) -> Iterator[None]:
         """Within this, no weight changes: what depends on weights alone is computed once.
 
-        That is where-maps and, in bfloat16, the rounded weights of the suite's own extractors.
+        That is where-maps and, in bfloat16, the rounded weights of extractors that allow it.
         Outputs of passes without gradient stay the same to the last bit; passes with gradient do
         not belong in here.
         """
         players: list[nn.Module] = [self]
         if self.precision != "float32":
             for extractor in {self.pi_features_extractor, self.vf_features_extractor}:
-                if type(extractor) in (NatureExtractor, ImpalaExtractor):
+                if capabilities.has(type(extractor), "is_rounded_whole"):
                     players.append(self._rounded_copy(extractor))
         self._playing = True
         try:

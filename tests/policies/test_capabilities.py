@@ -1,0 +1,62 @@
+"""Extractors say what may be done with them; a subclass that changes its ways says it anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from torch import Tensor
+
+from agents.build import build_model
+from coordconv.sb3 import AtariPolicy, ImpalaExtractor, NatureExtractor, capabilities
+from envs import AtariVecEnv
+from tests.agents.conftest import small_config
+
+SCREEN = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+
+
+class Renamed(NatureExtractor):
+    """Adds nothing: what holds of its parent holds of it."""
+
+
+class Changed(NatureExtractor):
+    """Another network, whose passes cannot be recalled as its parent's are."""
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return super().forward(observations) * 2
+
+
+class Declared(Changed):
+    """Somebody who knows that threads may call it."""
+
+    bears_threads = True
+
+
+@pytest.mark.parametrize(
+    ("kind", "bears", "rounded", "recalls"),
+    [
+        (NatureExtractor, True, True, True),
+        (ImpalaExtractor, True, True, False),
+        (Renamed, True, True, True),
+        (Changed, False, False, False),
+        (Declared, True, False, False),
+    ],
+)
+def test_declared_capabilities(kind: Any, bears: bool, rounded: bool, recalls: bool) -> None:
+    assert capabilities.has(kind, "bears_threads") == bears
+    assert capabilities.has(kind, "is_rounded_whole") == rounded
+    assert capabilities.has(kind, "recalls") == recalls
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(Renamed, True), (Changed, False)])
+def test_a2c_keeps_passes_of_who_recalls_them(kind: Any, kept: bool) -> None:
+    config = small_config("a2c", extractor=f"tests.policies.test_capabilities:{kind.__name__}")
+    env = AtariVecEnv("Breakout", 4, threads=1)
+    model = build_model(config, env)
+    assert isinstance(model.policy, AtariPolicy)
+    assert model.policy.can_recall is kept
+    model.learn(32)
+    env.close()
+    assert (model.rollout_buffer.outputs is not None) is kept
