@@ -17,24 +17,30 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from coordconv.broadcast import over_batch
-from coordconv.folded import FoldedCoordConv, frozen_copy
-from coordconv.hooks import computed_weights
+from coordconv.folded import FoldedCoordConv, carry_over, frozen_copy
+from coordconv.hooks import computed_weights, has_hooks
 from coordconv.modes import making_constants
 from coordconv.pixels import pixel_coordinates
 from coordconv.scripted import scripted_layer
-from coordconv.tracing import as_one_step, is_jit_tracing, is_proxy
+from coordconv.tracing import as_one_step, is_jit_tracing, is_proxy, is_recorded
 
 # Traced by torch.fx as one step.
 torch.fx.wrap("pixel_coordinates")
 
 # torch's module whose fuse_conv_bn_eval assigns a scaled `weight` to a copy of a convolution.
 FUSION = "torch.nn.utils.fusion"
+
+
+def _is_fusing(frame: FrameType) -> bool:
+    """Whether it is torch's fuse_conv_bn_eval that assigns to a copy of a layer."""
+    return frame.f_globals.get("__name__") == FUSION
 
 
 class CoordConvNd(nn.Module):
@@ -223,11 +229,12 @@ class CoordConvNd(nn.Module):
             added = self._compiled_response(x, *options)
         else:
             added = self._coordinate_response(x.shape[-self.n_dims :], *options)
-        if bias is None:
-            return self._convolve(x, self.weight, None, self.groups, *options), added
+        if is_recorded(x) or bias is None or not (torch.is_grad_enabled() and bias.requires_grad):
+            return self._convolve(x, self.weight, bias, self.groups, *options), added
         response = self._convolve(x, self.weight, bias.detach(), self.groups, *options)
-        # Zero, with the gradient of the bias; autocast leaves it in the parameter's own type.
-        zero = (bias - bias.detach()).to(added.dtype)
+        # Zero, also where the bias is infinite, with the gradient of the bias; autocast leaves it
+        # in the parameter's own type.
+        zero = torch.nan_to_num(bias - bias.detach()).to(added.dtype)
         return response, added + zero.view(-1, *(1,) * self.n_dims)
 
     def data_response(self, x: Tensor) -> Tensor:
@@ -266,8 +273,16 @@ class CoordConvNd(nn.Module):
                 f"got the size {tuple(spatial_size)}"
             )
         kernel = self.coord_weight
-        channels = self.coordinates(spatial_size, device=kernel.device, dtype=kernel.dtype)
-        return self._convolve(channels, kernel, None, 1, *options)
+        return self._convolve(self._channels(spatial_size), kernel, None, 1, *options)
+
+    def _channels(self, size: tuple[int, ...]) -> Tensor:
+        """The coordinates in the type of their kernel and where it is."""
+        kernel = self.coord_weight
+        channels = self.coordinates(size, device=kernel.device, dtype=kernel.dtype)
+        if torch.compiler.is_compiling() or is_jit_tracing():
+            # Recorded, so that the program can be moved to another device or type.
+            channels = channels.type_as(kernel)
+        return channels
 
     def _compiled_response(self, x: Tensor, *options: Any) -> Tensor:
         """`_coordinate_response` for `x`, such that inductor can compile it with symbolic sizes.
@@ -276,8 +291,7 @@ class CoordConvNd(nn.Module):
         two it can. Gradients of volumes it cannot sum over the batch before they are convolved.
         """
         kernel = self.coord_weight
-        size = x.shape[-self.n_dims :]
-        channels = self.coordinates(size, device=kernel.device, dtype=kernel.dtype)
+        channels = self._channels(x.shape[-self.n_dims :])
         if x.dim() == 5:
             each = channels.expand(x.shape[0], *channels.shape)
             return self._convolve(each, kernel, None, 1, *options)
@@ -326,6 +340,11 @@ class CoordConvNd(nn.Module):
         Raises:
             ValueError: the layer has hooks, which the folded form would lose.
         """
+        if has_hooks(self, but_for_weights=True):
+            raise ValueError(
+                f"this {type(self).__name__} has hooks that its folded form would lose: remove "
+                "them first, or use the layer as it is"
+            )
         with computed_weights(self), making_constants(self.coord_weight.device):
             geometry = {name: getattr(self, name) for name in self.geometry_names}
             ordinary: Any = self.ordinary(**geometry, bias=self.bias is not None, device="meta")
@@ -335,6 +354,7 @@ class CoordConvNd(nn.Module):
             if added.is_meta:
                 raise ValueError("coord_weight is on the meta device: load its numbers first")
         folded = FoldedCoordConv(ordinary, added, tuple(size), type(self).__name__)
+        carry_over(self, folded)
         return folded.train(self.training)
 
     def reset_parameters(self) -> None:
@@ -402,7 +422,7 @@ class CoordConvNd(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "weight" and sys._getframe(1).f_globals.get("__name__") == FUSION:
+        if name == "weight" and not torch.compiler.is_compiling() and _is_fusing(sys._getframe(1)):
             raise TypeError(
                 f"torch's fuse_conv_bn_eval would scale the weight of {type(self).__name__} and "
                 "leave its coord_weight: use coordconv.fuse_batch_norm(layer, norm)"

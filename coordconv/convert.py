@@ -11,6 +11,7 @@ from torch import nn
 
 from coordconv.base import CoordConvNd
 from coordconv.copying import copied
+from coordconv.folded import carry_over
 from coordconv.hooks import has_hooks
 from coordconv.inside import coordconv_layers, inputs_of_layers
 from coordconv.layer import CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d
@@ -121,11 +122,12 @@ def _converted(conv: Any, with_r: bool) -> CoordConvNd:
     )
     with making_constants(weight.device):
         coord_weight = weight.new_zeros(layer.coord_weight.shape)
-    if not weight.is_contiguous():
-        channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}[weight.dim()]
+    channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(weight.dim())
+    if channels_last is not None and not weight.is_contiguous():
         coord_weight = coord_weight.contiguous(memory_format=channels_last)
     layer.weight, layer.bias = weight, bias
     layer.coord_weight = nn.Parameter(coord_weight, requires_grad=weight.requires_grad)
+    carry_over(conv, layer)
     return layer.train(conv.training)
 
 

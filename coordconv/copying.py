@@ -19,9 +19,12 @@ def copied(model: nn.Module) -> nn.Module:
     """
     try:
         with _DetachedCopies():
-            return copy.deepcopy(model)
+            twin = copy.deepcopy(model)
     except Exception:  # whatever an attribute of somebody's model raises
-        return _copied_by_attributes(model)
+        twin = _copied_by_attributes(model)
+    for module in twin.modules():
+        module._compiled_call_impl = None  # of `module.compile()`: it would call the original
+    return twin
 
 
 class _DetachedCopies(TorchFunctionMode):

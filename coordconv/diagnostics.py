@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from coordconv.base import CoordConvNd
+from coordconv.hooks import computed_weights
 from coordconv.inside import coordconv_layers, inputs_of_layers
 from coordconv.modes import full_precision
 
@@ -40,7 +41,7 @@ def translation_dependence(layer: CoordConvNd, x: Tensor) -> float:
     Returns:
         At least 0; infinite if the data response does not vary at all and the where-map does.
     """
-    with full_precision(x.device):
+    with full_precision(x.device), computed_weights(layer):
         response = layer.data_response(x.to(layer.weight.dtype)).double()
         where_map = layer.where_map(*x.shape[-layer.n_dims :]).double()
     positions = tuple(range(-layer.n_dims, 0))

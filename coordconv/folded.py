@@ -5,9 +5,51 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from coordconv.hooks import has_hooks
 from coordconv.tracing import as_one_step, is_jit_tracing, is_proxy
+
+# Traced by torch.fx as one step.
+fx.wrap("of_size")
+
+# What models read off a convolution.
+GEOMETRY = frozenset(
+    {
+        "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups",
+        "padding_mode", "output_padding", "transposed",
+    }
+)  # fmt: skip
+
+
+def of_size(x: Tensor, input_size: tuple[int, ...], layer_name: str) -> Tensor:
+    """`x`, which has the spatial size that a layer was folded for, or an error.
+
+    Raises:
+        TypeError: it is no dense tensor of numbers.
+        ValueError: it has another size.
+    """
+    n_dims = len(input_size)
+    if is_jit_tracing():
+        # A trace has no branches; of another size, this fails in it.
+        return x.view(*x.shape[:-n_dims], *input_size)
+    if x.is_quantized:
+        raise TypeError(
+            f"a folded {layer_name} adds a map of floating-point numbers, got an input of "
+            f"{x.dtype}: leave it out of quantization (folded.qconfig = None)"
+        )
+    if x.is_mkldnn:
+        raise TypeError(
+            f"a folded {layer_name} adds a dense map, got an input in oneDNN's own layout: call "
+            ".to_dense() on what comes before it"
+        )
+    size = tuple(x.shape[-n_dims:])
+    if size != input_size:
+        raise ValueError(
+            f"this {layer_name} was folded for inputs of {input_size}, got {size}: fold the "
+            f"trained layer for that size too, layer.fold({size})"
+        )
+    return x
 
 
 class FoldedCoordConv(nn.Module):
@@ -59,31 +101,11 @@ class FoldedCoordConv(nn.Module):
             step: Tensor | None = as_one_step(self, x)
             if step is not None:
                 return step
-        else:
-            self._check(x)
-        response: Tensor = self.conv(x)
+        response: Tensor = self.conv(of_size(x, self.input_size, self.layer_name))
         # In the response's type, as the layer adds it: under autocast that is a lower precision.
-        return response.add_(self.added.to(response.dtype))
-
-    def _check(self, x: Tensor) -> None:
-        if is_jit_tracing():
-            return  # a trace has no branches
-        if x.is_quantized:
-            raise TypeError(
-                f"a folded {self.layer_name} adds a map of floating-point numbers, got an input of "
-                f"{x.dtype}: leave it out of quantization (folded.qconfig = None)"
-            )
-        if x.is_mkldnn:
-            raise TypeError(
-                f"a folded {self.layer_name} adds a dense map, got an input in oneDNN's own "
-                "layout: call .to_dense() on what comes before it"
-            )
-        size = tuple(x.shape[-len(self.input_size) :])
-        if size != self.input_size:
-            raise ValueError(
-                f"this {self.layer_name} was folded for inputs of {self.input_size}, got {size}: "
-                f"fold the trained layer for that size too, layer.fold({size})"
-            )
+        added = self.added.to(response.dtype)
+        # A hook may have kept the response, which otherwise nobody else holds.
+        return response + added if has_hooks(self.conv) else response.add_(added)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("weight", "bias"):
@@ -92,11 +114,27 @@ class FoldedCoordConv(nn.Module):
                 f"`conv.{name}`, and `added` belongs to it; a tool that changes one of them is for "
                 "the layer before it is folded"
             )
+        if name in GEOMETRY:
+            return getattr(super().__getattr__("conv"), name)
         return super().__getattr__(name)
 
     def extra_repr(self) -> str:
         """The input size, which no parameter's shape shows."""
         return f"{self.layer_name}, input_size={self.input_size}"
+
+
+def carry_over(old: nn.Module, new: nn.Module) -> None:
+    """Give a layer what somebody wrote on the one it replaces: some models' graphs stand there."""
+    kind: Any = type(old)
+    if nn.utils.parametrize.is_parametrized(old):
+        kind = kind.__bases__[0]
+    try:
+        own = vars(kind(1, 1, 1, device="meta")).keys()
+    except (TypeError, ValueError):  # a subclass that is built otherwise
+        return
+    for name in vars(old).keys() - own - vars(new).keys() - {"kept_responses"}:
+        if not isinstance(getattr(old, name), Tensor):
+            setattr(new, name, getattr(old, name))
 
 
 def frozen_copy(weight: Tensor) -> nn.Parameter:

@@ -36,7 +36,7 @@ def fuse_batch_norm(layer: CoordConvNd, norm: Any) -> CoordConvNd:
         raise ValueError("layer and norm must be in evaluation mode: call .eval() on both")
     if norm.running_mean is None:
         raise ValueError("the norm has no running statistics: it depends on each batch")
-    if not {"weight", "coord_weight"} <= set(layer._parameters):
+    if not {"weight", "coord_weight", "bias"} <= set(layer._parameters):
         raise ValueError("the layer's weights are computed: make them ordinary parameters first")
     fused = copy.deepcopy(layer)
     scale = torch.rsqrt(norm.running_var + norm.eps)

@@ -17,33 +17,29 @@ from torch.nn.utils.weight_norm import WeightNorm
 WEIGHT_HOOKS = (BasePruningMethod, SpectralNorm, WeightNorm)
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether calling the module runs anything besides its `forward`."""
-    return bool(module._forward_pre_hooks) or _has_other_hooks(module)
+def has_hooks(module: nn.Module, *, but_for_weights: bool = False) -> bool:
+    """Whether calling the module runs anything besides its `forward`.
 
-
-def _has_other_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._backward_pre_hooks or module._backward_hooks)
+    Args:
+        module: any.
+        but_for_weights: hooks that only compute a weight do not count.
+    """
+    before = list(module._forward_pre_hooks.values())
+    if but_for_weights:
+        before = [hook for hook in before if not isinstance(hook, WEIGHT_HOOKS)]
+    others = module._forward_hooks or module._backward_pre_hooks or module._backward_hooks
+    return bool(before or others)
 
 
 @contextmanager
 def computed_weights(layer: nn.Module) -> Iterator[None]:
-    """Within this, a layer's weights are those of its next call in evaluation mode.
-
-    Raises:
-        ValueError: the layer has hooks that do something else.
-    """
-    before = list(layer._forward_pre_hooks.values())
-    if _has_other_hooks(layer) or not all(isinstance(hook, WEIGHT_HOOKS) for hook in before):
-        raise ValueError(
-            f"this {type(layer).__name__} has hooks that its folded form would lose: remove them "
-            "first, or use the layer as it is"
-        )
+    """Within this, a layer's weights are those of its next call in evaluation mode."""
     modes = {module: module.training for module in layer.modules()}
     layer.eval()  # in training mode spectral_norm draws nearer to the norm at each use
     try:
-        for hook in before:
-            hook(layer, ())
+        for hook in list(layer._forward_pre_hooks.values()):
+            if isinstance(hook, WEIGHT_HOOKS):
+                hook(layer, ())
         yield
     finally:
         for module, training in modes.items():

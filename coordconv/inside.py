@@ -41,15 +41,17 @@ def inputs_of_layers(model: nn.Module, *example_inputs: Any) -> dict[str, list[T
         def record(
             _: nn.Module, args: tuple[Any, ...], options: dict[str, Any], name: str = name
         ) -> None:
-            if len(args) != 1 or options:
+            given = dict(zip(("x", "output_size"), args, strict=False)) | options
+            if given.get("output_size") is not None:
                 raise ValueError(
                     f"{name!r} is called with an output_size: it is not supported here"
                 )
-            received[name].append(args[0])
+            received[name].append(given["x"])
 
         handles.append(layer.register_forward_pre_hook(record, with_kwargs=True))
     try:
-        model(*example_inputs)
+        with torch.compiler.set_stance("force_eager"):  # compiled, it would not run new hooks
+            model(*example_inputs)
     finally:
         for handle in handles:
             handle.remove()

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from coordconv.base import CoordConvNd
 from coordconv.hooks import check_spectral_norm
+from coordconv.tracing import is_proxy
 
 Size = int | Sequence[int]
 
@@ -72,7 +73,12 @@ class _ForwardCoordConv(CoordConvNd):
     ) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            x = F.pad(x, self._border(), mode=self.padding_mode)
+            if (
+                not is_proxy(x) and x.dim() == self.n_dims + 1
+            ):  # not every exporter pads a single image
+                x = F.pad(x.unsqueeze(0), self._border(), mode=self.padding_mode).squeeze(0)
+            else:
+                x = F.pad(x, self._border(), mode=self.padding_mode)
             padding = (0,) * self.n_dims
         convolution = (F.conv1d, F.conv2d, F.conv3d)[self.n_dims - 1]
         return convolution(x, weight, bias, self.stride, padding, self.dilation, groups)

@@ -52,11 +52,23 @@ def scripted_layer(
     if sum(border) > 0:
         mode = "constant" if padding_mode == "zeros" else padding_mode
         batch, channels = F.pad(batch, border, mode), F.pad(channels, border, mode)
-    response = torch.convolution(
-        batch, weight, bias, stride, padding, dilation, transposed, output_padding, groups
-    )
-    added = torch.convolution(
-        channels, coord_weight, None, stride, padding, dilation, transposed, output_padding, 1
-    )
-    output = response + added
+    # By the names that autocast knows.
+    if transposed:
+        response = torch.conv_transpose2d(
+            batch, weight, bias, stride, padding, output_padding, groups, dilation
+        )
+        added = torch.conv_transpose2d(
+            channels, coord_weight, None, stride, padding, output_padding, 1, dilation
+        )
+    elif len(stride) == 1:
+        response = torch.conv1d(batch, weight, bias, stride, padding, dilation, groups)
+        added = torch.conv1d(channels, coord_weight, None, stride, padding, dilation, 1)
+    elif len(stride) == 2:
+        response = torch.conv2d(batch, weight, bias, stride, padding, dilation, groups)
+        added = torch.conv2d(channels, coord_weight, None, stride, padding, dilation, 1)
+    else:
+        response = torch.conv3d(batch, weight, bias, stride, padding, dilation, groups)
+        added = torch.conv3d(channels, coord_weight, None, stride, padding, dilation, 1)
+    # Scripts decide late what autocast does to a type: the result's is asked for, not named.
+    output = (response + added).type_as(response)
     return output if is_batch else output.squeeze(0)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from coordconv.hooks import has_hooks
+
 
 def is_proxy(value: Any) -> bool:
     """Whether `torch.fx` traces: the value stands for one, and no branch can look at it."""
@@ -35,10 +37,14 @@ def as_one_step(module: nn.Module, x: Any, *options: Any) -> Any:
         *options: what else.
 
     Returns:
-        A proxy of its output; None where the module is itself what is traced.
+        A proxy of its output; None where the module is itself what is traced, or has hooks: they
+        run on proxies and are recorded, and would run again in that step.
     """
+    if has_hooks(module, but_for_weights=True):
+        return None
     try:
         path = x.tracer.path_of_module(module)
     except NameError:  # it is no part of what is traced
         return None
-    return x.tracer.create_proxy("call_module", path, (x, *options), {}) if path else None
+    given = tuple(option for option in options if option is not None)
+    return x.tracer.create_proxy("call_module", path, (x, *given), {}) if path else None

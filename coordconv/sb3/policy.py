@@ -237,10 +237,14 @@ class AtariPolicy(ActorCriticCnnPolicy):
         finally:
             self._playing = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy is not playing, and its layers may be exchanged.
+        return {**vars(self), "_playing": False, "_rounded_copies": {}}
+
     def _rounded_copy(self, extractor: BaseFeaturesExtractor) -> BaseFeaturesExtractor:
         """The extractor's copy with weights rounded anew; its memory is kept."""
         rounded = self._rounded_copies.get(extractor)
-        if rounded is None:
+        if rounded is None or rounded.state_dict().keys() != extractor.state_dict().keys():
             rounded = copy.deepcopy(extractor).to(DTYPES[self.precision]).requires_grad_(False)
             self._rounded_copies[extractor] = rounded
         rounded.load_state_dict(extractor.state_dict())

@@ -195,6 +195,60 @@ def test_compiled_by_inductor_with_gradients_at_several_sizes(layer_class: Any) 
         torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("layer_class", [CoordConv1d, CoordConv2d])
+def test_circular_padding_in_the_older_onnx_exporter(layer_class: Any) -> None:
+    layer = layer_class(4, 4, 3, padding=1, padding_mode="circular").eval()
+    file, x = io.BytesIO(), images(layer, 9, 9)
+    torch.onnx.export(layer, (x,), file, dynamo=False, input_names=["x"])
+    (y,) = onnxruntime.InferenceSession(file.getvalue()).run(None, {"x": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(y), layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_hooks_run_once_in_a_symbolic_trace() -> None:
+    x = torch.rand(2, 3, 9, 9)
+    for layer in (CoordConv2d(3, 4, 3), CoordConv2d(3, 4, 3).fold((9, 9))):
+        layer.register_forward_hook(lambda module, args, output: output * 2)
+        model = nn.Sequential(layer, nn.ReLU())
+        torch.testing.assert_close(fx.symbolic_trace(model)(x), model(x))
+
+
+def test_a_recorded_folded_layer_refuses_another_size() -> None:
+    # Both sizes have outputs of one size, and the map of one would fit the other.
+    folded, x = CoordConv2d(3, 4, 3, stride=2).fold((9, 9)), torch.rand(2, 3, 10, 10)
+    right = torch.rand(2, 3, 9, 9)
+    for traced in (torch.jit.trace(folded, right), fx.symbolic_trace(folded)):
+        torch.testing.assert_close(traced(right), folded(right))
+        with pytest.raises((RuntimeError, ValueError)):
+            traced(x)
+    file = io.BytesIO()
+    torch.onnx.export(
+        folded, (right,), file, dynamo=False,
+        input_names=["x"], dynamic_axes={"x": {0: "n", 2: "h", 3: "w"}},
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(file.getvalue())
+    assert len(session.run(None, {"x": torch.cat([right, right]).numpy()})[0]) == 4
+    with pytest.raises(Exception, match="Reshape"):
+        session.run(None, {"x": x.numpy()})
+
+
+def test_a_recorded_layer_is_moved_to_another_type() -> None:
+    layer, x = CoordConv2d(3, 4, 3, with_r=True), torch.rand(2, 3, 9, 9)
+    traced = torch.jit.trace(layer, x)
+    exported = torch.export.export(layer, (x,)).module()
+    expected = layer(x).double()
+    torch.testing.assert_close(traced.double()(x.double()), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(exported.double()(x.double()), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer_class", LAYERS)
+def test_scripted_it_follows_autocast(layer_class: Any) -> None:
+    layer = layer_class(2, 3, 3)
+    x, scripted = images(layer, 7, 6, 5), torch.jit.script(layer)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert scripted(x).dtype == layer(x).dtype == torch.bfloat16
+        torch.testing.assert_close(scripted(x), layer(x), rtol=0.02, atol=0.02)
+
+
 # --- computed weights ---
 
 COMPUTED: dict[str, Callable[..., Any]] = {
@@ -231,6 +285,33 @@ def test_computed_weights_fold_and_load(how: str, name: str) -> None:
     torch.testing.assert_close(whole(x), expected)
     assert not any(p.is_meta for p in [*folded.parameters(), *whole.parameters()])
     assert str(layer.load_state_dict(layer.state_dict())) == "<All keys matched successfully>"
+
+
+@pytest.mark.parametrize("wrap", [weight_norm, spectral_norm, COMPUTED["prune"]])
+def test_old_computed_weights_compile_whole(wrap: Any) -> None:
+    layer, x = wrap(CoordConv2d(3, 4, 3), "weight").eval(), torch.rand(2, 3, 9, 9)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), layer(x))
+
+
+@pytest.mark.parametrize("how", ["old weight_norm", "prune", "weight_norm"])
+def test_dependence_is_that_of_the_weights_as_they_are(how: str) -> None:
+    layer, x = COMPUTED[how](CoordConv2d(3, 4, 3), "coord_weight"), torch.rand(2, 3, 9, 9)
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            if "coord_weight" in name:
+                parameter.mul_(3)
+    now = translation_dependence(layer, x)
+    layer(x)
+    assert now == translation_dependence(layer, x)
+
+
+def test_a_masked_channel_stays_masked() -> None:
+    layer, x = CoordConv2d(3, 4, 3), torch.rand(2, 3, 9, 9)
+    with torch.no_grad():
+        layer.bias[1] = -torch.inf  # type: ignore[index]
+        assert (layer(x)[:, 1] == -torch.inf).all()
+    assert (layer(x)[:, 1] == -torch.inf).all()
 
 
 def test_computed_bias_folds() -> None:
@@ -311,8 +392,10 @@ def test_batch_norm_is_fused_in_evaluation_mode_only() -> None:
         fuse_batch_norm(layer, norm)
     with pytest.raises(ValueError, match="no running statistics"):
         fuse_batch_norm(layer.eval(), nn.BatchNorm2d(8, track_running_stats=False).eval())
-    with pytest.raises(ValueError, match="weights are computed"):
-        fuse_batch_norm(parametrizations.weight_norm(layer), norm.eval())
+    for name in ("weight", "coord_weight", "bias"):
+        computed = prune.l1_unstructured(CoordConv2d(3, 8, 3).eval(), name, 0.5)
+        with pytest.raises(ValueError, match="weights are computed"):
+            fuse_batch_norm(computed, norm.eval())
 
 
 @pytest.mark.parametrize("layer_class", [CoordConv2d, CoordConvTranspose2d])
@@ -445,3 +528,52 @@ def test_models_that_cannot_be_deep_copied_are_folded() -> None:
     assert model.last["response"] is kept
     assert folded.by_name["head"] is folded.head is not model.head
     assert not {id(p) for p in folded.parameters()} & {id(p) for p in model.parameters()}
+
+
+class Reading(nn.Module):
+    """Reads its layers' attributes, and calls them by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: Any = nn.Conv2d(3, 4, 3)
+        self.first.index = -1
+        self.up: Any = CoordConvTranspose2d(4, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.first.index == -1
+        y = self.up(self.first(x))
+        flat: Tensor = y.view(len(x), self.up.out_channels * self.up.groups, -1)
+        return flat
+
+
+def test_models_that_read_their_layers_are_converted_and_folded() -> None:
+    x = torch.rand(2, 3, 9, 9)
+    model = to_coordconv(Reading().eval(), "first")
+    torch.testing.assert_close(fold_model(model, x)(x), model(x))
+
+
+def test_a_hook_inside_a_folded_layer_keeps_what_it_saw() -> None:
+    folded: Any = CoordConv2d(3, 4, 3).fold((9, 9))
+    kept: dict[str, Tensor] = {}
+    folded.conv.register_forward_hook(lambda module, args, output: kept.update(output=output))
+    x = torch.rand(2, 3, 9, 9)
+    folded(x)
+    torch.testing.assert_close(kept["output"], folded.conv(x))
+
+
+def test_compiled_models_are_looked_into() -> None:
+    x = torch.rand(2, 3, 9, 9)
+    model: Any = nn.Sequential(CoordConv2d(3, 4, 3)).eval()
+    model[0].compile(backend="aot_eager")
+    expected = model(x)
+    folded: Any = fold_model(model, x)
+    assert type(folded[0]).__name__ == "FoldedCoordConv"
+    torch.testing.assert_close(folded(x), expected)
+
+
+def test_a_kernel_in_another_memory_order_is_converted() -> None:
+    conv = nn.Conv1d(3, 4, 1)
+    conv.weight = nn.Parameter(torch.rand(3, 4, 1).transpose(0, 1))
+    x = torch.rand(2, 3, 5)
+    before = conv(x)
+    torch.testing.assert_close(to_coordconv(nn.Sequential(conv))(x), before)

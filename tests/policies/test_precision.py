@@ -156,6 +156,20 @@ def test_folded_layers_answer_the_same() -> None:
     assert (mine - other).norm() < 0.01 * other.norm()  # its map was made in float32
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_policy_that_has_played_is_folded_and_plays_on(precision: Any) -> None:
+    policy = AtariPolicy(SCREEN, ACTIONS, lambda _: 1e-3, **policy_kwargs("coordconv", precision))
+    images = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
+    with torch.no_grad(), policy.playing():
+        expected = policy.logits_and_values(images)
+        folded: Any = fold_model(policy, images)
+    with torch.no_grad():
+        for _ in range(2):
+            torch.testing.assert_close(folded.logits_and_values(images), expected)
+            with folded.playing():
+                torch.testing.assert_close(folded.logits_and_values(images), expected)
+
+
 def test_translation_dependence_is_measured_on_what_the_layers_see() -> None:
     screens = images(4)
     rounded = translation_dependences(make("coordconv"), screens)
