@@ -164,7 +164,7 @@ def test_a_policy_that_has_played_is_folded_and_plays_on(precision: Any) -> None
         expected = policy.logits_and_values(images)
         folded: Any = fold_model(policy, images)
     # A folded map is exact, and the one that is computed in bfloat16 is rounded on its way.
-    near = {"rtol": 0, "atol": 1e-5 if precision == "float32" else 1e-3}
+    near = {"rtol": 0, "atol": 1e-5 if precision == "float32" else 0.02}
     with torch.no_grad():
         for _ in range(2):
             torch.testing.assert_close(folded.logits_and_values(images), expected, **near)
