@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -50,9 +52,16 @@ def inputs_of_layers(model: nn.Module, *example_inputs: Any) -> dict[str, list[T
 
         handles.append(layer.register_forward_pre_hook(record, with_kwargs=True))
     try:
-        with torch.compiler.set_stance("force_eager"):  # compiled, it would not run new hooks
+        with _uncompiled():
             model(*example_inputs)
     finally:
         for handle in handles:
             handle.remove()
     return received
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """Within this, compiled models run as they were written: hooks that are new run too."""
+    # Where nothing was compiled the compiler has not been loaded, which takes seconds and memory.
+    compiled = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

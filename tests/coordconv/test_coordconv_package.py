@@ -29,6 +29,16 @@ def test_public_names_exist_and_are_documented() -> None:
     assert all(getattr(coordconv, name).__doc__ for name in coordconv.__all__)
 
 
+def test_looking_into_a_model_does_not_load_the_compiler() -> None:
+    code = (
+        "import sys, torch, coordconv as c; layer = c.CoordConv2d(3, 4, 3); "
+        "x = torch.rand(1, 3, 5, 5); c.fold_model(layer, x); c.translation_dependences(layer, x); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
+
+
 def test_package_needs_nothing_but_torch() -> None:
     suite = ("policies", "envs", "agents", "evaluation", "gymnasium", "stable_baselines3", "ale_py")
     code = f"import sys, coordconv; print([m for m in {suite} if m in sys.modules])"
