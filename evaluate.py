@@ -224,6 +224,8 @@ def _export(arguments: ExportArguments) -> int:
     if arguments.onnx is None and arguments.sb3 is None:
         raise UserError("name what to write: --onnx FILE, --sb3 FILE or both")
     files = [file for file in (arguments.onnx, arguments.sb3) if file is not None]
+    if len(set(files)) < len(files):
+        raise UserError(f"--onnx and --sb3 both name {files[0]}: give each a file of its own")
     for file in files:
         require_new(file)
     if arguments.dry_run:

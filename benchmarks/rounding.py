@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -64,6 +64,13 @@ STEPS_BEFORE = 500
 LEARNING_PROGRESS = 0.5
 
 
+class Rollout(NamedTuple):
+    """What was played, and whether each environment's next step begins an episode."""
+
+    buffer: ImageRolloutBuffer
+    last_dones: NDArray[np.bool_]
+
+
 class Bench:
     """One agent in both precisions, and rollouts of its play in float32."""
 
@@ -84,11 +91,10 @@ class Bench:
         self.start = copy.deepcopy(one.policy.state_dict())
         self.optimizer = copy.deepcopy(one.policy.optimizer.state_dict())
         one._setup_learn(config.total_steps, None, reset_num_timesteps=False)
-        self.last_dones: dict[int, NDArray[np.bool_]] = {}  # by rollout
         self.callback = CallbackList([])
         self.callback.init_callback(one)
 
-    def rollouts(self, count: int) -> Iterator[ImageRolloutBuffer]:
+    def rollouts(self, count: int) -> Iterator[Rollout]:
         """Rollouts of the agent's play, one after the other, without learning."""
         model = self.models["float32"]
         before = -(-STEPS_BEFORE // model.n_steps)
@@ -100,8 +106,7 @@ class Bench:
             assert isinstance(buffer, ImageRolloutBuffer)
             if number >= before:
                 assert model._last_episode_starts is not None
-                self.last_dones[id(buffer)] = model._last_episode_starts
-                yield buffer
+                yield Rollout(buffer, model._last_episode_starts)
 
     def reset(self) -> None:
         """Everybody's weights and optimiser as they were."""
@@ -109,17 +114,18 @@ class Bench:
             model.policy.load_state_dict(self.start)
             model.policy.optimizer.load_state_dict(copy.deepcopy(self.optimizer))
 
-    def learns_from(self, precision: str, rollout: ImageRolloutBuffer) -> Algorithm:
+    def learns_from(self, precision: str, rollout: Rollout) -> Algorithm:
         """The model with a copy of a rollout as if it had played it: the ratio starts at 1."""
         model = self.models[precision]
-        own = copy.deepcopy(rollout)
-        log_probs, values = outlook(model.policy, rollout)
-        chosen = log_probs.gather(1, _rows(rollout.actions).long()).squeeze(1)
-        own.log_probs = chosen.view(rollout.buffer_size, -1).numpy()
-        own.values = values.view(rollout.buffer_size, -1).numpy()
+        own = copy.deepcopy(rollout.buffer)
+        steps = own.buffer_size
+        log_probs, values = outlook(model.policy, own)
+        chosen = log_probs.gather(1, _rows(own.actions).long()).squeeze(1)
+        own.log_probs = chosen.view(steps, -1).numpy()
+        own.values = values.view(steps, -1).numpy()
         with torch.no_grad():
-            last = model.policy.predict_values(rollout.image_rows(rollout.buffer_size, slice(None)))
-        own.compute_returns_and_advantage(last, self.last_dones[id(rollout)])
+            last = model.policy.predict_values(own.image_rows(steps, slice(None)))
+        own.compute_returns_and_advantage(last, rollout.last_dones)
         model.rollout_buffer = own
         return model
 
@@ -129,13 +135,13 @@ def _rows(numbers: NDArray[Any]) -> Tensor:
 
 
 @torch.no_grad()
-def outlook(policy: Any, rollout: ImageRolloutBuffer) -> tuple[Tensor, Tensor]:
+def outlook(policy: Any, buffer: ImageRolloutBuffer) -> tuple[Tensor, Tensor]:
     """Log-probabilities (N, n_actions) and values (N,) of a rollout's observations."""
     assert isinstance(policy, AtariPolicy)
     policy.set_training_mode(False)
     seen = [
-        policy.logits_and_values(rollout.image_rows(step, slice(None)))
-        for step in range(rollout.buffer_size)
+        policy.logits_and_values(buffer.image_rows(step, slice(None)))
+        for step in range(buffer.buffer_size)
     ]
     logits, values = (torch.cat(part) for part in zip(*seen, strict=True))
     return F.log_softmax(logits, dim=1), values.squeeze(1)
@@ -165,7 +171,7 @@ def captured(model: Algorithm) -> Iterator[list[Gradient]]:
             model.n_epochs = epochs  # type: ignore[union-attr]
 
 
-def gradients_of(bench: Bench, precision: str, rollout: ImageRolloutBuffer) -> list[Gradient]:
+def gradients_of(bench: Bench, precision: str, rollout: Rollout) -> list[Gradient]:
     """Of each minibatch of a rollout, in an order that both precisions share."""
     bench.reset()
     model = bench.learns_from(precision, rollout)
@@ -219,19 +225,17 @@ class Gain:
     moved: float
 
 
-def update(
-    bench: Bench, precision: str, order: int, rollout: ImageRolloutBuffer, after: ImageRolloutBuffer
-) -> Gain:
+def update(bench: Bench, precision: str, order: int, rollout: Rollout, after: Rollout) -> Gain:
     """Learn from one rollout, look at the next."""
     bench.reset()
-    model = bench.learns_from(precision, rollout)
-    before, value_before = outlook(model.policy, after)
+    model, seen = bench.learns_from(precision, rollout), after.buffer
+    before, value_before = outlook(model.policy, seen)
     np.random.seed(order)  # noqa: NPY002
     model.train()
-    now, value_now = outlook(model.policy, after)
-    advantages, returns = _rows(after.advantages), _rows(after.returns)
+    now, value_now = outlook(model.policy, seen)
+    advantages, returns = _rows(seen.advantages), _rows(seen.returns)
     advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    actions = _rows(after.actions).long()
+    actions = _rows(seen.actions).long()
     ratio = (now - before).gather(1, actions).squeeze(1).exp()
     error_before = (value_before - returns).square().mean()
     return Gain(

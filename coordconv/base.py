@@ -13,9 +13,8 @@ agree in outputs and in every gradient.
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from coordconv.broadcast import over_batch
 from coordconv.folded import FoldedCoordConv, carry_over, frozen_copy
 from coordconv.hooks import computed_weights, has_hooks
+from coordconv.initialization import JointlyDrawn
 from coordconv.modes import making_constants
 from coordconv.pixels import pixel_coordinates
 from coordconv.scripted import scripted_layer
@@ -43,7 +43,7 @@ def _is_fusing(frame: FrameType) -> bool:
     return frame.f_globals.get("__name__") == FUSION
 
 
-class CoordConvNd(nn.Module):
+class CoordConvNd(JointlyDrawn):
     """What all CoordConv layers share; build one of its subclasses.
 
     Attributes:
@@ -69,9 +69,6 @@ class CoordConvNd(nn.Module):
         dilation: tuple[int, ...]
         groups: int
         padding_mode: str
-        weight: nn.Parameter
-        coord_weight: nn.Parameter
-        bias: nn.Parameter | None
         kept_responses: dict[tuple[Any, ...], Tensor] | None
     is_transposed = False
     # What the coordinates add, by what it depends on beside the weights; of `constant_where_maps`.
@@ -357,59 +354,7 @@ class CoordConvNd(nn.Module):
         carry_over(self, folded)
         return folded.train(self.training)
 
-    def reset_parameters(self) -> None:
-        """Draw both kernels and the bias as torch draws those of the concatenating layer.
-
-        That is one kaiming-uniform kernel over the joint fan-in of data and coordinates. With the
-        same seed the numbers are those layer's, bit for bit. With `groups` the concatenating layer
-        is the grouped convolution in which every group sees its own data channels and all the
-        coordinates, so a group's fan-in counts the coordinates once.
-        """
-        self.draw_jointly_(partial(nn.init.kaiming_uniform_, a=math.sqrt(5)))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(math.prod(self._joint_shape()[1:]))
-            nn.init.uniform_(self.bias, -bound, bound)
-
-    def init_orthogonal_(self, gain: float = 1.0) -> None:
-        """Draw one orthogonal matrix for the joint kernel [W; V], and set the bias to zero.
-
-        This is what Stable-Baselines3 does to the concatenating layer (with gain √2), bit for bit
-        with the same seed.
-        """
-        self.draw_jointly_(partial(nn.init.orthogonal_, gain=gain))
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
-
-    @torch.no_grad()
-    def draw_jointly_(self, draw: Callable[[Tensor], Tensor]) -> None:
-        """Draw the joint kernel [W; V] of data and coordinates; the bias stays.
-
-        Args:
-            draw: fills the kernel that the concatenating layer would have, and returns it, as the
-                functions of `torch.nn.init` do: `layer.draw_jointly_(nn.init.kaiming_normal_)`.
-
-        Raises:
-            ValueError: a kernel is computed from other parameters, and what is drawn for it would
-                be lost.
-        """
-        if not {"weight", "coord_weight"} <= set(self._parameters):
-            raise ValueError(
-                f"the kernels of this {type(self).__name__} are computed (parametrized, normed or "
-                "pruned): draw them before that"
-            )
-        weight, coord_weight = self._split(draw(self.weight.new_empty(self._joint_shape())))
-        self.weight.copy_(weight)
-        self.coord_weight.copy_(coord_weight)
-
     def _coord_weight_shape(self) -> tuple[int, ...]:
-        raise NotImplementedError
-
-    def _joint_shape(self) -> tuple[int, ...]:
-        """Shape of the concatenating layer's weight."""
-        raise NotImplementedError
-
-    def _split(self, joint: Tensor) -> tuple[Tensor, Tensor]:
-        """The concatenating layer's weight as (weight, coord_weight)."""
         raise NotImplementedError
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

@@ -132,8 +132,10 @@ def carry_over(old: nn.Module, new: nn.Module) -> None:
         own = vars(kind(1, 1, 1, device="meta")).keys()
     except (TypeError, ValueError):  # a subclass that is built otherwise
         return
-    for name in vars(old).keys() - own - vars(new).keys() - {"kept_responses"}:
-        if not isinstance(getattr(old, name), Tensor):
+    for name in vars(old).keys() - own - vars(new).keys():
+        # torch's own notes are about the old layer: its compiled call, say, or a computed weight.
+        ours = name.startswith("_") or name == "kept_responses"
+        if not ours and not isinstance(getattr(old, name), Tensor):
             setattr(new, name, getattr(old, name))
 
 

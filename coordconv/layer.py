@@ -73,9 +73,9 @@ class _ForwardCoordConv(CoordConvNd):
     ) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            if (
-                not is_proxy(x) and x.dim() == self.n_dims + 1
-            ):  # not every exporter pads a single image
+            # Not every exporter pads a single image.
+            is_single = not is_proxy(x) and x.dim() == self.n_dims + 1
+            if is_single:
                 x = F.pad(x.unsqueeze(0), self._border(), mode=self.padding_mode).squeeze(0)
             else:
                 x = F.pad(x, self._border(), mode=self.padding_mode)

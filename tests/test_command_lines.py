@@ -76,6 +76,8 @@ def test_train_score_and_record(tmp_path: Path, refused: Refused) -> None:
     assert exported.returncode == 0, exported.stderr
     assert exported.stdout == f"wrote {tmp_path / 'a.onnx'}\nwrote {tmp_path / 'a.zip'}\n"
     assert "name what to write" in refused("evaluate.py", "export", out)
+    new = tmp_path / "new"
+    assert "both name" in refused("evaluate.py", "export", out, "--onnx", new, "--sb3", new)
     assert "exists already" in refused("evaluate.py", "export", out, "--sb3", tmp_path / "a.zip")
     assert "no such folder" in refused(
         "evaluate.py", "export", out, "--onnx", tmp_path / "b/a.onnx"

@@ -26,6 +26,7 @@ from evaluation.report.tables import (
 )
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import FEWEST_SEEDS_OF_A_VERDICT
+from policies import is_import_path
 
 # Drawings with more than this are shown as pixels: a browser draws every line of an SVG anew.
 LARGEST_SVG = 1_500_000
@@ -278,10 +279,12 @@ def _commands(grid: Grid, command: str) -> str:
         f"for seed in {' '.join(map(str, sorted(grid.seeds)))}; do",
     )
     run = f"python train.py --algo {grid.algo} --game $game --extractor $arm --seed $seed"
-    score = f"python evaluate.py score runs/{grid.algo}/$game/$arm/seed-$seed --episodes {episodes}"
-    return "\n".join(
-        [*loops, f"  {run} {shlex.join(kind)}", f"  {score}", "done; done; done", command]
-    )
+    folder = f"runs/{grid.algo}/$game/$arm/seed-$seed"
+    score = f"python evaluate.py score {folder} --episodes {episodes}"
+    if any(is_import_path(arm) for arm in grid.every_arm):
+        score += " --extractor $arm"
+    made = f"  {run} {shlex.join(kind)} --out {folder}"
+    return "\n".join([*loops, made, f"  {score}", "done; done; done", command])
 
 
 def save_pictures(pictures: Iterable[Picture], folder: Path) -> None:

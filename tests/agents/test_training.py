@@ -332,6 +332,28 @@ def test_somebodys_own_network_is_called_by_one_thread_at_a_time(
         assert torch.equal(weights(watched)[name], tensor)
 
 
+def test_a_network_whose_tensors_share_memory_is_saved(
+    train_run: TrainRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sharing.py").write_text(
+        "import torch\n"
+        "from stable_baselines3.common.torch_layers import BaseFeaturesExtractor\n"
+        "class Sharing(BaseFeaturesExtractor):\n"
+        "    def __init__(self, space):\n"
+        "        super().__init__(space, 8)\n"
+        "        self.linear = torch.nn.Linear(4, 8)\n"
+        "        self.register_buffer('rows', self.linear.weight.detach()[:2])\n"
+        "    def forward(self, images):\n"
+        "        return self.linear(images.mean(dim=(2, 3)))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    folder, _, outcome = train_run(extractor="sharing:Sharing")
+    assert outcome.finished
+    saved = weights(folder)
+    name = next(name for name in saved if name.endswith("rows"))
+    assert torch.equal(saved[name], saved[name.replace("rows", "linear.weight")][:2])
+
+
 def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty, nothing was written"):

@@ -75,7 +75,7 @@ def test_the_commands_shown_make_the_very_runs(tmp_path):
     report(root)
     text = (tmp_path / "report/report.md").read_text()
     assert "for seed in 2 3; do\n  python train.py --algo a2c --game $game" in text
-    assert "--learning-rate 0.0001 --gamma 0.9" in text
+    assert "--learning-rate 0.0001 --gamma 0.9 --out runs/a2c/$game/$arm/seed-$seed\n" in text
     assert "sweep.py" not in text
     page = (tmp_path / "report/index.html").read_text()
     assert "learning_rate 0.0001, learning_rate_schedule constant" in page
