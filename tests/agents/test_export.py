@@ -80,8 +80,10 @@ def test_an_onnx_file_says_what_it_is(train_run: TrainRun, tmp_path: Path) -> No
     assert isinstance(shape[0], str)
     assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [output.name for output in model.graph.output] == ["logits", "probabilities", "value"]
-    # The coordinates are constants: no node makes them.
-    assert not {node.op_type for node in model.graph.node} & {"Range", "ConstantOfShape", "Expand"}
+    # The where-maps are constants: nothing makes coordinates, and nothing convolves them.
+    operations = [node.op_type for node in model.graph.node]
+    assert not set(operations) & {"Range", "ConstantOfShape", "Expand"}
+    assert operations.count("Conv") == 3
 
 
 def test_a_file_that_is_there_is_left_alone(train_run: TrainRun, tmp_path: Path) -> None:

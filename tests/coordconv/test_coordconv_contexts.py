@@ -15,6 +15,7 @@ from coordconv import (
     fold_model,
     to_coordconv,
     translation_dependence,
+    translation_dependences,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -121,6 +122,11 @@ def test_compiled_models_are_looked_into() -> None:
     folded: Any = fold_model(model, x)
     assert type(folded[0]).__name__ == "FoldedCoordConv"
     torch.testing.assert_close(folded(x), expected)
+    whole: Any = torch.compile(nn.Sequential(CoordConv2d(3, 4, 3)), backend="aot_eager")
+    whole(x)
+    with torch.no_grad():
+        whole(x)
+    assert len(translation_dependences(whole, x)) == 1
 
 
 def test_layers_that_were_compiled_by_themselves() -> None:

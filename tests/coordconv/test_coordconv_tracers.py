@@ -71,7 +71,7 @@ def test_traced_with_gradients_it_serves_other_sizes(layer_class: Any) -> None:
         torch.autograd.grad(y.square().sum(), [layer.weight, layer.coord_weight, layer.bias])
         for y in (traced(x), layer(x))
     ]
-    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
 def test_traced_at_a_size_of_one_it_has_coordinates_at_others() -> None:
@@ -105,7 +105,7 @@ def test_scripted_it_serves_other_sizes_single_images_and_the_same_state(layer_c
     gradients = [
         torch.autograd.grad(y.square().sum(), layer.coord_weight) for y in (scripted(x), model(x))
     ]
-    torch.testing.assert_close(*gradients)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
 def test_scripted_subclass_with_coordinates_of_its_own_is_refused_in_words() -> None:

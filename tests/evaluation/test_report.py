@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -46,6 +47,10 @@ def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
     assert told[0] in page.replace("&#39;", "'")
     for game in GAMES:
         assert page.count(game) >= 2
+    # Each verdict is colored as what it is.
+    shown = re.findall(r'class="words (\w+)"><span>(\w+)', page)
+    assert len(shown) == 2 * len(GAMES)
+    assert all(kind == words for kind, words in shown)
     # Nothing is fetched from anywhere.
     assert "http" not in page.replace("http://www.w3.org", "")
     assert page.count("data:image/svg+xml") == len(list((out / "figures").glob("*.svg")))

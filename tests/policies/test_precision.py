@@ -170,6 +170,11 @@ def test_a_policy_that_has_played_is_folded_and_plays_on(precision: Any) -> None
             torch.testing.assert_close(folded.logits_and_values(images), expected, **near)
             with folded.playing():
                 torch.testing.assert_close(folded.logits_and_values(images), expected, **near)
+        # Nothing of what it was copied from plays on in it.
+        nn.init.zeros_(folded.features_extractor.linear.weight)
+        nn.init.zeros_(folded.features_extractor.linear.bias)
+        blind = folded.action_net.bias.expand(2, -1), folded.value_net.bias.expand(2, -1)
+        torch.testing.assert_close(folded.logits_and_values(images), blind)
 
 
 def test_translation_dependence_is_measured_on_what_the_layers_see() -> None:

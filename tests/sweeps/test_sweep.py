@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,10 +20,11 @@ from agents.run_folder import RunFolder
 from agents.training import train
 from programs.errors import UserError
 from programs.lock import exclusive, is_held
+from sweeps import speed
 from sweeps.cell import CellProcess
 from sweeps.grid import FOLDER, save_sweep, sweep_folder
 from sweeps.local import cores_of_workers
-from sweeps.status import progress, sweep_file
+from sweeps.status import Progress, progress, sweep_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,6 +166,14 @@ def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(small_sweep, 
     assert "steps/s a run (measured now, 1 side by side), 160 steps to go" in out
     assert "2 cells, 1 at a time: about 0:00 of training" in out
     assert not small_sweep.runs_dir.exists()
+
+
+def test_the_speed_is_steps_over_seconds_of_the_short_runs(small_sweep, monkeypatch):
+    told = iter([SimpleNamespace(step=300, seconds=2.0), SimpleNamespace(step=300, seconds=6.0)])
+    monkeypatch.setattr(speed, "load_state", lambda checkpoint: next(told))
+    cells = {cell: Progress("waiting") for cell in small_sweep.cells()}
+    measured = speed.measured_speeds(small_sweep, cells, 2)
+    assert measured == {"a2c": (100.0, "measured now, 2 side by side")}
 
 
 @pytest.mark.parametrize(
