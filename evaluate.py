@@ -13,16 +13,16 @@ import tyro
 
 from agents.agent import require_trusted_extractor
 from agents.export import export_sb3
-from agents.kept_checkpoints import named_checkpoints
 from agents.onnx_file import export_onnx
-from agents.run_folder import RunFolder
+from cli.command_line import parse, run
+from cli.errors import UserError
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
-from programs.command_line import parse, run
-from programs.durable import require_new
-from programs.errors import UserError
+from files.durable import require_new
+from records.folder import RunFolder
+from records.kept_checkpoints import named_checkpoints
 
 
 @dataclass(frozen=True)

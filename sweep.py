@@ -12,13 +12,13 @@ from pathlib import Path
 
 import tyro
 
+from cli.command_line import parse, run
+from cli.errors import UserError
+from cli.progress import duration
 from evaluation import power
 from evaluation.plan import Plan, load_plan
-from programs.command_line import parse, run
-from programs.errors import UserError
-from programs.lock import exclusive
-from programs.origin import now
-from programs.progress import duration
+from files.lock import exclusive
+from files.origin import now
 from sweeps.grid import (
     FOLDER,
     Cell,

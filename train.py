@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.agent import require_trusted_extractor
-from agents.config import RunConfig
 from agents.export import export_sb3
-from agents.products import chosen_products
-from agents.run_folder import RunFolder, default_path
 from agents.training import train
+from cli.command_line import parse, run
+from cli.errors import UserError
 from envs import PROTOCOLS, n_actions
 from policies import UnknownExtractorError, caveat, description, find_arm
-from programs.command_line import parse, run
-from programs.errors import UserError
+from policies.products import chosen_products
+from records.config import RunConfig
+from records.folder import RunFolder, default_path
 
 
 @dataclass(frozen=True)

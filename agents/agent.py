@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 import policies
-from agents.checkpoint import load_policy
-from agents.config import RunConfig
-from agents.kept_checkpoints import find_checkpoint
-from agents.run_folder import RunFolder
+from cli.errors import UserError
 from envs import PROTOCOLS, n_actions
 from policies import AtariPolicy, UnknownExtractorError, is_import_path
-from programs.errors import UserError
+from records.checkpoint import load_policy
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint
 
 
 class Agent(Protocol):

@@ -9,12 +9,12 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.utils import ConstantSchedule, LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.config import RunConfig
 from agents.rollout import OverlappedA2C, OverlappedPPO
 from agents.rollout_buffer import ImageRolloutBuffer
+from cli.errors import UserError
 from coordconv.sb3 import capabilities
 from policies import AtariPolicy, UnknownExtractorError, find_arm, policy_kwargs
-from programs.errors import UserError
+from records.config import RunConfig
 
 Algorithm = OverlappedPPO | OverlappedA2C
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from cli.errors import UserError
 from policies import AtariPolicy, short_name
-from programs.errors import UserError
 
 
 class DivergedError(UserError):

@@ -6,12 +6,12 @@ import io
 from pathlib import Path
 
 from agents.build import build_model
-from agents.checkpoint import load_optimizer, load_policy, load_state
-from agents.config import RunConfig
-from agents.kept_checkpoints import find_checkpoint
-from agents.run_folder import RunFolder
 from envs import AtariVecEnv
-from programs.durable import write_durably, write_new
+from files.durable import write_durably, write_new
+from records.checkpoint import load_optimizer, load_policy, load_state
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint
 
 EXPORT_NAME = "sb3_model.zip"
 

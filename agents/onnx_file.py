@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from agents.agent import build_policy, require_trusted_extractor
-from agents.checkpoint import load_policy
-from agents.kept_checkpoints import find_checkpoint
-from agents.run_folder import RunFolder
+from cli.errors import UserError
 from coordconv import fold_model
 from envs import PROTOCOLS, action_meanings
+from files.durable import write_new
 from policies import AtariPolicy
-from programs.durable import write_new
-from programs.errors import UserError
+from records.checkpoint import load_policy
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint
 
 INPUT, OUTPUTS = "images", ("logits", "probabilities", "value")
 

@@ -17,11 +17,11 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard.summary import hparams, image, text
 
-from agents.config import WITHOUT_INFLUENCE, RunConfig
 from coordconv import coordconv_layers, translation_dependence
 from coordconv.inside import inputs_of_layers
+from files.events import EventWriter
 from policies import short_name
-from programs.events import EventWriter
+from records.config import WITHOUT_INFLUENCE, RunConfig
 
 # SB3's names for what its train() records → ours.
 LOSSES = {

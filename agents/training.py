@@ -19,9 +19,6 @@ from stable_baselines3.common.logger import Logger
 
 from agents.agent import PolicyAgent
 from agents.build import Algorithm, bears_threads, build_model
-from agents.checkpoint import TrainingState, load_optimizer, load_policy, load_state
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
 from agents.divergence import (
     DivergedError,
     finite_buffers,
@@ -29,26 +26,29 @@ from agents.divergence import (
     require_finite_optimizer,
     require_finite_update,
 )
-from agents.kept_checkpoints import (
+from agents.memory import keep_freed_memory, share_one_heap
+from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
+from agents.rollout import suitable_batches
+from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
+from agents.watch import FRAMES_PER_SECOND, watch_game
+from cli.errors import UserError
+from cli.progress import ProgressReport
+from envs import AtariVecEnv, human_normalised
+from files.durable import CannotWriteError
+from files.lock import exclusive
+from policies.products import fast_products
+from records.checkpoint import TrainingState, load_optimizer, load_policy, load_state
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import (
     clear_leftovers,
     find_checkpoint,
     list_checkpoints,
     save_checkpoint,
     set_damaged_aside,
 )
-from agents.memory import keep_freed_memory, share_one_heap
-from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
-from agents.products import fast_products
-from agents.random_states import random_states, restore_random_states
-from agents.rollout import suitable_batches
-from agents.run_folder import RunFolder
-from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
-from agents.watch import FRAMES_PER_SECOND, watch_game
-from envs import AtariVecEnv, human_normalised
-from programs.durable import CannotWriteError
-from programs.errors import UserError
-from programs.lock import exclusive
-from programs.progress import ProgressReport
+from records.random_states import random_states, restore_random_states
+from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, drop_rows_after, read_csv
 
 # Losses and speed are written about this often; A2C updates every 80 steps.
 STEPS_BETWEEN_LOGS = 2_048

@@ -36,16 +36,16 @@ import evaluate
 import train
 from agents import training
 from agents.build import build_model
-from agents.checkpoint import load_optimizer, load_policy, load_state
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, read_csv
-from agents.kept_checkpoints import find_checkpoint, list_checkpoints
 from agents.rollout import OverlappedA2C, OverlappedPPO
-from agents.run_folder import RunFolder
 from benchmarks.memory import last_step, resident_mb
 from envs import AtariVecEnv
 from evaluation import record
 from policies import AtariPolicy
+from records.checkpoint import load_optimizer, load_policy, load_state
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint, list_checkpoints
+from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS, read_csv
 
 OUT = Path("docs/results/reliability")
 ROOT = Path(__file__).parents[1]

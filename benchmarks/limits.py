@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from agents.products import FLOAT32_ERROR, float32_error
 from benchmarks.environment import timed
 from benchmarks.measure import in_own_process, print_report, taking_turns
 from benchmarks.training import PRECISION_OF
@@ -28,6 +27,7 @@ from coordconv.sb3.precision import PRECISIONS, Precision, is_emulated
 from envs import AtariVecEnv
 from policies import build_policy
 from policies.describe import layers
+from policies.products import FLOAT32_ERROR, float32_error
 
 SIZES = (512, 1024, 2048)
 BLAS, ONEDNN, NUMPY = "torch's BLAS", "torch's oneDNN", "numpy's BLAS"

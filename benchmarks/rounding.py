@@ -40,15 +40,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from agents.build import Algorithm, build_model
-from agents.checkpoint import load_optimizer, load_policy, load_state
-from agents.config import RunConfig
-from agents.kept_checkpoints import find_checkpoint
-from agents.products import fast_products
 from agents.rollout_buffer import ImageRolloutBuffer
-from agents.run_folder import RunFolder
 from benchmarks.measure import machine
 from envs import AtariVecEnv
 from policies import AtariPolicy
+from policies.products import fast_products
+from records.checkpoint import load_optimizer, load_policy, load_state
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint
 
 PARTS = {
     "convolution 1": "features_extractor.convolutions.0.",

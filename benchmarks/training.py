@@ -74,10 +74,10 @@ def train_here(
     `ms` are the wall time of the main thread: rollout, update and the rest. `phases` are processor
     time, whoever spends it: emulation is what neither the main thread nor the players spend.
     """
-    from agents.config import RunConfig
     from agents.rollout import OverlappedA2C, OverlappedPPO, _Player
-    from agents.run_folder import RunFolder
     from agents.training import train
+    from records.config import RunConfig
+    from records.folder import RunFolder
 
     wall = {"rollout": 0.0, "update": 0.0}
     used = {"whole rollout": 0.0, "main in rollout": 0.0, "learning": 0.0, "acting": 0.0}

@@ -7,8 +7,8 @@ through Gymnasium's own wrappers: it renders, and it is what the former is teste
 from envs.batch import GameBatch
 from envs.games import GAMES, UnknownGameError, action_meanings, n_actions, rom_id
 from envs.protocol import PROTOCOLS, Protocol, UnknownProtocolError, find_protocol
-from envs.reference import make_reference_env
-from envs.reference_scores import human_normalised
+from envs.published_scores import human_normalised
+from envs.rendered import make_reference_env
 from envs.seeds import emulator_seeds
 from envs.vec_env import AtariVecEnv
 

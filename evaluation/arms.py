@@ -9,12 +9,12 @@ from functools import cache
 import numpy as np
 
 from agents.agent import build_policy
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, read_csv
-from agents.run_folder import RunFolder
+from cli.errors import UserError
 from evaluation.runs import EvaluatedRun
 from policies import ARMS, is_import_path, parameter_count
-from programs.errors import UserError
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.rows import EPISODE_COLUMNS, read_csv
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents.play import distinct_games
-from evaluation.comparison import Comparison, compare, sentence
+from cli.errors import UserError
 from evaluation.curves import read_curves
 from evaluation.grid import Grid, make_grid
 from evaluation.plan import UNPLANNED, Part, Plan
@@ -24,6 +24,7 @@ from evaluation.report.page import (
     small_budget,
 )
 from evaluation.report.tables import games_table, write_csv
+from evaluation.results import Comparison, compare, sentence
 from evaluation.runs import (
     EvaluatedRun,
     SetAside,
@@ -32,9 +33,8 @@ from evaluation.runs import (
     require_no_doubles,
     require_one_kind,
 )
-from programs.durable import as_json, temporary_name, write_durably
-from programs.errors import UserError
-from programs.untrusted import read_json
+from files.durable import as_json, temporary_name, write_durably
+from files.untrusted import read_json
 
 MARK = "report.json"  # tells a report of ours from a folder that must not be written to
 MADE_BY = "made by evaluate.py compare"

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.checkpoint import load_state
-from agents.csv_log import EPISODE_COLUMNS, read_csv
-from agents.kept_checkpoints import list_checkpoints
-from agents.run_folder import RunFolder
+from cli.errors import UserError
 from evaluation import statistics
 from evaluation.grid import Grid
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Array, Estimate, estimate
-from programs.errors import UserError
+from records.checkpoint import load_state
+from records.folder import RunFolder
+from records.kept_checkpoints import list_checkpoints
+from records.rows import EPISODE_COLUMNS, read_csv
 
 # The score of a moment is the mean over so many games before it, as SB3 and the papers report.
 GAMES_AVERAGED = 100

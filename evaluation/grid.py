@@ -9,11 +9,11 @@ from itertools import product
 
 import numpy as np
 
+from cli.errors import UserError
 from envs import human_normalised
 from evaluation.arms import is_control
 from evaluation.runs import EvaluatedRun, SetAside
 from evaluation.statistics import Array, Estimate
-from programs.errors import UserError
 
 
 @dataclass(frozen=True)

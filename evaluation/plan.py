@@ -17,14 +17,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from agents.config import RunConfig, differences
-from evaluation.comparison import claims
+from cli.errors import UserError
+from evaluation.results import claims
 from evaluation.runs import EvaluatedRun
 from evaluation.verdicts import Claim
+from files.origin import last_commit
+from files.untrusted import read_bytes
 from policies import UnknownExtractorError, find_arm, is_import_path
-from programs.errors import UserError
-from programs.origin import last_commit
-from programs.untrusted import read_bytes
+from records.config import RunConfig, differences
 
 LARGEST_PLAN = 1_000_000  # bytes
 MOST_PARTS = 100

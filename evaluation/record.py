@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from agents.agent import Agent, load_agent
-from agents.config import RunConfig
 from agents.play import evaluation_seeds
-from agents.products import fast_products
-from agents.run_folder import RunFolder
 from agents.watch import FRAMES_PER_SECOND, watch_game
+from cli.errors import UserError
+from cli.progress import ProgressReport
 from envs import action_meanings
 from evaluation.video import Moment, captioned, side_by_side
-from programs.errors import UserError
-from programs.lock import exclusive
-from programs.mp4 import mp4
-from programs.progress import ProgressReport
+from files.lock import exclusive
+from files.video import mp4
+from policies.products import fast_products
+from records.config import RunConfig
+from records.folder import RunFolder
 
 # Held while a video is made; training and scoring may go on beside it.
 RECORDING_LOCK = ".recording.lock"

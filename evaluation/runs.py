@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from agents.config import RunConfig, differences
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
-from agents.run_folder import RunFolder
+from cli.errors import UserError
 from evaluation.score import MODES, scored_games
-from programs.errors import UserError
-from programs.untrusted import read_json, unsealed
+from files.untrusted import read_json, unsealed
+from records.config import RunConfig, differences
+from records.folder import RunFolder
 
 # A folder with one of these is a run, or was one: it may be damaged, but it does not vanish.
 FILES_OF_A_RUN = frozenset(

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from agents.agent import Agent, RandomAgent, load_agent
-from agents.csv_log import EVALUATION_COLUMNS, SCORING_LOCK, CsvLog, read_csv
 from agents.play import Game, distinct_games, evaluation_seeds, play_games
-from agents.products import fast_products
-from agents.run_folder import RunFolder
+from cli.errors import UserError
+from cli.progress import ProgressReport
+from cli.table import aligned
 from envs import human_normalised, n_actions
-from evaluation.text_table import aligned
-from programs.errors import UserError
-from programs.lock import exclusive
-from programs.progress import ProgressReport
+from files.lock import exclusive
+from policies.products import fast_products
+from records.folder import RunFolder
+from records.rows import EVALUATION_COLUMNS, SCORING_LOCK, CsvLog, read_csv
 
 # No Atari game counts so far.
 HIGHEST_SCORE = 1e12

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from programs.mp4 import Frame
+from files.video import Frame
 
 SCALE = 3
 SCREEN = (160 * SCALE, 210 * SCALE)

@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from programs.durable import write_durably
-from programs.errors import UserError
-from programs.untrusted import require_file
+from cli.errors import UserError
+from files.durable import write_durably
+from files.untrusted import require_file
 
 NAME = "checkpoint.safetensors"
 

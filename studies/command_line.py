@@ -8,11 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from programs.command_line import parse
-from programs.device import Device
-from programs.durable import as_json
-from programs.errors import UserError
-from programs.lock import exclusive
+from cli.command_line import parse
+from cli.device import Device
+from cli.errors import UserError
+from files.durable import as_json
+from files.lock import exclusive
 from studies.folder import RESULT, ExperimentFolder, require_ours
 from studies.settings import ExperimentSettings, PresetName
 from studies.training import Experiment, train

@@ -11,8 +11,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from programs.durable import write_durably
-from programs.errors import UserError
+from cli.errors import UserError
+from files.durable import write_durably
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

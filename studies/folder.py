@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from programs.durable import as_json, write_durably
-from programs.errors import UserError
-from programs.lock import exclusive
-from programs.untrusted import read_bytes, read_json, require_file
+from cli.errors import UserError
+from files.durable import as_json, write_durably
+from files.lock import exclusive
+from files.untrusted import read_bytes, read_json, require_file
 
 # An experiment's own are a fiftieth of these.
 MAX_CURVE_BYTES = 20_000_000

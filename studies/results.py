@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from programs.durable import write_durably
-from programs.errors import UserError
-from programs.untrusted import read_json
+from cli.errors import UserError
+from files.durable import write_durably
+from files.untrusted import read_json
 from studies.folder import ARRAYS, RESULT
 
 MAX_NUMBER = 10**15

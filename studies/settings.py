@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from programs.device import Device, resolved_device
-from programs.errors import UserError
+from cli.device import Device, resolved_device
+from cli.errors import UserError
 
 PresetName = Literal["small", "paper"]
 ModelName = Literal["conv", "coordconv"]

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from programs.device import resolved_device
-from programs.errors import UserError
-from programs.events import EventWriter
-from programs.origin import now, origin
-from programs.progress import ProgressReport
+from cli.device import resolved_device
+from cli.errors import UserError
+from cli.progress import ProgressReport
+from files.events import EventWriter
+from files.origin import now, origin
 from studies.checkpoint import load_checkpoint, save_checkpoint
 from studies.folder import ExperimentFolder
 from studies.schedule import Schedule, set_learning_rates

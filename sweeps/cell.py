@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from agents.run_folder import RunFolder
+from cli.errors import UserError
+from files.durable import CannotWriteError
+from files.lock import is_held
 from policies import is_import_path
-from programs.durable import CannotWriteError
-from programs.errors import UserError
-from programs.lock import is_held
+from records.folder import RunFolder
 from sweeps.grid import Cell, Sweep
 from sweeps.priority import own_niceness
 from sweeps.status import (

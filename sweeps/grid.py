@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.config import RunConfig, differences
-from agents.run_folder import RunFolder, default_path
+from cli.errors import UserError
+from files.durable import as_json, write_durably
+from files.untrusted import read_json
 from policies import UnknownExtractorError, find_arm, is_import_path
-from programs.durable import as_json, write_durably
-from programs.errors import UserError
-from programs.untrusted import read_json
+from records.config import RunConfig, differences
+from records.folder import RunFolder, default_path
 
 # Beside the runs: what the sweep itself keeps.
 FOLDER = ".sweep"

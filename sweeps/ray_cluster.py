@@ -11,7 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from programs.errors import UserError
+from cli.errors import UserError
 from sweeps.cell import SECONDS_BETWEEN_LOOKS, complete_cell
 from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress, State, progress, write_record

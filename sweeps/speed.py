@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.checkpoint import load_state
-from agents.kept_checkpoints import find_checkpoint
-from agents.run_folder import RunFolder
-from programs.errors import UserError
+from cli.errors import UserError
+from records.checkpoint import load_state
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint
 from sweeps.cell import ROOT
 from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agents.play import evaluation_seeds
-from agents.run_folder import RunFolder
+from cli.errors import UserError
 from evaluation.score import scored_games
-from programs.durable import as_json, write_durably
-from programs.errors import UserError
-from programs.untrusted import read_json, require_file
+from files.durable import as_json, write_durably
+from files.untrusted import read_json, require_file
+from records.folder import RunFolder
 from sweeps.grid import FOLDER, Cell, Sweep, require_same_run
 
 State = Literal["waiting", "running", "interrupted", "failed", "done"]

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from programs.progress import duration
+from cli.progress import duration
 from sweeps.grid import Cell
 from sweeps.status import Progress, State
 

@@ -15,7 +15,7 @@ import pytest
 
 import evaluate
 import train
-from programs import command_line
+from cli import command_line
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--algo", "a2c", "--n-envs", "2", "--n-steps", "4", "--steps", "16", "--threads", "1"]

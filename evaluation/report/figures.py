@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from evaluation import statistics
-from evaluation.comparison import AGGREGATES, ArmResult, Comparison
 from evaluation.curves import POINTS, Curves, efficiency
 from evaluation.grid import Grid
+from evaluation.results import AGGREGATES, ArmResult, Comparison
 from evaluation.statistics import FEWEST_SEEDS, Array, Estimate, estimate
 from evaluation.verdicts import UNDECIDED
 

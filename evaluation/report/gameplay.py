@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.errors import UserError
 from evaluation.arms import is_control
 from evaluation.grid import Grid
 from evaluation.record import record_runs
-from programs.errors import UserError
 
 SECONDS = 30
 STEPS = SECONDS * 15  # agent steps a second, in real time

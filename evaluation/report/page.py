@@ -12,9 +12,7 @@ from typing import Any
 
 import jinja2
 
-from agents.config import learning_settings, own_settings
 from evaluation.arms import is_control
-from evaluation.comparison import Comparison, sentence
 from evaluation.grid import Grid
 from evaluation.report.figures import Picture
 from evaluation.report.gameplay import Clip
@@ -24,9 +22,11 @@ from evaluation.report.tables import (
     games_table,
     references_table,
 )
+from evaluation.results import Comparison, sentence
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import FEWEST_SEEDS_OF_A_VERDICT
 from policies import is_import_path
+from records.config import learning_settings, own_settings
 
 # Drawings with more than this are shown as pixels: a browser draws every line of an SVG anew.
 LARGEST_SVG = 1_500_000

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cli.table import aligned
 from envs import human_normalised
-from envs.reference_scores import reference_scores
+from envs.published_scores import reference_scores
 from evaluation.arms import parameters, steps_per_second
-from evaluation.comparison import AGGREGATES, ArmResult, Comparison, GameResult, p_value
 from evaluation.grid import Grid
+from evaluation.results import AGGREGATES, ArmResult, Comparison, GameResult, p_value
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Estimate
-from evaluation.text_table import aligned
 
 # Column of envs/atari_reference_scores.csv → (label, algorithm, protocol).
 REFERENCES = {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tyro
 
-from programs.command_line import parse, run
-from programs.lock import exclusive
+from cli.command_line import parse, run
+from files.lock import exclusive
 from studies.command_line import (
     ExperimentArguments,
     draw_figures,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from programs.errors import UserError
+from cli.errors import UserError
 
 SplitName = Literal["uniform", "quadrant"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from programs.durable import as_json, write_durably
-from programs.errors import UserError
+from cli.errors import UserError
+from files.durable import as_json, write_durably
 from studies.results import FinishedExperiment
 
 

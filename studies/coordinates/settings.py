@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.coordinates.data import NotSoClevr, SplitName
 from studies.coordinates.tasks import TaskName
 from studies.schedule import Schedule

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from programs.command_line import parse, run
+from cli.command_line import parse, run
 from studies.command_line import (
     ExperimentArguments,
     draw_figures,

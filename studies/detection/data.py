@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.detection.digits import ink_boxes
 
 SMALLEST, LARGEST = 15.0, 25.0  # a digit's height, and its width, in pixels

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from programs.errors import UserError
-from programs.untrusted import read_bytes
+from cli.errors import UserError
+from files.untrusted import read_bytes
 
 # Of the 1,797 digits that scikit-learn ships, a fifth is kept for test images.
 TEST_SHARE = 0.2

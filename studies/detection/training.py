@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from programs.events import EventWriter
+from files.events import EventWriter
 from studies.detection.boxes import iou, moved
 from studies.detection.digits import load_digits
 from studies.detection.matching import losses, sample

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from programs.errors import UserError
+from cli.errors import UserError
 
 COLORS = ("blue", "red")  # in the order in which they are painted
 CHANNEL = {"red": 0, "blue": 2}

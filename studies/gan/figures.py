@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from programs.mp4 import Frame, mp4
+from files.video import Frame, mp4
 from studies.figures import HEAT, images_in_rows, make_folder, save
 from studies.folder import ARRAYS, read_curve
 from studies.gan.results import (

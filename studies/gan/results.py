@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.figures import MODELS, NAMES
 from studies.folder import ARRAYS, read_arrays
 from studies.gan.training import MEASURES, OBJECTS, VALID_IMAGES

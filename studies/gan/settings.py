@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.gan.data import SortOfClevr
 from studies.schedule import Schedule
 from studies.settings import ExperimentSettings, ModelName, PresetName, require_within

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from programs.events import EventWriter
+from files.events import EventWriter
 from studies.gan.data import COLORS
 from studies.gan.detector import Found, detect
 from studies.gan.networks import GAN

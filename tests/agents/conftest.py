@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agents.config import RunConfig
-from agents.run_folder import RunFolder
 from agents.training import Outcome, train
+from records.config import RunConfig
+from records.folder import RunFolder
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 2},

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agents.config import RunConfig
-from programs.errors import UserError
+from cli.errors import UserError
+from records.config import RunConfig
 
 
 def test_presets_are_the_zoos() -> None:

@@ -12,11 +12,11 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
 from agents.agent import build_policy, load_agent
-from agents.checkpoint import load_policy
-from agents.kept_checkpoints import find_checkpoint
 from agents.onnx_file import export_onnx
+from cli.errors import UserError
 from envs import AtariVecEnv
-from programs.errors import UserError
+from records.checkpoint import load_policy
+from records.kept_checkpoints import find_checkpoint
 from tests.agents.conftest import TrainRun
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.build import build_model
-from agents.config import RunConfig
+from records.config import RunConfig
 
 SIZE, DOT = 84, 8
 # A pixel from 28 to 55 is seen by every output of the Nature-CNN's trunk that its position in the

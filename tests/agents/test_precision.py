@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 
 from agents.agent import load_agent
 from agents.build import build_model
-from agents.checkpoint import POLICY_FILE
 from agents.export import export_sb3
-from agents.kept_checkpoints import find_checkpoint
-from agents.run_folder import RunFolder
 from envs import AtariVecEnv
 from evaluation.record import record_runs
 from evaluation.score import score_run
+from records.checkpoint import POLICY_FILE
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint
 
 from .conftest import TrainRun, small_config
 

@@ -12,8 +12,15 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from agents import products
-from agents.products import DEFAULT, ONEDNN, Products, chosen_products, fast_products, float32_error
+from policies import products
+from policies.products import (
+    DEFAULT,
+    ONEDNN,
+    Products,
+    chosen_products,
+    fast_products,
+    float32_error,
+)
 
 from .conftest import TrainRun
 

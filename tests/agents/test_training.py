@@ -21,16 +21,16 @@ from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.build import build_model
-from agents.checkpoint import load_optimizer, load_policy, load_state
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, read_csv
-from agents.kept_checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
-from agents.run_folder import RunFolder
 from agents.training import _Run, train
+from cli.errors import UserError
 from envs import AtariVecEnv
+from files.lock import exclusive
 from policies import AtariPolicy
-from programs.errors import UserError
-from programs.lock import exclusive
+from records.checkpoint import load_optimizer, load_policy, load_state
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
+from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, read_csv
 
 from .conftest import TrainRun, small_config
 

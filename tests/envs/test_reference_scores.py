@@ -1,7 +1,7 @@
 import pytest
 
 from envs import GAMES, UnknownGameError, human_normalised
-from envs.reference_scores import reference_scores
+from envs.published_scores import reference_scores
 
 
 def test_scores_are_those_of_the_published_tables() -> None:

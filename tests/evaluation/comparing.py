@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cli.errors import UserError
 from evaluation.compare import Request, grids, verdicts, write_report
-from evaluation.comparison import compare
-from programs.errors import UserError
+from evaluation.results import compare
 
 GAMES = ("Breakout", "MsPacman", "Pong", "Qbert")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.run_folder import RunFolder
 from agents.training import train
+from records.folder import RunFolder
 from tests.agents.conftest import small_config
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from agents.config import RunConfig
 from agents.play import Game
 from evaluation.runs import EvaluatedRun
+from records.config import RunConfig
 
 
 @cache

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS
 from agents.play import evaluation_seeds
-from agents.provenance import provenance
-from agents.run_folder import RunFolder, default_path
-from envs.reference_scores import reference_scores
-from programs.durable import as_json
+from envs.published_scores import reference_scores
+from files.durable import as_json
+from records.config import RunConfig
+from records.folder import RunFolder, default_path
+from records.provenance import provenance
+from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS
 
 STEPS = 1_000_000
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation.compare import Request, grids
-from evaluation.comparison import BUT_NOT_THAN_CONTROL, CONTROL_UNKNOWN, compare, sentence
+from evaluation.results import BUT_NOT_THAN_CONTROL, CONTROL_UNKNOWN, compare, sentence
 from evaluation.statistics import win_rate
 from tests.evaluation.comparing import GAMES, comparison, report, result_of
 from tests.evaluation.synthetic import make_grid_of_runs

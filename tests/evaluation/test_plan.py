@@ -10,10 +10,10 @@ import pytest
 
 import evaluate
 import sweep
+from cli.errors import UserError
 from evaluation.plan import load_plan
 from evaluation.power import detectable_on_one_game, detectable_over_games
 from evaluation.runs import read_runs
-from programs.errors import UserError
 from tests.evaluation.synthetic import make_grid_of_runs, make_run
 
 GAMES = ("MsPacman", "Pong")

@@ -9,10 +9,10 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from cli.errors import UserError
 from evaluation.record import record_runs
 from evaluation.video import Moment, captioned, side_by_side
-from programs.errors import UserError
-from programs.mp4 import mp4
+from files.video import mp4
 
 MakeRun = Callable[..., Path]
 SCREEN = np.random.default_rng(0).integers(0, 256, (210, 160, 3), dtype=np.uint8)

@@ -10,8 +10,8 @@ import shutil
 import pytest
 
 import evaluate
-from agents.config import PRESETS
-from programs.errors import UserError
+from cli.errors import UserError
+from records.config import PRESETS
 from tests.evaluation.comparing import GAMES, edit, report
 from tests.evaluation.synthetic import make_grid_of_runs
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from agents.csv_log import EVALUATION_COLUMNS
 from agents.play import evaluation_seeds
-from agents.run_folder import RunFolder, default_path
 from agents.training import train
 from evaluation.compare import Request, write_report
+from records.folder import RunFolder, default_path
+from records.rows import EVALUATION_COLUMNS
 from tests.agents.conftest import small_config
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

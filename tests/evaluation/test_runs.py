@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM
+from cli.errors import UserError
 from evaluation.compare import Request, grids
-from programs.errors import UserError
 from tests.evaluation.comparing import GAMES, comparison, edit, refusal, report
 from tests.evaluation.synthetic import make_grid_of_runs, make_run
 

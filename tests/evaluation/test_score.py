@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.csv_log import EVALUATION_COLUMNS, read_csv
 from agents.play import Game
+from cli.errors import UserError
 from evaluation.score import Score, score_random, score_run, score_table
-from programs.errors import UserError
+from records.rows import EVALUATION_COLUMNS, read_csv
 
 MakeRun = Callable[..., Path]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.comparison import compare, evidence
 from evaluation.grid import make_grid
+from evaluation.results import compare, evidence
 from evaluation.statistics import Estimate
 from evaluation.verdicts import Claim, decide
 from tests.evaluation.made_up import run_of

@@ -13,12 +13,12 @@ import pytest
 import torch
 from hypothesis import settings
 
-from agents.checkpoint import OPTIMIZER_FILE, POLICY_FILE, STATE_FILE
-from agents.config import RunConfig
-from agents.run_folder import RunFolder
 from agents.training import train
 from evaluation.score import score_run
-from programs.untrusted import SEAL, sealed
+from files.untrusted import SEAL, sealed
+from records.checkpoint import OPTIMIZER_FILE, POLICY_FILE, STATE_FILE
+from records.config import RunConfig
+from records.folder import RunFolder
 from tests.agents.conftest import small_config, train_run
 
 __all__ = ["train_run"]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents.csv_log import EPISODE_COLUMNS, read_csv
-from agents.run_folder import RunFolder
 from agents.training import train
-from programs.events import EventWriter
+from files.events import EventWriter
+from records.folder import RunFolder
+from records.rows import EPISODE_COLUMNS, read_csv
 from sweeps.grid import Cell, Sweep
 from sweeps.status import progress, write_record
 

@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 import torch
 
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, read_csv
-from agents.kept_checkpoints import list_checkpoints
-from agents.run_folder import RunFolder
 from agents.training import train
+from cli.errors import UserError
 from evaluation.curves import read_curve
 from evaluation.record import record_runs
 from evaluation.runs import read_runs
 from evaluation.score import score_run
-from programs.errors import UserError
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import list_checkpoints
+from records.rows import EPISODE_COLUMNS, read_csv
 
 SMALL_FILES = ["config.json", "provenance.json", "DONE", "episodes.csv", "evaluation.csv"]
 OF_A_CHECKPOINT = ["policy.safetensors", "optimizer.safetensors", "state.json"]

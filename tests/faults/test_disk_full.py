@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 
 from agents import training
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, CsvLog, read_csv
-from agents.kept_checkpoints import find_checkpoint, list_checkpoints
-from agents.run_folder import RunFolder
 from agents.training import train
+from cli.errors import UserError
 from evaluation.record import record_runs
-from programs.durable import Appender, CannotWriteError, write_durably
-from programs.errors import UserError
-from programs.events import EventWriter
-from programs.mp4 import mp4
+from files.durable import Appender, CannotWriteError, write_durably
+from files.events import EventWriter
+from files.video import mp4
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint, list_checkpoints
+from records.rows import EPISODE_COLUMNS, CsvLog, read_csv
 
 
 @contextmanager

@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import nn
 
-from agents.checkpoint import DIGESTS, OPTIMIZER_STEPS, _load_tensors, load_state
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, EVALUATION_COLUMNS, read_csv
-from agents.random_states import random_states, restore_random_states
-from agents.run_folder import RunFolder
+from cli.errors import UserError
 from evaluation.curves import read_curve
 from evaluation.score import scored_games
-from programs.errors import UserError
-from programs.untrusted import sealed
+from files.untrusted import sealed
+from records.checkpoint import DIGESTS, OPTIMIZER_STEPS, _load_tensors, load_state
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.random_states import random_states, restore_random_states
+from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS, read_csv
 from studies.checkpoint import NAME, load_checkpoint, save_checkpoint
 from studies.coordinates import results as coordinates
 from studies.detection import results as detection

@@ -21,16 +21,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from agents.agent import load_agent
-from agents.checkpoint import load_policy
-from agents.config import RunConfig
-from agents.csv_log import EVALUATION_COLUMNS
-from agents.kept_checkpoints import list_checkpoints
-from agents.run_folder import RunFolder
 from agents.training import train
+from cli.errors import UserError
 from evaluation.score import score_run, scored_games
-from programs.errors import UserError
-from programs.lock import exclusive
-from programs.untrusted import read_json
+from files.lock import exclusive
+from files.untrusted import read_json
+from records.checkpoint import load_policy
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import list_checkpoints
+from records.rows import EVALUATION_COLUMNS
 from studies.checkpoint import NAME, load_checkpoint
 from studies.folder import ARRAYS, read_arrays, read_curve
 from sweeps.grid import FOLDER, RECORD, load_sweep
@@ -155,8 +155,8 @@ TENSORS = {
 @pytest.mark.parametrize("name", ["policy.safetensors", "optimizer.safetensors"])
 def test_hostile_tensors(broken: RunFolder, content: bytes, name: str) -> None:
     from agents.build import build_model
-    from agents.checkpoint import load_optimizer
     from envs import AtariVecEnv
+    from records.checkpoint import load_optimizer
 
     checkpoint = list_checkpoints(broken)[-1]
     (checkpoint / name).write_bytes(content)

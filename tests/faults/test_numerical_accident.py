@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agents.kept_checkpoints import list_checkpoints
 from agents.rollout import OverlappedA2C, OverlappedPPO
-from agents.run_folder import RunFolder
 from agents.training import train
+from cli.errors import UserError
 from envs.vec_env import AtariVecEnv
-from programs.errors import UserError
+from records.folder import RunFolder
+from records.kept_checkpoints import list_checkpoints
 from tests.agents.conftest import small_config
 
 ALGORITHMS = {"ppo": OverlappedPPO, "a2c": OverlappedA2C}

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from agents.config import RunConfig
-from agents.csv_log import EPISODE_COLUMNS, read_csv
-from agents.kept_checkpoints import find_checkpoint
-from agents.run_folder import RunFolder
 from agents.training import train
 from evaluation.score import score_run
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint
+from records.rows import EPISODE_COLUMNS, read_csv
 from tests.agents.conftest import small_config
 
 

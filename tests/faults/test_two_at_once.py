@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from agents.csv_log import SCORING_LOCK
-from agents.kept_checkpoints import list_checkpoints
-from agents.run_folder import RunFolder
+from cli.errors import UserError
 from evaluation.record import RECORDING_LOCK, record_runs
 from evaluation.score import score_run
-from programs.errors import UserError
-from programs.lock import exclusive, is_held
+from files.lock import exclusive, is_held
+from records.folder import RunFolder
+from records.kept_checkpoints import list_checkpoints
+from records.rows import SCORING_LOCK
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,16 +17,16 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3 import A2C
 
 from agents.agent import load_agent
-from agents.checkpoint import load_state
-from agents.config import RunConfig
 from agents.export import export_sb3
-from agents.kept_checkpoints import find_checkpoint
-from agents.run_folder import RunFolder
 from agents.training import train
+from cli.errors import UserError
 from envs import AtariVecEnv
 from evaluation.record import record_runs
 from evaluation.score import score_run
-from programs.errors import UserError
+from records.checkpoint import load_state
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.kept_checkpoints import find_checkpoint
 from tests.agents.conftest import TrainRun
 
 from .conftest import reseal

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.command_line import run_experiment
 from studies.detection.settings import PRESETS, Settings
 from studies.training import Experiment

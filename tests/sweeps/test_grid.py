@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from agents.config import RunConfig
-from agents.csv_log import EVALUATION_COLUMNS
-from agents.run_folder import RunFolder
-from programs.errors import UserError
+from cli.errors import UserError
+from records.config import RunConfig
+from records.folder import RunFolder
+from records.rows import EVALUATION_COLUMNS
 from sweeps.cell import next_command
 from sweeps.grid import Sweep, load_sweep, require_same_runs, save_sweep
 from sweeps.status import Progress, progress, sweep_file, write_record

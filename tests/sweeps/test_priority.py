@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sweep as script
-from programs.errors import UserError
+from cli.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 AUTOGROUPS = Path("/proc/sys/kernel/sched_autogroup_enabled")

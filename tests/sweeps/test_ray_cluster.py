@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from agents.agent import load_agent
-from agents.run_folder import RunFolder
-from programs.errors import UserError
+from cli.errors import UserError
+from records.folder import RunFolder
 from sweeps.ray_cluster import run_ray
 from sweeps.status import progress
 from tests.sweeps.test_sweep import newest, start, wait_for, words

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import pytest
 
 import sweep as script
-from agents.kept_checkpoints import list_checkpoints
-from agents.run_folder import RunFolder
 from agents.training import train
-from programs.errors import UserError
-from programs.lock import exclusive, is_held
+from cli.errors import UserError
+from files.lock import exclusive, is_held
+from records.folder import RunFolder
+from records.kept_checkpoints import list_checkpoints
 from sweeps import speed
 from sweeps.cell import CellProcess
 from sweeps.grid import FOLDER, save_sweep, sweep_folder

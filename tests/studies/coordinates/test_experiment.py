@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.checkpoint import NAME as CHECKPOINT
 from studies.coordinates.__main__ import main
 from studies.coordinates.settings import PRESETS, Settings

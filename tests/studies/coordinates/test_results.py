@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.coordinates.__main__ import main
 from studies.coordinates.race import in_words, race
 from studies.coordinates.results import FinishedCoordinates, as_markdown, find_experiments, table

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.detection.boxes import inside
 from studies.detection.data import ScatteredDigits
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.detection.digits import MNIST_FILES, ink_boxes, load_digits, read_idx_images
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.detection.__main__ import main
 from studies.detection.digits import MNIST_FILES
 from studies.detection.measures import Proposed

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.gan.data import SortOfClevr
 
 

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.nn import functional as F
 
-from programs.errors import UserError
+from cli.errors import UserError
 from studies.folder import ExperimentFolder, read_arrays, read_curve
 from studies.gan.__main__ import main
 from studies.gan.positions import spread

@@ -4,7 +4,7 @@
 it can run code when it is read. It is written under a temporary name, flushed to disk and renamed,
 so a folder whose name is a number is complete. state.json holds the digests of the other two files
 and of itself: what was damaged later is noticed, and never played or trained on. Which checkpoints
-are kept and which one is used: agents/kept_checkpoints.py.
+are kept and which one is used: records/kept_checkpoints.py.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from safetensors.torch import load, save
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor, nn
 
-from programs.durable import (
+from cli.errors import CannotReadError, UserError
+from files.durable import (
     as_json,
     cannot_write,
     fsync_folder,
     temporary_name,
     write_durably,
 )
-from programs.errors import CannotReadError, UserError
-from programs.untrusted import read_bytes, read_json, require_file, sealed, unsealed
+from files.untrusted import read_bytes, read_json, require_file, sealed, unsealed
 
 POLICY_FILE = "policy.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"

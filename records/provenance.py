@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.config import RunConfig
-from agents.products import chosen_products
 from envs import PROTOCOLS
-from programs.origin import origin
+from files.origin import origin
+from policies.products import chosen_products
+from records.config import RunConfig
 
 PACKAGES = ("torch", "stable-baselines3", "gymnasium", "ale-py", "numpy", "tensorboard")
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from programs.errors import UserError
+from cli.errors import UserError
 
 
 def random_states() -> dict[str, Any]:

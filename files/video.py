@@ -16,7 +16,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from programs.durable import cannot_write
+from files.durable import cannot_write
 
 Frame = NDArray[np.uint8]
 

@@ -19,7 +19,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import image, scalar
 
-from programs.durable import Appender
+from files.durable import Appender
 
 
 class EventWriter:

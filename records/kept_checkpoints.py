@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from agents.checkpoint import (
+from cli.errors import CannotReadError, UserError
+from files.durable import cannot_write, write_durably
+from records.checkpoint import (
     TrainingState,
     damage_of,
     load_state,
     remove_checkpoint,
     write_checkpoint,
 )
-from agents.run_folder import RunFolder
-from programs.durable import cannot_write, write_durably
-from programs.errors import CannotReadError, UserError
+from records.folder import RunFolder
 
 
 def save_checkpoint(

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from programs.errors import UserError
+from cli.errors import UserError
 
 # What a person can do about it, where the system's own words do not say.
 REMEDIES = {

@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import torch
 
+from cli.device import resolved_device
+from cli.errors import UserError
 from envs import PROTOCOLS, rom_id
 from policies import PRECISIONS, Precision, check_extractor_name
-from programs.device import resolved_device
-from programs.errors import UserError
 
 # rl-baselines3-zoo hyperparams/ppo.yml, `atari`; gamma, gae_lambda and max_grad_norm are SB3's
 # defaults, which the zoo leaves as they are.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from programs.errors import CannotReadError, UserError
+from cli.errors import CannotReadError, UserError
 
 MAX_JSON_BYTES = 1_000_000
 SEAL = "sha256"

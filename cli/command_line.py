@@ -10,7 +10,7 @@ from typing import Any
 
 import tyro
 
-from programs.errors import UserError
+from cli.errors import UserError
 
 
 def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -> Any:

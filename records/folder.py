@@ -2,7 +2,7 @@
 
 config.json             the RunConfig
 provenance.json         what made the run: commit, versions, hardware, command line, times
-checkpoints/<step>/     see agents/checkpoint.py
+checkpoints/<step>/     see records/checkpoint.py
 episodes.csv            a row for each finished game of training
 events.out.tfevents.*   TensorBoard
 evaluation.csv          a row for each evaluated game
@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.config import RunConfig, differences
-from agents.provenance import provenance
-from programs.durable import (
+from cli.errors import UserError
+from files.durable import (
     as_json,
     cannot_write,
     remove_temporary_files,
     temporary_name,
     write_durably,
 )
-from programs.errors import UserError
-from programs.lock import LOCK_NAME, exclusive
-from programs.origin import now
-from programs.untrusted import read_json, sealed, unsealed
+from files.lock import LOCK_NAME, exclusive
+from files.origin import now
+from files.untrusted import read_json, sealed, unsealed
+from records.config import RunConfig, differences
+from records.provenance import provenance
 
 # In provenance.json: the configuration as it was when the run began.
 CONFIG = "config"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from programs.durable import cannot_write
-from programs.errors import UserError
+from cli.errors import UserError
+from files.durable import cannot_write
 
 LOCK_NAME = ".lock"
 

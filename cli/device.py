@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from programs.errors import UserError
+from cli.errors import UserError
 
 Device = Literal["auto", "cpu", "cuda"]
 

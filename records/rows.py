@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from programs.durable import Appender, write_durably
-from programs.errors import UserError
-from programs.lock import exclusive
-from programs.untrusted import require_file
+from cli.errors import UserError
+from files.durable import Appender, write_durably
+from files.lock import exclusive
+from files.untrusted import require_file
 
 EPISODE_COLUMNS = ("step", "seconds", "score", "length")
 EVALUATION_COLUMNS = ("step", "seed", "score", "length", "mode")

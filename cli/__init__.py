@@ -1,0 +1,1 @@
+"""What a person meets: options, one-line errors, progress, tables."""

@@ -1,0 +1,1 @@
+"""What lasts: durable writes, distrustful reads, locks, events, video, where a result is from."""

@@ -1,1 +1,0 @@
-"""What the suite's programs do alike: command lines, one-line errors, progress, files that last."""

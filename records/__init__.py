@@ -1,0 +1,1 @@
+"""One run on disk: its settings, folder, rows and checkpoints, and what made it."""
