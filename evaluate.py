@@ -14,13 +14,15 @@ import tyro
 from agents.agent import require_trusted_extractor
 from agents.export import export_sb3
 from agents.onnx_file import export_onnx
-from cli.command_line import parse, run
+from cli.command_line import load_own, parse, run
 from cli.errors import UserError
+from envs.family import Family
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
 from files.durable import require_new
+from records.algorithm import Algorithm
 from records.folder import RunFolder
 from records.kept_checkpoints import named_checkpoints
 
@@ -41,6 +43,10 @@ class ScoreArguments:
     """Also score random play on the same games."""
     extractor: tuple[str, ...] = ()
     """Repeat the runs' own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
     n_envs: int = 8
     """Games played at once."""
     threads: int = 0
@@ -65,6 +71,10 @@ class RecordArguments:
     """newest, best (by training score) or a step."""
     extractor: tuple[str, ...] = ()
     """Repeat the runs' own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
     first_game: int = 0
     """Which of the scored games to begin with."""
     max_steps: int | None = None
@@ -92,7 +102,11 @@ class CompareArguments:
     videos: int = 2
     """Games to record side by side, the first by name."""
     extractor: tuple[str, ...] = ()
-    """Repeat the runs' own package.module:Class here to let videos import that code."""
+    """Repeat the runs' own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
     plan: Path | None = None
     """A plan (TOML) that was committed before the runs: only what it foresaw can confirm."""
     dry_run: bool = False
@@ -112,7 +126,11 @@ class ExportArguments:
     checkpoint: str = "newest"
     """newest, best (by training score) or a step."""
     extractor: tuple[str, ...] = ()
-    """Repeat the run's own package.module:Class here to let that code be imported."""
+    """Repeat the runs' own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
     dry_run: bool = False
     """Print what would be written and write nothing."""
 
@@ -130,6 +148,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
+    load_own(arguments.algo, Algorithm, "algo")
+    load_own(arguments.family, Family, "family")
     _check_numbers(arguments)
     if isinstance(arguments, CompareArguments):
         return _compare(arguments)
@@ -187,16 +207,17 @@ def _score(arguments: ScoreArguments) -> int:
 
 def _random_scores(scores: Sequence[Score], arguments: ScoreArguments) -> list[Score]:
     """Random play on each game and protocol that was scored."""
-    kinds = dict.fromkeys((score.game, score.protocol) for score in scores)
+    kinds = dict.fromkeys((score.family, score.game, score.protocol) for score in scores)
     return [
         score_random(
+            family,
             game,
             protocol,
             arguments.episodes,
             n_envs=arguments.n_envs,
             threads=arguments.threads,
         )
-        for game, protocol in kinds
+        for family, game, protocol in kinds
     ]
 
 

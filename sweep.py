@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import socket
@@ -9,16 +10,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import tyro
 
-from cli.command_line import parse, run
+from cli.command_line import load_own, parse, run, values_of
 from cli.errors import UserError
 from cli.progress import duration
+from envs.family import Family
 from evaluation import power
 from evaluation.plan import Plan, load_plan
 from files.lock import exclusive
 from files.origin import now
+from records.algorithm import Algorithm
 from sweeps.grid import (
     FOLDER,
     Cell,
@@ -29,6 +33,7 @@ from sweeps.grid import (
     sweep_folder,
 )
 from sweeps.local import run_local
+from sweeps.options import grid_options, sweep_of
 from sweeps.priority import give_way
 from sweeps.ray_cluster import run_ray
 from sweeps.speed import measured_speeds
@@ -56,15 +61,11 @@ class Running:
     """List the cells, estimate the time from a measured speed, and run nothing."""
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """Train and score a grid of agents. Started again, it does only what is missing.
+DESCRIPTION = """Train and score a grid of agents. Started again, it does only what is missing.
 
-    With --plan FILE in place of the grid, the parts of a plan are run in their order.
-    """
-
-    sweep: Sweep
-    running: Running
+Every setting of a run is an option; several values of one are an axis of the grid. With --plan FILE
+in place of the grid, the parts of a plan are run in their order.
+"""
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,16 @@ class PlanArguments:
                 games=part.games,
                 algos=(part.algo,),
                 extractors=part.extractors,
-                seeds=part.seeds,
-                steps=part.steps,
+                seeds=tuple(range(1, part.seeds + 1)),
                 episodes=part.episodes,
+                runs_dir=self.runs_dir,
+            ).with_settings(
+                steps=part.steps,
                 protocol=part.protocol,
                 precision=part.precision,
                 threads=self.threads,
                 device=self.device,
                 checkpoint_every=self.checkpoint_every,
-                runs_dir=self.runs_dir,
             )
             for part in parts
         ]
@@ -132,8 +134,14 @@ def main(argv: Sequence[str]) -> int:
         arguments = parse(StatusOfTheLast, "sweep.py", StatusOfTheLast.__doc__ or "", rest)
         sweep, workers = load_sweep(arguments.runs_dir)
         return _tell(sweep, sweep.cells(), workers)
-    arguments = parse(Arguments, "sweep.py", Arguments.__doc__ or "", argv)
-    return _every(arguments.running, [arguments.sweep])
+    algos = values_of("--algos", argv) or ["ppo"]
+    load_own(algos, Algorithm, "algo")
+    load_own(values_of("--family", argv), Family, "family")
+    kind: Any = dataclasses.make_dataclass(
+        "Arguments", [("grid", grid_options(algos)), ("running", Running)], frozen=True
+    )
+    arguments = parse(kind, "sweep.py", DESCRIPTION, argv)
+    return _every(arguments.running, [sweep_of(arguments.grid)])
 
 
 def _every(running: Running, sweeps: Sequence[Sweep]) -> int:

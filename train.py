@@ -5,30 +5,40 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
+from typing import Any
 
 from agents.agent import require_trusted_extractor
 from agents.export import export_sb3
 from agents.training import train
-from cli.command_line import parse, run
+from cli.command_line import load_own, parse, run, values_of
 from cli.errors import UserError
-from envs import PROTOCOLS, n_actions
+from cli.settings import option, words
+from envs.family import Family, find_family
+from files.untrusted import read_json, read_toml
 from policies import UnknownExtractorError, caveat, description, find_arm
 from policies.products import chosen_products
-from records.config import RunConfig
+from records.algorithm import Algorithm
+from records.config import RunConfig, run_config, settings_of
 from records.folder import RunFolder, default_path
+
+DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR.
+
+Options and defaults are those of the algorithm: see --algo a2c --help for A2C's.
+"""
 
 
 @dataclass(frozen=True)
 class NewRun:
-    """Train an agent; continue an interrupted one with --resume DIR."""
+    """What is done with a new run."""
 
-    run: RunConfig
     runs_dir: Path = Path("runs")
     """Where runs are kept, as <algo>/<game>/<extractor>/seed-<n>."""
     out: Path | None = None
     """The run folder itself, in place of one below --runs-dir."""
+    config: Path | None = None
+    """Begin with the settings of a file: a run's config.json, or TOML; options here go before."""
     describe: bool = False
     """Print the network layer by layer and train nothing."""
     dry_run: bool = False
@@ -45,6 +55,10 @@ class ResumedRun:
     """The run folder."""
     extractor: str | None = None
     """Repeat a run's own package.module:Class here to let its code be imported."""
+    algo: str | None = None
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: str | None = None
+    """The same for a family of games of your own, package.module:NAME."""
     dry_run: bool = False
     """Print what would be trained and train nothing."""
     export_sb3: bool = False
@@ -53,20 +67,55 @@ class ResumedRun:
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and train."""
+    load_own(values_of("--algo", argv), Algorithm, "algo")
+    load_own(values_of("--family", argv), Family, "family")
     if any(word == "--resume" or word.startswith("--resume=") for word in argv):
         return _resume(parse(ResumedRun, "train.py", ResumedRun.__doc__ or "", argv))
-    return _start(parse(NewRun, "train.py", NewRun.__doc__ or "", argv))
+    argv = [*_words_of_file(argv), *argv]
+    algo = (values_of("--algo", argv) or [RunConfig.model_fields["algo"].default])[0]
+    kind: Any = make_dataclass(
+        "Arguments", [("run", settings_of(algo)), ("new", NewRun)], frozen=True
+    )
+    arguments = parse(kind, "train.py", DESCRIPTION, argv)
+    return _start(arguments.run, arguments.new)
 
 
-def _start(arguments: NewRun) -> int:
-    config = arguments.run
+def _words_of_file(argv: Sequence[str]) -> list[str]:
+    """The options that --config FILE stands for: its settings that no other option names.
+
+    Raises:
+        UserError: the file cannot be read, or is not of settings that a run can have.
+    """
+    files = values_of("--config", argv)
+    if not files:
+        return []
+    path = Path(files[0])
+    values = read_toml(path) if path.suffix == ".toml" else read_json(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings: name a run's config.json, or a TOML file")
+    # Runs made when one record held the settings of all algorithms have nulls for the others'.
+    values = {name: value for name, value in values.items() if value is not None}
+    said = {name: values_of(option(name), argv) for name in ("algo", "game", "family")}
+    whole = {**values, **{name: word[0] for name, word in said.items() if word}}
+    try:
+        if "game" in whole:
+            run_config(**whole)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return words({n: value for n, value in values.items() if not values_of(option(n), argv)})
+
+
+def _start(config: RunConfig, arguments: NewRun) -> int:
     path = arguments.out or default_path(arguments.runs_dir, config)
     _check_extractor(config.extractor)
     if arguments.describe:
-        protocol = PROTOCOLS[config.protocol]
-        shape = (protocol.stack, protocol.screen_size, protocol.screen_size)
+        family = find_family(config.family)
+        shape, actions = (
+            family.observation_shape(config.protocol),
+            family.action_meanings(config.game),
+        )
         print(f"{config.extractor} for {config.game}")
-        print(description(config.extractor, shape, n_actions(config.game)))
+        print(description(config.extractor, shape, len(actions)))
         print(f"float32 products by {chosen_products()}")
         return 0
     config.resolved_device()
@@ -104,7 +153,7 @@ def _resume(arguments: ResumedRun) -> int:
 
 
 def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) -> int:
-    warning = caveat(config.checked_precision, config.resolved_device())
+    warning = caveat(config.precision, config.resolved_device())
     if warning is not None:
         print(warning, file=sys.stderr)
     outcome = train(config, folder, resume=resume)

@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import policies
+from agents.build import build_network
 from cli.errors import UserError
-from envs import PROTOCOLS, n_actions
-from policies import AtariPolicy, UnknownExtractorError, is_import_path
-from records.checkpoint import load_policy
+from policies import AtariPolicy, is_import_path
 from records.config import RunConfig
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint
+from records.kept_checkpoints import open_checkpoint
 
 
 class Agent(Protocol):
@@ -116,23 +114,11 @@ def load_agent(
     """
     folder, config = RunFolder.open(path)
     require_trusted_extractor(config, trusted, path)
-    chosen = find_checkpoint(folder, checkpoint)
-    policy = build_policy(config).to(device)
-    load_policy(chosen, policy)
+    chosen = open_checkpoint(folder, checkpoint)
+    policy = build_network(config).to(device)
+    chosen.load_policy(policy)
     policy.set_training_mode(False)
-    return PolicyAgent(config.extractor, policy, deterministic), config, int(chosen.name)
-
-
-def build_policy(config: RunConfig) -> AtariPolicy:
-    """The untrained network of a run, without its environments or optimiser state."""
-    protocol = PROTOCOLS[config.protocol]
-    shape = (protocol.stack, protocol.screen_size, protocol.screen_size)
-    try:
-        return policies.build_policy(
-            config.extractor, shape, n_actions(config.game), config.checked_precision
-        )
-    except UnknownExtractorError as error:
-        raise UserError(str(error)) from error
+    return PolicyAgent(config.extractor, policy, deterministic), config, chosen.state.step
 
 
 def require_trusted_extractor(config: RunConfig, trusted: Collection[str], path: Path) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from agents.build import build_model
-from envs import AtariVecEnv
+from agents.build import build_model, restore
+from envs.family import find_family
 from files.durable import write_durably, write_new
-from records.checkpoint import load_optimizer, load_policy, load_state
 from records.config import RunConfig
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint
+from records.kept_checkpoints import open_checkpoint
 
 EXPORT_NAME = "sb3_model.zip"
 
@@ -19,7 +18,7 @@ EXPORT_NAME = "sb3_model.zip"
 def export_sb3(
     folder: RunFolder, config: RunConfig, file: Path | None = None, *, which: str = "newest"
 ) -> Path:
-    """Write a checkpoint as a zip that `PPO.load` or `A2C.load` opens.
+    """Write a checkpoint as a zip that the `load` of SB3's algorithm opens.
 
     The zip needs this suite where it is opened (its classes are stored by name). The suite itself
     never opens one: loading an SB3 zip runs the code it carries.
@@ -31,13 +30,12 @@ def export_sb3(
             place of an older one.
         which: the checkpoint: "newest", "best" or a step.
     """
-    checkpoint = find_checkpoint(folder, which)
-    env = AtariVecEnv(config.game, config.n_envs or 1, config.protocol, threads=1)
+    checkpoint = open_checkpoint(folder, which)
+    family = find_family(config.family)
+    env = family.make_vec_env(config.game, config.environments, config.protocol, training=True)
     try:
         model = build_model(config, env)
-        load_policy(checkpoint, model.policy)
-        load_optimizer(checkpoint, model.policy.optimizer)
-        model.num_timesteps = load_state(checkpoint).step
+        restore(config, model, checkpoint)
         content = io.BytesIO()
         model.save(content)
         if file is not None:

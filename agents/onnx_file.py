@@ -7,22 +7,21 @@ import io
 import logging
 import warnings
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from agents.agent import build_policy, require_trusted_extractor
+from agents.agent import require_trusted_extractor
+from agents.build import build_network
 from cli.errors import UserError
 from coordconv import fold_model
-from envs import PROTOCOLS, action_meanings
+from envs.family import find_family
 from files.durable import write_new
 from policies import AtariPolicy
-from records.checkpoint import load_policy
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint
+from records.kept_checkpoints import open_checkpoint
 
 INPUT, OUTPUTS = "images", ("logits", "probabilities", "value")
 
@@ -67,13 +66,12 @@ def export_onnx(
         ) from error
     folder, config = RunFolder.open(path)
     require_trusted_extractor(config, trusted, path)
-    chosen = find_checkpoint(folder, checkpoint)
-    policy = build_policy(replace(config, precision="float32"))
-    load_policy(chosen, policy)
-    protocol = PROTOCOLS[config.protocol]
-    size = protocol.screen_size
+    chosen = open_checkpoint(folder, checkpoint)
+    policy = build_network(config.replaced(precision="float32"))
+    chosen.load_policy(policy)
+    family = find_family(config.family)
     # Of two images: exporters take a batch of one for a constant.
-    images = torch.zeros(2, protocol.stack, size, size, dtype=torch.uint8)
+    images = torch.zeros(2, *family.observation_shape(config.protocol), dtype=torch.uint8)
     agent = fold_model(WholeAgent(policy), images)
     model = _exported(agent, images, config.extractor)
     onnx.helper.set_model_props(
@@ -81,12 +79,12 @@ def export_onnx(
         {
             "game": config.game,
             "protocol": config.protocol,
-            "actions": ", ".join(action_meanings(config.game)),
-            "input": f"the last {protocol.stack} screens, the newest last, {size}×{size} gray",
+            "actions": ", ".join(family.action_meanings(config.game)),
+            "input": family.observation_in_words(config.protocol),
             "algorithm": config.algo,
             "extractor": config.extractor,
             "seed": str(config.seed),
-            "steps": chosen.name,
+            "steps": str(chosen.state.step),
             "trained_in": config.precision,
         },
     )

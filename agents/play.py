@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.agent import Agent, playing
-from envs import AtariVecEnv
+from envs.family import Family
+from records.rows import EvaluatedGame
 
 # Training seeds its emulators with even numbers and everything here with odd ones. Evaluations
 # during training play other games than final scores do: whoever stops or tunes by looking at the
@@ -26,9 +27,9 @@ class Game:
     score: float
     length: int
 
-    def row(self, step: int, mode: str) -> tuple[object, ...]:
-        """A line of evaluation.csv, of the checkpoint at `step`; raw scores are whole numbers."""
-        return step, self.seed, f"{self.score:.0f}", self.length, mode
+    def row(self, step: int, mode: str) -> EvaluatedGame:
+        """A line of evaluation.csv, of the checkpoint at `step`."""
+        return EvaluatedGame(step, self.seed, self.score, self.length, mode)
 
 
 def distinct_games(games: Iterable[Game]) -> int:
@@ -47,6 +48,7 @@ def evaluation_seeds(count: int, start: int = SCORING_SEEDS_FROM) -> list[int]:
 
 def play_games(
     agent: Agent,
+    family: Family,
     game: str,
     protocol: str,
     seeds: Sequence[int],
@@ -63,18 +65,19 @@ def play_games(
 
     Args:
         agent: what plays.
-        game: the game's name.
-        protocol: "v4" or "sticky".
+        family: of the game.
+        game: its name.
+        protocol: the rules.
         seeds: one for each game.
         n_envs: environments at once.
-        threads: emulator threads; 0 lets ale-py choose.
+        threads: emulator threads; 0 for as many as are useful.
         on_game: called after each finished game.
         stop: asked between steps; once true, the games finished so far are returned.
     """
     n_envs = min(n_envs, len(seeds))
     shares = [list(range(index, len(seeds), n_envs)) for index in range(n_envs)]
     results: dict[int, Game] = {}
-    env = AtariVecEnv(game, n_envs, protocol, training=False, threads=threads)
+    env = family.make_vec_env(game, n_envs, protocol, training=False, threads=threads)
     with closing(env), playing(agent):
         current = [share.pop(0) for share in shares]
         observations = env.reset_games([seeds[number] for number in current])

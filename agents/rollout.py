@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
@@ -30,7 +29,7 @@ from torch.nn import functional as F
 
 from agents.divergence import require_finite_rollout
 from agents.rollout_buffer import ImageRolloutBuffer
-from envs import AtariVecEnv, GameBatch
+from envs.family import BatchedVecEnv
 from policies import AtariPolicy
 
 # The batches keep the cores busy already: only for many observations at once may a batch's network
@@ -49,8 +48,8 @@ class OverlappedRollouts(OnPolicyAlgorithm):
     """Replaces the rollouts of an SB3 algorithm; its updates stay SB3's.
 
     Needs an AtariPolicy and an ImageRolloutBuffer. Callbacks see SB3's `dones`, `rewards`, `infos`
-    and `actions` in their `locals`. Environments other than an AtariVecEnv are played in turns, as
-    SB3 plays them.
+    and `actions` in their `locals`. Environments that are not parted into batches
+    (`envs.family.BatchedVecEnv`) are played in turns, as SB3 plays them.
 
     A callback that asks to stop ends play soon after: batches do not wait for callbacks, and what
     they played beyond the step it has seen is dropped.
@@ -66,7 +65,7 @@ class OverlappedRollouts(OnPolicyAlgorithm):
     ) -> bool:
         """Fill the buffer; false if the callback asked to stop."""
         self.outputs_kept = False
-        if not isinstance(env, AtariVecEnv):
+        if not isinstance(env, BatchedVecEnv):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
@@ -80,33 +79,10 @@ class OverlappedRollouts(OnPolicyAlgorithm):
         return goes_on
 
 
-class OverlappedPPO(OverlappedRollouts, PPO):
-    """PPO with overlapped rollouts."""
-
-
-class OverlappedA2C(OverlappedRollouts, A2C):
-    """A2C with overlapped rollouts, whose update takes the forward pass from them."""
-
-    learns_from_play = True
-
-    def train(self) -> None:
-        """SB3's update from the rollout that was collected last."""
-        if not self.outputs_kept:
-            super().train()
-            return
-        assert isinstance(self.policy, AtariPolicy)
-        assert isinstance(self.rollout_buffer, ImageRolloutBuffer)
-        self.outputs_kept = False  # the weights they belong to are about to change
-        with self.policy.recalling(self.rollout_buffer.all_outputs()):
-            super().train()
-
-
 class _Rollout:
     """One rollout of all environments: what its batches share, and what SB3 does at each step."""
 
-    def __init__(
-        self, algorithm: OverlappedRollouts, env: AtariVecEnv, buffer: ImageRolloutBuffer
-    ) -> None:
+    def __init__(self, algorithm: OverlappedRollouts, env: Any, buffer: ImageRolloutBuffer) -> None:
         assert isinstance(algorithm.policy, AtariPolicy)
         assert isinstance(algorithm._last_obs, np.ndarray)
         self.algorithm, self.env, self.buffer = algorithm, env, buffer
@@ -231,7 +207,7 @@ class _Player:
         self,
         rollout: _Rollout,
         part: slice,
-        batch: GameBatch,
+        batch: Any,
         observations: NDArray[np.uint8],
         dones: NDArray[np.bool_],
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -21,21 +20,9 @@ from coordconv import coordconv_layers, translation_dependence
 from coordconv.inside import inputs_of_layers
 from files.events import EventWriter
 from policies import short_name
-from records.config import WITHOUT_INFLUENCE, RunConfig
+from records.algorithm import find_algorithm
+from records.config import RunConfig, is_of_the_machine
 
-# SB3's names for what its train() records → ours.
-LOSSES = {
-    "train/policy_gradient_loss": "losses/policy",
-    "train/policy_loss": "losses/policy",
-    "train/value_loss": "losses/value",
-    "train/loss": "losses/total",
-    "train/entropy_loss": "policy/entropy",
-    "train/approx_kl": "policy/approximate_kl",
-    "train/clip_fraction": "policy/clip_fraction",
-    "train/clip_range": "policy/clip_range",
-    "train/explained_variance": "value/explained_variance",
-    "train/learning_rate": "train/learning_rate",
-}
 SCORE = "score/mean_of_last_100_games"
 NORMALISED = "score/human_normalised"
 EVALUATION = "evaluation/score"
@@ -52,6 +39,7 @@ class RunWriter:
 
     def __init__(self, path: Path, config: RunConfig, step: int) -> None:
         self._events = EventWriter(path, step)
+        self._losses = find_algorithm(config.algo).losses
         if step == 0:
             self._write_config(config)
 
@@ -59,8 +47,8 @@ class RunWriter:
         self._events.summary(text("config", f"```json\n{config.to_json()}```"), 0)  # type: ignore[no-untyped-call]
         values = {
             name: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
-            for name, value in dataclasses.asdict(config).items()
-            if value is not None and name not in WITHOUT_INFLUENCE
+            for name, value in config.values().items()
+            if not is_of_the_machine(name)
         }
         metrics = {SCORE: 0.0, NORMALISED: 0.0}
         for summary in hparams(values, metrics):  # type: ignore[no-untyped-call]
@@ -74,7 +62,7 @@ class RunWriter:
 
     def losses(self, step: int, recorded: Mapping[str, Any]) -> None:
         """What SB3's train() recorded, by the suite's names; entropy with its own sign."""
-        for theirs, ours in LOSSES.items():
+        for theirs, ours in self._losses.items():
             if theirs in recorded:
                 sign = -1.0 if theirs == "train/entropy_loss" else 1.0
                 self._events.scalar(ours, sign * float(recorded[theirs]), step)

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.agent import Agent, playing
-from envs import AtariVecEnv, make_reference_env
-
-FRAMES_PER_SECOND = 15  # 60 emulator frames a second, four of them an agent step
+from envs.family import Family
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One agent step: the screen after it (210, 160, 3), what was done, and what it gave."""
+    """One agent step: the screen after it (H, W, 3), what was done, and what it gave."""
 
     screen: NDArray[np.uint8]
     action: int
@@ -25,22 +23,12 @@ class Moment:
     over: bool
 
 
-def watch_game(agent: Agent, game: str, protocol: str, seed: int) -> Iterator[Moment]:
-    """Play the whole game that `play_games` plays from `seed`, with pictures.
-
-    ale-py's vector environment does not render and draws the number of no-ops its own way, so it
-    is asked for that number and Gymnasium's path plays the game.
-    """
-    # Made before the renderer: threads and the ROM are gone again when the game begins.
-    asked = AtariVecEnv(game, 1, protocol, training=False, threads=1)
-    try:
-        asked.reset_games([seed])
-        begin = asked.reset_infos[0]["episode_frame_number"]
-    finally:
-        asked.close()
-    env = make_reference_env(game, protocol, training=False, render=True)
+def watch_game(
+    agent: Agent, family: Family, game: str, protocol: str, seed: int
+) -> Iterator[Moment]:
+    """Play the whole game that `play_games` plays from `seed`, with pictures."""
+    env, observation = family.watched_game(game, protocol, seed)
     with closing(env), playing(agent):
-        observation, _ = env.reset(seed=seed, options={"episode_frame_number": begin})
         generator = np.random.default_rng(seed)
         over = False
         while not over:

@@ -34,18 +34,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import evaluate
 import train
-from agents import training
-from agents.build import build_model
-from agents.rollout import OverlappedA2C, OverlappedPPO
+from agents import observers
+from agents.algorithms.a2c import OverlappedA2C
+from agents.algorithms.ppo import OverlappedPPO
+from agents.build import build_model, restore
 from benchmarks.memory import last_step, resident_mb
 from envs import AtariVecEnv
 from evaluation import record
-from policies import AtariPolicy
-from records.checkpoint import load_optimizer, load_policy, load_state
+from records.checkpoint import read_state
 from records.config import RunConfig
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint, list_checkpoints
-from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS, read_csv
+from records.kept_checkpoints import list_checkpoints, open_checkpoint
+from records.rows import read_episodes, read_evaluated_games
 
 OUT = Path("docs/results/reliability")
 ROOT = Path(__file__).parents[1]
@@ -173,8 +173,8 @@ def _tell_phases(shared: mmap.mmap) -> None:
     for algorithm in (OverlappedPPO, OverlappedA2C):
         telling("rollout", algorithm, "collect_rollouts")
         telling("gradient step", algorithm, "train")
-    telling("checkpoint", training, "save_checkpoint")
-    telling("evaluation", training, "play_games")
+    telling("checkpoint", observers, "save_checkpoint")
+    telling("evaluation", observers, "play_games")
     telling("video", record, "_record")
 
 
@@ -183,19 +183,18 @@ def problems_of(path: Path) -> list[str]:
     folder, config = RunFolder.open(path)
     total = config.total_steps
     checkpoints = list_checkpoints(folder)
-    rows = list(read_csv(folder.episodes_file, EPISODE_COLUMNS))
-    steps = [int(row["step"]) for row in rows]
-    evaluated = [int(row["step"]) for row in read_csv(folder.evaluation_file, EVALUATION_COLUMNS)]
-    rollout = (config.n_envs or 1) * (config.n_steps or 1)
+    steps = [game.step for game in read_episodes(folder.episodes_file)]
+    evaluated = [game.step for game in read_evaluated_games(folder.evaluation_file)]
+    rollout = config.steps_of_iteration
     found = {
         "it is not done": not folder.is_done,
         f"it ended at {checkpoints[-1].name}": checkpoints[-1].name != str(total),
-        "games are lost or double": len(rows) != load_state(checkpoints[-1]).games,
+        "games are lost or double": len(steps) != read_state(checkpoints[-1]).games,
         "games are out of order": steps != sorted(steps) or not all(0 < s <= total for s in steps),
         "evaluations are lost or double": evaluated
         != list(_crossings(config.eval_every, rollout, total)),
         "a curve has a gap or a fold": _logged(path)
-        != sorted({*_crossings(training.STEPS_BETWEEN_LOGS, rollout, total), total}),
+        != sorted({*_crossings(observers.STEPS_BETWEEN_LOGS, rollout, total), total}),
         "temporary files are left": bool(
             [p for p in path.rglob(".*") if not p.name.endswith(".lock")]
         ),
@@ -224,15 +223,13 @@ def _logged(path: Path) -> list[int]:
 
 def _loads(folder: RunFolder, config: RunConfig) -> bool:
     newest = list_checkpoints(folder)[-1]
-    env = AtariVecEnv(config.game, config.n_envs or 1, threads=1)
+    env = AtariVecEnv(config.game, config.environments, threads=1)
     try:
-        policy = build_model(config, env).policy
-        assert isinstance(policy, AtariPolicy)
-        load_policy(newest, policy)
-        load_optimizer(newest, policy.optimizer)
+        checkpoint = open_checkpoint(folder)
+        restore(config, build_model(config, env), checkpoint)
     finally:
         env.close()
-    return find_checkpoint(folder) == newest
+    return checkpoint.path == newest
 
 
 def long(algo: str, steps: int, out: Path) -> str:

@@ -27,7 +27,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,16 +39,16 @@ from stable_baselines3.common.logger import Logger
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.build import Algorithm, build_model
+from agents.build import build_model, restore
 from agents.rollout_buffer import ImageRolloutBuffer
 from benchmarks.measure import machine
 from envs import AtariVecEnv
 from policies import AtariPolicy
 from policies.products import fast_products
-from records.checkpoint import load_optimizer, load_policy, load_state
+from records.checkpoint import Checkpoint
 from records.config import RunConfig
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint
+from records.kept_checkpoints import open_checkpoint
 
 PARTS = {
     "convolution 1": "features_extractor.convolutions.0.",
@@ -74,15 +74,13 @@ class Rollout(NamedTuple):
 class Bench:
     """One agent in both precisions, and rollouts of its play in float32."""
 
-    def __init__(self, config: RunConfig, checkpoint: Path | None) -> None:
-        self.env = AtariVecEnv(config.game, config.n_envs or 1, config.protocol, training=True)
-        self.models: dict[str, Algorithm] = {}
+    def __init__(self, config: RunConfig, checkpoint: Checkpoint | None) -> None:
+        self.env = AtariVecEnv(config.game, config.environments, config.protocol, training=True)
+        self.models: dict[str, Any] = {}
         for precision in ("bfloat16", "float32"):
-            model = build_model(replace(config, precision=precision, device="cpu"), self.env)
+            model = build_model(config.replaced(precision=precision, device="cpu"), self.env)
             if checkpoint is not None:
-                load_policy(checkpoint, model.policy)
-                load_optimizer(checkpoint, model.policy.optimizer)
-                model.num_timesteps = load_state(checkpoint).step
+                restore(config, model, checkpoint)
             model.set_logger(Logger(None, []))
             # At the end of a run a linear schedule has come to a rate of zero.
             model._current_progress_remaining = LEARNING_PROGRESS
@@ -114,7 +112,7 @@ class Bench:
             model.policy.load_state_dict(self.start)
             model.policy.optimizer.load_state_dict(copy.deepcopy(self.optimizer))
 
-    def learns_from(self, precision: str, rollout: Rollout) -> Algorithm:
+    def learns_from(self, precision: str, rollout: Rollout) -> Any:
         """The model with a copy of a rollout as if it had played it: the ratio starts at 1."""
         model = self.models[precision]
         own = copy.deepcopy(rollout.buffer)
@@ -148,7 +146,7 @@ def outlook(policy: Any, buffer: ImageRolloutBuffer) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def captured(model: Algorithm) -> Iterator[list[Gradient]]:
+def captured(model: Any) -> Iterator[list[Gradient]]:
     """Within this, updates leave their gradients here and the weights as they are."""
     gradients: list[Gradient] = []
     optimizer, most, epochs = model.policy.optimizer, model.max_grad_norm, None
@@ -158,17 +156,17 @@ def captured(model: Algorithm) -> Iterator[list[Gradient]]:
         named = model.policy.named_parameters()
         gradients.append({name: p.grad.clone() for name, p in named if p.grad is not None})
 
-    optimizer.step = capture  # type: ignore[method-assign, assignment]
+    optimizer.step = capture
     model.max_grad_norm = math.inf
     if hasattr(model, "n_epochs"):
         epochs, model.n_epochs = model.n_epochs, 1
     try:
         yield gradients
     finally:
-        optimizer.step = step  # type: ignore[method-assign]
+        optimizer.step = step
         model.max_grad_norm = most
         if epochs is not None:
-            model.n_epochs = epochs  # type: ignore[union-attr]
+            model.n_epochs = epochs
 
 
 def gradients_of(bench: Bench, precision: str, rollout: Rollout) -> list[Gradient]:
@@ -274,7 +272,7 @@ def _interval(values: NDArray[np.float64], *, percent: bool = False) -> str:
     return f"{mean:.5f} ± {half:.5f}"
 
 
-def report(config: RunConfig, checkpoint: Path | None, rollouts: int) -> str:
+def report(config: RunConfig, checkpoint: Checkpoint | None, rollouts: int) -> str:
     """Both tables of one agent."""
     bench = Bench(config, checkpoint)
     pairs: list[tuple[Gradient, Gradient]] = []
@@ -296,7 +294,7 @@ def report(config: RunConfig, checkpoint: Path | None, rollouts: int) -> str:
         bench.env.close()
     step = "untrained"
     if checkpoint is not None:
-        step = f"after {int(checkpoint.name):,} steps in {config.precision}"
+        step = f"after {checkpoint.state.step:,} steps in {config.precision}"
     return "\n\n".join(
         [
             f"#### {config.algo.upper()} {config.extractor}, {config.game}, seed {config.seed}, "
@@ -317,7 +315,7 @@ def main() -> None:
     with fast_products():
         for number, path in enumerate(args.runs):
             folder, config = RunFolder.open(path)
-            checkpoints = [find_checkpoint(folder)]
+            checkpoints = [open_checkpoint(folder)]
             for checkpoint in [None, *checkpoints] if number == 0 else checkpoints:
                 print(report(config, checkpoint, args.rollouts), end="\n\n", flush=True)
     print(machine())

@@ -74,9 +74,11 @@ def train_here(
     `ms` are the wall time of the main thread: rollout, update and the rest. `phases` are processor
     time, whoever spends it: emulation is what neither the main thread nor the players spend.
     """
-    from agents.rollout import OverlappedA2C, OverlappedPPO, _Player
+    from agents.algorithms.a2c import OverlappedA2C
+    from agents.algorithms.ppo import OverlappedPPO
+    from agents.rollout import _Player
     from agents.training import train
-    from records.config import RunConfig
+    from records.config import run_config
     from records.folder import RunFolder
 
     wall = {"rollout": 0.0, "update": 0.0}
@@ -96,7 +98,7 @@ def train_here(
 
         return call
 
-    config = RunConfig(
+    config = run_config(
         game=game, algo=algo, extractor=extractor, steps=steps, threads=threads, **settings
     )
     kind: Any = {"ppo": OverlappedPPO, "a2c": OverlappedA2C}[algo]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tyro
 
 from cli.errors import UserError
+from cli.own_code import is_import_path, load
 
 
 def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -> Any:
@@ -35,6 +36,35 @@ def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -
         if stop.code in (0, None):
             raise
         raise UserError(f"{_one_line(captured.getvalue())} (see --help)") from None
+
+
+def values_of(option: str, argv: Sequence[str]) -> list[str]:
+    """What is said of an option on a command line, before it is parsed.
+
+    Which options there are depends on some of them: the settings of an algorithm on its name.
+    """
+    values: list[str] = []
+    taking = False
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if word.startswith("--"):
+            taking = name == option
+            if taking:
+                values = [value] if equals else []
+        elif taking:
+            values.append(word)
+    return values
+
+
+def load_own(names: Iterable[str], kind: type, what: str) -> None:
+    """Import what a person has named of their own code; other names are left alone.
+
+    Raises:
+        UserError: it cannot be imported, or is not an instance of `kind`.
+    """
+    for name in names:
+        if is_import_path(name):
+            load(name, kind, what)
 
 
 def run(program: str, main: Callable[[Sequence[str]], int]) -> None:

@@ -28,6 +28,25 @@ from types import MappingProxyType
 
 from envs.games import rom_id
 
+SOURCES = (
+    "PPO paper (Schulman et al. 2017, mean of the last 100 training episodes, 3 seeds); "
+    "rl-baselines3-zoo benchmark.md (one run); OpenAI baselines and CleanRL from CleanRL's "
+    "benchmark of ppo_atari_envpool_xla_jax (no trustworthy episode cap: distrust Atlantis, "
+    "UpNDown, VideoPinball); SLM-Lab docs/BENCHMARKS.md (sticky actions); random play and human "
+    "from DQN Zoo's atari_data.py."
+)
+# Column of the table → (label, algorithm, protocol).
+REFERENCES = {
+    "paper_a2c": ("A2C of the PPO paper", "a2c", "v4"),
+    "zoo_a2c": ("rl-baselines3-zoo", "a2c", "v4"),
+    "slm_a2c_v5": ("SLM-Lab", "a2c", "sticky"),
+    "paper_ppo": ("PPO paper", "ppo", "v4"),
+    "zoo_ppo": ("rl-baselines3-zoo", "ppo", "v4"),
+    "baselines_ppo2": ("OpenAI baselines", "ppo", "v4"),
+    "cleanrl_ppo": ("CleanRL", "ppo", "v4"),
+    "slm_ppo_v5": ("SLM-Lab", "ppo", "sticky"),
+}
+
 
 def reference_scores(game: str) -> Mapping[str, float]:
     """Published mean scores of a game, by column of the table; empty if there are none.
@@ -58,6 +77,25 @@ def human_normalised(game: str, score: float) -> float | None:
     if "random" not in known or "human" not in known:
         return None
     return (score - known["random"]) / (known["human"] - known["random"])
+
+
+def published_scores(game: str, algo: str, protocol: str) -> dict[str, float | None]:
+    """Scores of other implementations of an algorithm, by label; None where none was reported.
+
+    Args:
+        game: the game's name, such as "MsPacman".
+        algo: "ppo" or "a2c"; of another algorithm nothing is known.
+        protocol: "v4" or "sticky".
+
+    Raises:
+        UnknownGameError: no game has exactly this name.
+    """
+    known = reference_scores(game)
+    return {
+        label: known.get(column)
+        for column, (label, of_algo, of_protocol) in REFERENCES.items()
+        if (of_algo, of_protocol) == (algo, protocol)
+    }
 
 
 @cache

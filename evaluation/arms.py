@@ -8,21 +8,24 @@ from functools import cache
 
 import numpy as np
 
-from agents.agent import build_policy
+from agents.build import build_network
 from cli.errors import UserError
 from evaluation.runs import EvaluatedRun
 from policies import ARMS, is_import_path, parameter_count
 from records.config import RunConfig
 from records.folder import RunFolder
-from records.rows import EPISODE_COLUMNS, read_csv
+from records.rows import read_episodes
 
 
 @cache
-def parameters(arm: str, game: str) -> int | None:
-    """Parameters of the whole network; None of somebody's own class, which is not imported."""
+def parameters(arm: str, config: RunConfig) -> int | None:
+    """Parameters of the whole network of an arm in such a run; None of somebody's own class.
+
+    That is not imported: it would run their code.
+    """
     if is_import_path(arm):
         return None
-    return parameter_count(build_policy(RunConfig(game, extractor=arm)))
+    return parameter_count(build_network(config.replaced(extractor=arm)))
 
 
 def is_control(arm: str) -> bool:
@@ -52,9 +55,8 @@ def steps_per_second(runs: Sequence[EvaluatedRun]) -> float | None:
     speeds = []
     for run in runs:
         try:
-            rows = read_csv(RunFolder(run.path).episodes_file, EPISODE_COLUMNS)
-            (last,) = deque(rows, maxlen=1)
-            speeds.append(float(last["step"]) / float(last["seconds"]))
+            (last,) = deque(read_episodes(RunFolder(run.path).episodes_file), maxlen=1)
+            speeds.append(last.step / last.seconds)
         except (UserError, ValueError, ZeroDivisionError):
             continue
     return float(np.median(speeds)) if speeds else None

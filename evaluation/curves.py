@@ -13,10 +13,10 @@ from evaluation import statistics
 from evaluation.grid import Grid
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Array, Estimate, estimate
-from records.checkpoint import load_state
+from records.checkpoint import read_state
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
-from records.rows import EPISODE_COLUMNS, read_csv
+from records.rows import read_episodes
 
 # The score of a moment is the mean over so many games before it, as SB3 and the papers report.
 GAMES_AVERAGED = 100
@@ -62,16 +62,13 @@ def read_curve(path: Path) -> Curve:
         UserError: episodes.csv is missing, damaged, or has no game in it.
     """
     file = RunFolder(path).episodes_file
-    try:
-        rows = [[float(cell) for cell in row.values()] for row in read_csv(file, EPISODE_COLUMNS)]
-    except ValueError as error:
-        raise UserError(f"{file} is damaged: {error}") from error
+    rows = list(read_episodes(file))
     if not rows:
         raise UserError(f"{file} has no finished game")
     _require_all_rows(RunFolder(path))
     table = np.array(rows)
-    if not np.isfinite(table).all() or (np.diff(table[:, 0]) < 0).any():
-        raise UserError(f"{file} is damaged: steps run backwards, or a number is none")
+    if (np.diff(table[:, 0]) < 0).any():
+        raise UserError(f"{file} is damaged: steps run backwards")
     steps, seconds, scores, _ = table.T
     sums = np.concatenate([[0.0], np.cumsum(scores)])
     ends = np.arange(1, len(scores) + 1)
@@ -83,7 +80,7 @@ def read_curve(path: Path) -> Curve:
 def _require_all_rows(folder: RunFolder) -> None:
     """Raises UserError if episodes.csv ends before the newest checkpoint was written."""
     try:
-        written = load_state(list_checkpoints(folder)[-1]).episodes_bytes
+        written = read_state(list_checkpoints(folder)[-1]).episodes_bytes
     except (UserError, IndexError):
         return  # it says nothing about this file
     if folder.episodes_file.stat().st_size < written:

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from cli.errors import UserError
-from envs import human_normalised
+from envs.family import Family, find_family
 from evaluation.arms import is_control
 from evaluation.runs import EvaluatedRun, SetAside
 from evaluation.statistics import Array, Estimate
@@ -47,6 +47,11 @@ class Grid:
     explores: bool = False
 
     @property
+    def family(self) -> Family:
+        """Of the games."""
+        return find_family(self.any_run.config.family)
+
+    @property
     def title(self) -> str:
         """What a report calls it."""
         algo = self.algo.upper()
@@ -81,7 +86,8 @@ class Grid:
     @cached_property
     def human_games(self) -> tuple[str, ...]:
         """Games with a published human score: those that aggregates are about."""
-        return tuple(game for game in self.games if human_normalised(game, 0.0) is not None)
+        family = self.family
+        return tuple(g for g in self.games if family.human_normalised(g, 0.0) is not None)
 
     def normalised(self, arm: str) -> Array:
         """Human-normalised scores: (seeds, human games)."""
@@ -90,19 +96,24 @@ class Grid:
 
     def in_human_units(self, scores: Array) -> Array:
         """Raw scores (..., human games) on the scale where random play is 0 and a human 1."""
-        zero = np.array([_normalised(game, 0.0) for game in self.human_games])
-        one = np.array([_normalised(game, 1.0) for game in self.human_games])
+        zero = np.array([self._normalised(game, 0.0) for game in self.human_games])
+        one = np.array([self._normalised(game, 1.0) for game in self.human_games])
         return np.asarray(zero + (one - zero) * scores)
 
     def human_difference(self, game: str, difference: Estimate) -> Estimate | None:
         """A difference of raw scores on the human scale, which is linear; None without one."""
         if game not in self.human_games:
             return None
-        unit = _normalised(game, 1.0) - _normalised(game, 0.0)
+        unit = self._normalised(game, 1.0) - self._normalised(game, 0.0)
         if difference.low is None or difference.high is None:
             return Estimate(difference.value * unit)
         low, high = sorted((difference.low * unit, difference.high * unit))
         return Estimate(difference.value * unit, low, high, difference.p)
+
+    def _normalised(self, game: str, score: float) -> float:
+        value = self.family.human_normalised(game, score)
+        assert value is not None
+        return value
 
 
 def make_grid(
@@ -164,12 +175,6 @@ def make_grid(
     kept = {key: run for key, run in known.items() if key[1] in games}
     left_out = tuple(game for game in all_games if game not in games)
     return Grid(algo, baseline, arms, games, seeds, kept, missing, left_out, part=algo)
-
-
-def _normalised(game: str, score: float) -> float:
-    value = human_normalised(game, score)
-    assert value is not None
-    return value
 
 
 def _reasons(aside: Sequence[SetAside], extractor: str | None = None) -> str:

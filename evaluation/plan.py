@@ -24,7 +24,7 @@ from evaluation.verdicts import Claim
 from files.origin import last_commit
 from files.untrusted import read_bytes
 from policies import UnknownExtractorError, find_arm, is_import_path
-from records.config import RunConfig, differences
+from records.config import RunConfig, differences, run_config
 
 LARGEST_PLAN = 1_000_000  # bytes
 MOST_PARTS = 100
@@ -79,7 +79,7 @@ class Part:
 
     def config(self, arm: str, game: str, seed: int) -> RunConfig:
         """A run of it. Everything that a plan does not name is the algorithm's preset."""
-        return RunConfig(
+        return run_config(
             game=game,
             algo=self.algo,
             extractor=arm,
@@ -112,7 +112,7 @@ class Part:
                 return f"{name} {value} is not planned"
         other = differences(config, self.config(config.extractor, config.game, config.seed))
         if other:
-            return f"{other[0]} {getattr(config, other[0])} is not planned"
+            return f"{other[0]} {config.values().get(other[0])} is not planned"
         if len(run.games) != self.episodes:
             return f"{len(run.games)} scored games are not planned"
         began = _moment(run.provenance.get("started"))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
-
-import numpy as np
 
 from agents.agent import Agent, load_agent
 from agents.play import evaluation_seeds
-from agents.watch import FRAMES_PER_SECOND, watch_game
+from agents.watch import watch_game
 from cli.errors import UserError
 from cli.progress import ProgressReport
-from envs import action_meanings
+from envs.family import find_family
 from evaluation.video import Moment, captioned, side_by_side
 from files.lock import exclusive
 from files.video import mp4
@@ -90,7 +88,7 @@ def record_runs(
 def _require_comparable(players: Sequence[_Player]) -> None:
     if len(players) != 2:
         raise UserError(f"--side-by-side takes two run folders, got {len(players)}")
-    for name in ("game", "protocol"):
+    for name in ("family", "game", "protocol"):
         first, second = (getattr(player.config, name) for player in players)
         if first != second:
             raise UserError(
@@ -103,17 +101,19 @@ def _record(players: Sequence[_Player], seed: int, max_steps: int | None) -> Rec
     names = "-vs-".join(f"{p.config.extractor.replace(':', '.')}-{p.step}" for p in players)
     path = RunFolder(first.path).videos / f"{first.config.game}-{names}-seed-{seed}.mp4"
     limit = max_steps if max_steps is not None else 10**9
-    size = captioned(_blank()).shape
     last: list[Moment] = []
     games = [_moments(player, seed) for player in players]
+    begun = [next(game) for game in games]
+    size = captioned(begun[0]).shape
+    fps = round(find_family(first.config.family).actions_per_second)
     title = f"recording {first.config.game} seed {seed}"
     with (
         exclusive(first.path, "recording", RECORDING_LOCK),
-        mp4(path, size[1] * len(players), size[0], FRAMES_PER_SECOND) as write,
+        mp4(path, size[1] * len(players), size[0], fps) as write,
         # The length of a game is not known beforehand; 27,000 steps is the longest there is.
         ProgressReport(title, min(limit, 27_000)) as progress,
     ):
-        for count, moments in enumerate(zip_longest(*games), start=1):
+        for count, moments in enumerate(chain([begun], zip_longest(*games)), start=1):
             # A game that is over keeps its last picture until the other one ends too.
             last = [
                 replace(last[index], over=True) if moment is None else moment
@@ -128,14 +128,11 @@ def _record(players: Sequence[_Player], seed: int, max_steps: int | None) -> Rec
 
 def _moments(player: _Player, seed: int) -> Iterator[Moment]:
     """A whole game, step by step: the one that `evaluate.py score` plays from this seed."""
-    names = action_meanings(player.config.game)
+    config, family = player.config, find_family(player.config.family)
+    names = family.action_meanings(config.game)
     score = 0.0
     for step, moment in enumerate(
-        watch_game(player.agent, player.config.game, player.config.protocol, seed), start=1
+        watch_game(player.agent, family, config.game, config.protocol, seed), start=1
     ):
         score += moment.reward
         yield Moment(moment.screen, player.title, score, step, names[moment.action], moment.over)
-
-
-def _blank() -> Moment:
-    return Moment(np.zeros((210, 160, 3), np.uint8), "", 0.0, 0, "")

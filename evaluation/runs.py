@@ -14,10 +14,11 @@ import numpy as np
 
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
 from cli.errors import UserError
-from evaluation.score import MODES, scored_games
+from evaluation.score import scored_games
 from files.untrusted import read_json, unsealed
 from records.config import RunConfig, differences
 from records.folder import RunFolder
+from records.rows import MODES
 
 # A folder with one of these is a run, or was one: it may be damaged, but it does not vanish.
 FILES_OF_A_RUN = frozenset(
@@ -155,7 +156,7 @@ def require_one_kind(runs: Sequence[EvaluatedRun]) -> None:
             if name not in ("game", "extractor", "seed")
         ]
         if names:
-            values = [str(getattr(run.config, names[0])) for run in (first, other)]
+            values = [str(run.config.values().get(names[0])) for run in (first, other)]
             more = f" (and in {', '.join(names[1:])})" if names[1:] else ""
             raise _different(names[0], values, (first, other), more)
     hashed = [run for run in runs if run.provenance.get("protocol_hash") is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +15,15 @@ from agents.play import Game, distinct_games, evaluation_seeds, play_games
 from cli.errors import UserError
 from cli.progress import ProgressReport
 from cli.table import aligned
-from envs import human_normalised, n_actions
+from envs.family import Family, find_family
 from files.lock import exclusive
 from policies.products import fast_products
+from records.csv_log import SCORING_LOCK
 from records.folder import RunFolder
-from records.rows import EVALUATION_COLUMNS, SCORING_LOCK, CsvLog, read_csv
+from records.rows import evaluation_log, read_evaluated_games
 
-# No Atari game counts so far.
-HIGHEST_SCORE = 1e12
 # Of one checkpoint and mode, far beyond --episodes.
 MOST_GAMES = 1_000_000
-# How actions are chosen in games that are scored.
-MODES = ("stochastic", "deterministic")
 
 
 @dataclass(frozen=True)
@@ -35,14 +32,16 @@ class Score:
 
     Attributes:
         agent: where it is from: a run folder, or "random play".
-        game: the game's name.
-        protocol: "v4" or "sticky".
+        family: of the game.
+        game: its name.
+        protocol: the rules.
         mode: how actions were chosen.
         step: agent steps of training; None for random play.
         games: what was played.
     """
 
     agent: str
+    family: Family
     game: str
     protocol: str
     mode: str
@@ -57,7 +56,7 @@ class Score:
     @property
     def human_normalised(self) -> float | None:
         """Mean score on the scale where random play is 0 and a human 1; None where unknown."""
-        return human_normalised(self.game, float(self.scores.mean()))
+        return self.family.human_normalised(self.game, float(self.scores.mean()))
 
 
 def score_run(
@@ -86,7 +85,7 @@ def score_run(
         deterministic=deterministic,
         device=device,
     )
-    folder = RunFolder(path)
+    folder, family = RunFolder(path), find_family(config.family)
     known = scored_games(folder.evaluation_file, step, agent.mode)
     seeds = evaluation_seeds(episodes)
     missing = [seed for seed in seeds if seed not in known]
@@ -95,12 +94,13 @@ def score_run(
         print(f"{kept} of {len(seeds)} games are from {folder.evaluation_file}", file=sys.stderr)
     if missing:
         with exclusive(path, "scoring", SCORING_LOCK):
-            log = CsvLog(folder.evaluation_file, EVALUATION_COLUMNS)
+            log = evaluation_log(folder.evaluation_file)
             try:
                 # Written one by one: what is interrupted goes on where it was.
                 with fast_products():
                     played = _play(
                         agent,
+                        family,
                         config.game,
                         config.protocol,
                         missing,
@@ -113,17 +113,23 @@ def score_run(
                 log.close()
         known |= {game.seed: game for game in played}
     games = tuple(known[seed] for seed in seeds)
-    return Score(str(path), config.game, config.protocol, agent.mode, step, games)
+    return Score(str(path), family, config.game, config.protocol, agent.mode, step, games)
 
 
 def score_random(
-    game: str, protocol: str, episodes: int, *, n_envs: int = 8, threads: int = 0
+    family: Family,
+    game: str,
+    protocol: str,
+    episodes: int,
+    *,
+    n_envs: int = 8,
+    threads: int = 0,
 ) -> Score:
     """The same games played by the uniformly random policy."""
-    agent = RandomAgent(n_actions(game))
+    agent = RandomAgent(len(family.action_meanings(game)))
     seeds = evaluation_seeds(episodes)
-    games = _play(agent, game, protocol, seeds, n_envs, threads, f"random {game}")
-    return Score("random play", game, protocol, agent.mode, None, tuple(games))
+    games = _play(agent, family, game, protocol, seeds, n_envs, threads, f"random {game}")
+    return Score("random play", family, game, protocol, agent.mode, None, tuple(games))
 
 
 def score_table(scores: Sequence[Score]) -> str:
@@ -157,6 +163,7 @@ def _count(score: Score) -> str:
 
 def _play(
     agent: Agent,
+    family: Family,
     game: str,
     protocol: str,
     seeds: Sequence[int],
@@ -176,7 +183,7 @@ def _play(
             progress.update(len(finished), f"mean {np.mean([g.score for g in finished]):.1f}")
 
         return play_games(
-            agent, game, protocol, seeds, n_envs=n_envs, threads=threads, on_game=count
+            agent, family, game, protocol, seeds, n_envs=n_envs, threads=threads, on_game=count
         )
 
 
@@ -189,24 +196,12 @@ def scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
     if not path.exists():
         return {}
     games: dict[int, Game] = {}
-    for number, row in enumerate(read_csv(path, EVALUATION_COLUMNS), start=2):
-        try:
-            game = _game_of_row(row)
-            if int(row["step"]) != step or row["mode"] != mode:
-                continue
-            if len(games) == MOST_GAMES:
-                raise ValueError(f"it has more than {MOST_GAMES:,} games")
-            if games.setdefault(game.seed, game) != game:
-                raise ValueError(f"seed {game.seed} is there before with another score")
-        except ValueError as error:
-            raise UserError(f"{path} is damaged at line {number}: {error}") from error
+    for row in read_evaluated_games(path):
+        if row.step != step or row.mode != mode:
+            continue
+        game = Game(row.seed, row.score, row.length)
+        if len(games) == MOST_GAMES:
+            raise UserError(f"{path} is damaged: it has more than {MOST_GAMES:,} games of a kind")
+        if games.setdefault(game.seed, game) != game:
+            raise UserError(f"{path} is damaged: seed {game.seed} is there with two scores")
     return games
-
-
-def _game_of_row(row: Mapping[str, str]) -> Game:
-    if row["mode"] not in MODES:
-        raise ValueError(f"it is not {', '.join(EVALUATION_COLUMNS)}")
-    game = Game(int(row["seed"]), float(row["score"]), int(row["length"]))
-    if not abs(game.score) <= HIGHEST_SCORE:  # nor is NaN
-        raise ValueError(f"the score is {game.score}")
-    return game

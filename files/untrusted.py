@@ -7,6 +7,7 @@ import json
 import math
 import os
 import stat
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,18 @@ def read_json(path: Path) -> Any:
             parse_float=_finite,
             object_pairs_hook=_without_doubles,
         )
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a small TOML file.
+
+    Raises:
+        UserError: unreadable, too large, or not TOML.
+    """
+    try:
+        return tomllib.loads(read_bytes(path, MAX_JSON_BYTES).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
 

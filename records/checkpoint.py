@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, save
-from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor, nn
 
 from cli.errors import CannotReadError, UserError
@@ -32,6 +31,7 @@ from files.durable import (
     write_durably,
 )
 from files.untrusted import read_bytes, read_json, require_file, sealed, unsealed
+from records.algorithm import OptimizerState
 
 POLICY_FILE = "policy.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -41,13 +41,8 @@ OPTIMIZER_STEPS = "optimizer_steps"
 DIGESTS = "files"
 # A safetensors header of ours is some kilobytes; anything beyond is not a checkpoint of ours.
 MAX_HEADER_BYTES = 1_000_000
-# A file is hashed without knowing its network up to this size, half a second of work.
-MAX_BYTES_LOOKED_AT = 500_000_000
-# What each optimiser keeps for a parameter beside its count of steps, and whether that is a tensor.
-MOMENTS: Mapping[type, tuple[tuple[str, ...], bool]] = {
-    torch.optim.Adam: (("exp_avg", "exp_avg_sq"), True),
-    RMSpropTFLike: (("square_avg",), False),
-}
+# A file is verified without knowing its network up to this size, half a second of work.
+MAX_BYTES_LOOKED_AT = 200_000_000
 
 
 @dataclass(frozen=True)
@@ -116,94 +111,190 @@ def remove_checkpoint(checkpoint: Path) -> None:
         checkpoint.rmdir()
 
 
-def damage_of(checkpoint: Path) -> UserError | None:
-    """What is wrong with a checkpoint's files; None if they are as they were written."""
-    try:
-        load_state(checkpoint)
-        for name in (POLICY_FILE, OPTIMIZER_FILE):
-            _require_as_written(checkpoint / name)
-    except UserError as error:
-        return error
-    return None
+class Checkpoint:
+    """A checkpoint that was opened once: its state is read and its files are as they were written.
 
-
-def load_policy(checkpoint: Path, policy: nn.Module) -> None:
-    """Fill a freshly built network from a checkpoint.
+    Attributes:
+        path: its folder.
+        state: where the run stood.
 
     Raises:
-        UserError: the file is missing, damaged, or belongs to another network.
+        UserError: a file is missing or damaged.
+        CannotReadError: a file cannot be read at the moment, which says nothing about its content.
     """
-    path = checkpoint / POLICY_FILE
-    live = _live_tensors(policy)
-    loaded = _load_tensors(path, {name: _contiguous(tensor) for name, tensor in live.items()})
-    with torch.no_grad():
-        for name, tensor in live.items():
-            tensor.copy_(loaded[name])
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        record = _record(path / STATE_FILE)
+        self.state = _state(path / STATE_FILE, record)
+        self._optimizer_steps = record.get(OPTIMIZER_STEPS)
+        digests = record.get(DIGESTS)
+        # None of a run from before there were digests.
+        self._digests: Mapping[str, Any] = digests if isinstance(digests, dict) else {}
+        # What was read to be verified is what is loaded, once.
+        self._contents = {name: self._verified(name) for name in (POLICY_FILE, OPTIMIZER_FILE)}
+
+    def load_policy(self, policy: nn.Module) -> None:
+        """Fill a freshly built network.
+
+        Raises:
+            UserError: the file belongs to another network.
+        """
+        live = _live_tensors(policy)
+        expected = {name: _contiguous(tensor) for name, tensor in live.items()}
+        loaded = self._tensors(POLICY_FILE, expected)
+        with torch.no_grad():
+            for name, tensor in live.items():
+                tensor.copy_(loaded[name])
+
+    def load_optimizer(self, optimizer: torch.optim.Optimizer, kept: OptimizerState) -> None:
+        """Fill a fresh optimizer; its settings stay those it was built with.
+
+        Args:
+            optimizer: of the network that the checkpoint is of.
+            kept: what such an optimizer keeps.
+
+        Raises:
+            UserError: the file belongs to another network or optimizer.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        expected = {
+            f"{index}.{name}": parameter.detach()
+            for index, parameter in enumerate(parameters)
+            for name in kept.moments
+        }
+        if kept.steps_are_tensors:
+            expected |= {f"{index}.step": torch.tensor(0.0) for index in range(len(parameters))}
+        if self.state.updates == 0:
+            return  # it has not learned yet
+        loaded = self._tensors(OPTIMIZER_FILE, expected)
+        state: dict[int, dict[str, Any]] = {}
+        for index, parameter in enumerate(parameters):
+            step = loaded[f"{index}.step"] if kept.steps_are_tensors else self._step_of(index)
+            state[index] = {"step": step}
+            for name in kept.moments:
+                # In the parameter's own memory order: the fused optimizer walks both side by side.
+                moment = torch.empty_like(parameter, requires_grad=False)
+                state[index][name] = moment.copy_(loaded[f"{index}.{name}"])
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+    def _step_of(self, index: int) -> int:
+        steps = self._optimizer_steps
+        step = steps.get(str(index)) if isinstance(steps, dict) else None
+        if type(step) is not int or step < 0:
+            raise UserError(f"{self.path / STATE_FILE} is damaged: a count of steps is none")
+        return step
+
+    def _verified(self, name: str) -> bytes | None:
+        """The content of a file; None of one too large to be looked at before its network is known.
+
+        Raises:
+            UserError: it is not what was written.
+        """
+        path = self.path / name
+        require_file(path)
+        try:
+            if path.stat().st_size > MAX_BYTES_LOOKED_AT:
+                return None
+        except OSError as error:
+            raise CannotReadError(f"cannot read {path}: {error.strerror or error}") from error
+        content = read_bytes(path, MAX_BYTES_LOOKED_AT)
+        self._require_as_written(name, content)
+        return content
+
+    def _require_as_written(self, name: str, content: bytes) -> None:
+        expected = self._digests.get(name)
+        if expected is None:
+            _parsed(self.path / name, content)
+        elif hashlib.sha256(content).hexdigest() != expected:
+            raise UserError(f"{self.path / name} is damaged: its content is not what was written")
+
+    def _tensors(self, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a file, which must have exactly the expected names, shapes and dtypes."""
+        path = self.path / name
+        largest = sum(t.numel() * t.element_size() for t in expected.values()) + MAX_HEADER_BYTES
+        content = self._contents.pop(name, None)
+        if content is None or len(content) > largest:
+            content = read_bytes(path, largest)
+            self._require_as_written(name, content)
+        return tensors_in(path, content, expected)
 
 
-def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
-    """Fill a fresh optimiser; its settings stay those it was built with.
+def tensors_in(path: Path, content: bytes, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file's content.
+
+    Args:
+        path: the file, for messages.
+        content: its bytes.
+        expected: tensors of the names, shapes and dtypes that have to be there, and no others.
 
     Raises:
-        UserError: the file is missing, damaged, or belongs to another network.
+        UserError: it is damaged, or belongs to another network.
     """
-    path = checkpoint / OPTIMIZER_FILE
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    moments, steps_are_tensors = MOMENTS[type(optimizer)]
-    expected = {
-        f"{index}.{name}": parameter.detach()
-        for index, parameter in enumerate(parameters)
-        for name in moments
-    }
-    if steps_are_tensors:
-        expected |= {f"{index}.step": torch.tensor(0.0) for index in range(len(parameters))}
-    if load_state(checkpoint).updates == 0:
-        return  # it has not learned yet
-    steps = _record(checkpoint).get(OPTIMIZER_STEPS)
-    loaded = _load_tensors(path, expected)
-    state: dict[int, dict[str, Any]] = {}
-    for index, parameter in enumerate(parameters):
-        if steps_are_tensors:
-            step: object = loaded[f"{index}.step"]
-        else:
-            step = steps.get(str(index)) if isinstance(steps, dict) else None
-            if type(step) is not int or step < 0:
-                raise UserError(f"{checkpoint / STATE_FILE} is damaged: a count of steps is none")
-        state[index] = {"step": step}
-        for name in moments:
-            # In the parameter's own memory order: the fused optimiser walks both side by side.
-            moment = torch.empty_like(parameter, requires_grad=False)
-            state[index][name] = moment.copy_(loaded[f"{index}.{name}"])
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    loaded = _parsed(path, content)
+    if set(loaded) != set(expected):
+        odd = sorted(set(loaded) ^ set(expected))[0][:80]
+        raise UserError(f"{path} belongs to another network: {odd!r} is in only one of them")
+    for name, tensor in expected.items():
+        if loaded[name].shape != tensor.shape or loaded[name].dtype != tensor.dtype:
+            raise UserError(
+                f"{path} belongs to another network: {name} is "
+                f"{tuple(loaded[name].shape)} {loaded[name].dtype}, "
+                f"expected {tuple(tensor.shape)} {tensor.dtype}"
+            )
+        # Somebody's own network may have a mask of infinities.
+        if torch.isfinite(tensor).all() and not torch.isfinite(loaded[name]).all():
+            raise UserError(f"{path} is damaged: {name} is not finite")
+    return loaded
 
 
-def load_state(checkpoint: Path) -> TrainingState:
-    """The counters and random states of a checkpoint.
+def read_state(checkpoint: Path) -> TrainingState:
+    """The counters and random states of a checkpoint whose tensors nobody needs.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     path = checkpoint / STATE_FILE
-    content = _record(checkpoint)
+    return _state(path, _record(path))
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
-        score = content["score"]
+        return load(content)
+    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+
+
+def _state(path: Path, record: Mapping[str, Any]) -> TrainingState:
+    try:
+        score = record["score"]
         state = TrainingState(
-            step=_count(content["step"]),
-            updates=_count(content["updates"]),
-            seconds=float(content["seconds"]),
-            games=_count(content["games"]),
-            resumes=_count(content["resumes"]),
+            step=_count(record["step"]),
+            updates=_count(record["updates"]),
+            seconds=float(record["seconds"]),
+            games=_count(record["games"]),
+            resumes=_count(record["resumes"]),
             score=None if score is None else float(score),
-            episodes_bytes=_count(content["episodes_bytes"]),
-            rng=dict(content["rng"]),
+            episodes_bytes=_count(record["episodes_bytes"]),
+            rng=dict(record["rng"]),
         )
         if not all(math.isfinite(number) for number in (state.seconds, state.score or 0.0)):
             raise ValueError("a number is infinite")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is damaged: {error!r}") from error
-    if str(state.step) != checkpoint.name:
-        raise UserError(f"{path} is of step {state.step}, not of {checkpoint.name}")
+    if str(state.step) != path.parent.name:
+        raise UserError(f"{path} is of step {state.step}, not of {path.parent.name}")
     return state
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """The content of state.json; an unknown name is damage, or from a later version."""
+    record = unsealed(read_json(path), path)
+    known = {field.name for field in fields(TrainingState)} | {OPTIMIZER_STEPS, DIGESTS}
+    unknown = set(record) - known
+    if unknown:
+        raise UserError(f"{path} is damaged: it has the unknown {sorted(unknown)[0][:80]!r}")
+    return record
 
 
 def _contiguous(tensor: Tensor) -> Tensor:
@@ -241,73 +332,6 @@ def _optimizer_state(
             else:
                 steps[str(index)] = value
     return tensors, steps
-
-
-def _record(checkpoint: Path) -> dict[str, Any]:
-    """The content of state.json; an unknown name is damage, or from a later version."""
-    path = checkpoint / STATE_FILE
-    record = unsealed(read_json(path), path)
-    unknown = set(record) - {field.name for field in fields(TrainingState)} - {
-        OPTIMIZER_STEPS, DIGESTS,
-    }  # fmt: skip
-    if unknown:
-        raise UserError(f"{path} is damaged: it has the unknown {sorted(unknown)[0][:80]!r}")
-    return record
-
-
-def _digest_of(path: Path) -> str | None:
-    """What state.json says of a file beside it; None of a run from before there were digests."""
-    digests = _record(path.parent).get(DIGESTS, {})
-    return digests.get(path.name) if isinstance(digests, dict) else None
-
-
-def _require_as_written(path: Path) -> None:
-    """Raises UserError unless a file is as it was written, as far as can be told without loading.
-
-    A larger one than any network of the suite's is judged when its own network is known.
-    """
-    require_file(path)
-    expected = _digest_of(path)
-    try:
-        if path.stat().st_size > MAX_BYTES_LOOKED_AT:
-            return
-        if expected is None:
-            with safe_open(path, framework="pt"):
-                return
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CannotReadError(f"cannot read {path}: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    if found != expected:
-        raise UserError(f"{path} is damaged: its content is not what was written")
-
-
-def _load_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file, which must have exactly the expected names, shapes and dtypes."""
-    largest = sum(t.numel() * t.element_size() for t in expected.values())
-    content = read_bytes(path, largest + MAX_HEADER_BYTES)
-    if _digest_of(path) not in (None, hashlib.sha256(content).hexdigest()):
-        raise UserError(f"{path} is damaged: its content is not what was written")
-    try:
-        loaded = load(content)
-    except (SafetensorError, ValueError, KeyError, OverflowError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    if set(loaded) != set(expected):
-        odd = sorted(set(loaded) ^ set(expected))[0][:80]
-        raise UserError(f"{path} belongs to another network: {odd!r} is in only one of them")
-    for name, tensor in expected.items():
-        if loaded[name].shape != tensor.shape or loaded[name].dtype != tensor.dtype:
-            raise UserError(
-                f"{path} belongs to another network: {name} is "
-                f"{tuple(loaded[name].shape)} {loaded[name].dtype}, "
-                f"expected {tuple(tensor.shape)} {tensor.dtype}"
-            )
-        # Somebody's own network may have a mask of infinities.
-        if torch.isfinite(tensor).all() and not torch.isfinite(loaded[name]).all():
-            raise UserError(f"{path} is damaged: {name} is not finite")
-    return loaded
 
 
 def _count(value: object) -> int:

@@ -1,245 +1,115 @@
-"""The one record that describes a run completely, and the presets that fill it."""
+"""The one record that describes a run completely.
+
+`RunConfig` holds what every run has; an algorithm adds its own settings in a class derived from it
+(`agents/algorithms`). Each setting is declared once. The command line, `config.json`, a sweep's
+axes, the commands of its processes and the report derive from the declarations.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import json
 import math
-import types
-import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
+from pydantic import ConfigDict, Field
 
-from cli.device import resolved_device
+from cli.device import Device, resolved_device
 from cli.errors import UserError
-from envs import PROTOCOLS, rom_id
-from policies import PRECISIONS, Precision, check_extractor_name
-
-# rl-baselines3-zoo hyperparams/ppo.yml, `atari`; gamma, gae_lambda and max_grad_norm are SB3's
-# defaults, which the zoo leaves as they are.
-PPO_PRESET: Mapping[str, Any] = {
-    "n_envs": 8,
-    "n_steps": 128,
-    "n_epochs": 4,
-    "batch_size": 256,
-    "learning_rate": 2.5e-4,
-    "learning_rate_schedule": "linear",
-    "clip_range": 0.1,
-    "clip_range_schedule": "linear",
-    "vf_coef": 0.5,
-    "ent_coef": 0.01,
-    "gamma": 0.99,
-    "gae_lambda": 0.95,
-    "max_grad_norm": 0.5,
-}
-
-# rl-baselines3-zoo hyperparams/a2c.yml, `atari` (optimiser: RMSpropTFLike, eps 1e-5); the rest are
-# SB3's defaults.
-A2C_PRESET: Mapping[str, Any] = {
-    "n_envs": 16,
-    "n_steps": 5,
-    "learning_rate": 7e-4,
-    "learning_rate_schedule": "constant",
-    "vf_coef": 0.25,
-    "ent_coef": 0.01,
-    "gamma": 0.99,
-    "gae_lambda": 1.0,
-    "max_grad_norm": 0.5,
-}
-
-PRESETS: Mapping[str, Mapping[str, Any]] = {"ppo": PPO_PRESET, "a2c": A2C_PRESET}
-SCHEDULES = ("linear", "constant")
-DEVICES = ("auto", "cpu", "cuda")
-
-# Field → (lowest, highest) allowed. The upper ends are far beyond sense and keep a damaged or
-# hostile configuration from asking for the machine's whole memory.
-BOUNDS: Mapping[str, tuple[float, float]] = {
-    "steps": (1, 10**11),
-    "seed": (0, 2**31 - 1),
-    "n_envs": (1, 1024),
-    "threads": (0, 1024),
-    "n_steps": (1, 100_000),
-    "n_epochs": (1, 1000),
-    "batch_size": (2, 65_536),
-    "learning_rate": (0.0, 10.0),
-    "clip_range": (1e-6, 1e6),
-    "vf_coef": (0.0, 1e6),
-    "ent_coef": (0.0, 1e6),
-    "gamma": (0.0, 1.0),
-    "gae_lambda": (0.0, 1.0),
-    "max_grad_norm": (1e-9, 1e9),
-    "checkpoint_every": (1, 10**11),
-    "eval_every": (0, 10**11),
-    "eval_episodes": (1, 100_000),
-}
-
-# Settings that change nothing about what is learned.
-WITHOUT_INFLUENCE = ("device", "threads", "checkpoint_every", "eval_every", "eval_episodes")
-
-# n_envs × n_steps observations of 84×84×4 bytes are held twice at once: this is 3.7 GB of them.
-MAX_ROLLOUT = 65_536
+from cli.own_code import is_import_path
+from cli.settings import Settings, model_validator, shown, unknown, words
+from envs.family import check_family_name, known_family
+from policies import Precision, check_extractor_name
+from records.algorithm import ALGORITHMS, check_algorithm_name, known_algorithm
 
 
-@dataclass(frozen=True)
-class RunConfig:
-    """A run, completely. A field left out is filled from the preset of the algorithm."""
+class _OfTheMachine:
+    """Marks a setting that changes nothing about what is learned."""
+
+
+OF_THE_MACHINE = _OfTheMachine()
+
+# The upper ends are far beyond sense and keep a damaged or hostile configuration from asking for
+# the machine's whole memory.
+Steps = Annotated[int, Field(ge=1, le=10**11)]
+
+
+class RunConfig(Settings):
+    """A run, completely: what every algorithm's run has, then the algorithm's own settings."""
 
     game: str
     """The game, by its usual name: Breakout, MsPacman, ..."""
     algo: str = "ppo"
-    """What learns: ppo or a2c."""
+    """The algorithm: ppo, a2c, or your own as package.module:NAME."""
     extractor: str = "coordconv"
     """What looks at the screen: an arm of the comparison, or your own as package.module:Class."""
-    steps: int = 10_000_000
+    steps: Steps = 10_000_000
     """Agent steps (one is four frames), rounded up to whole rollouts."""
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
     """Decides the initial weights, the actions drawn and the games played."""
     protocol: str = "v4"
     """v4 (no sticky actions, a lost life ends an episode) or sticky (Machado et al. 2018)."""
-    precision: str = "float32"
+    precision: Precision = "float32"
     """float32, or bfloat16 for the trunk's products: faster where the processor has them."""
-    device: str = "auto"
+    device: Annotated[Device, OF_THE_MACHINE] = "auto"
     """auto, cpu or cuda; auto takes a GPU where there is one."""
-    threads: int = 0
+    threads: Annotated[int, Field(ge=0, le=1024), OF_THE_MACHINE] = 0
     """Cores to use: 1 for each run of a grid; 0 takes all there are, but at most 8."""
-
-    n_envs: int | None = None
-    """Environments stepped together."""
-    n_steps: int | None = None
-    """Steps of each environment between two updates."""
-    learning_rate: float | None = None
-    """Step size of the optimiser."""
-    learning_rate_schedule: str | None = None
-    """linear (to zero at the last step) or constant."""
-    gamma: float | None = None
-    """Discount of future rewards."""
-    gae_lambda: float | None = None
-    """Bias-variance trade-off of the advantage estimate; 1 is the n-step return."""
-    ent_coef: float | None = None
-    """Weight of the entropy bonus."""
-    vf_coef: float | None = None
-    """Weight of the value loss."""
-    max_grad_norm: float | None = None
-    """Gradients are scaled down to this norm."""
-    n_epochs: int | None = None
-    """PPO: passes over each rollout."""
-    batch_size: int | None = None
-    """PPO: observations in a gradient step; divides n_envs × n_steps."""
-    clip_range: float | None = None
-    """PPO: how far the probability ratio may leave 1."""
-    clip_range_schedule: str | None = None
-    """PPO: linear or constant."""
-
-    checkpoint_every: int = 100_000
+    family: str = "atari"
+    """The games' family: atari, or your own as package.module:NAME."""
+    checkpoint_every: Annotated[Steps, OF_THE_MACHINE] = 100_000
     """Agent steps between checkpoints."""
-    eval_every: int = 0
+    eval_every: Annotated[int, Field(ge=0, le=10**11), OF_THE_MACHINE] = 0
     """Agent steps between evaluations on whole games during training; 0 for none."""
-    eval_episodes: int = 8
+    eval_episodes: Annotated[int, Field(ge=1, le=100_000), OF_THE_MACHINE] = 8
     """Games in each of those evaluations."""
 
-    def __post_init__(self) -> None:
-        self._check_types()
-        self._check_names()
-        preset = PRESETS[self.algo]
-        foreign = {name for other in PRESETS.values() for name in other} - set(preset)
-        for name in sorted(foreign):
-            if getattr(self, name) is not None:
-                raise UserError(
-                    f"{name} is not a setting of {self.algo}: leave it out (its settings: "
-                    f"{', '.join(sorted(preset))})"
-                )
-        for name, value in preset.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-        self._check_numbers()
-
-    def _check_names(self) -> None:
+    @model_validator(mode="after")
+    def _check_names(self) -> RunConfig:
+        check_algorithm_name(self.algo)
+        check_family_name(self.family)
+        family = known_family(self.family)
         try:
-            rom_id(self.game)
             check_extractor_name(self.extractor)
+            if family is not None:
+                family.check_game(self.game)
         except ValueError as error:
             raise UserError(str(error)) from error
-        _check_choice("algo", self.algo, PRESETS)
-        _check_choice("protocol", self.protocol, PROTOCOLS)
-        _check_choice("precision", self.precision, PRECISIONS)
-        _check_choice("device", self.device, DEVICES)
-        for name in ("learning_rate_schedule", "clip_range_schedule"):
-            if getattr(self, name) is not None:
-                _check_choice(name, getattr(self, name), SCHEDULES)
+        if family is not None and self.protocol not in family.protocols:
+            raise UserError(unknown("protocol", self.protocol, family.protocols))
+        return self
 
-    def _check_types(self) -> None:
-        for name, hint in typing.get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-            if isinstance(value, int) and not isinstance(value, bool) and float in allowed:
-                try:
-                    object.__setattr__(self, name, float(value))
-                except OverflowError:
-                    raise UserError(f"{name} is too large: {_shown(value)}") from None
-            elif type(value) not in allowed:
-                kind = "a whole number" if int in allowed else "a number"
-                kind = "text" if str in allowed else kind
-                raise UserError(f"{name} must be {kind}, got {_shown(value)}")
+    @property
+    def steps_of_iteration(self) -> int:
+        """Agent steps between two updates: a run ends with a whole number of them."""
+        return 1
 
-    def _check_numbers(self) -> None:
-        for name, (lowest, highest) in BOUNDS.items():
-            value = getattr(self, name)
-            # Not a number is in no range either.
-            if value is not None and not lowest <= value <= highest:
-                shown = _shown(value)
-                raise UserError(f"{name} must be between {lowest:,} and {highest:,}, got {shown}")
-        assert self.n_envs is not None
-        assert self.n_steps is not None
-        rollout = self.n_envs * self.n_steps
-        if rollout > MAX_ROLLOUT:
-            raise UserError(
-                f"n_envs × n_steps must be at most {MAX_ROLLOUT:,}, got {rollout:,}: the rollout "
-                "would not fit in memory"
-            )
-        if self.batch_size is not None and rollout % self.batch_size:
-            raise UserError(
-                f"batch_size must divide n_envs × n_steps = {rollout}, got {self.batch_size}"
-            )
-        if self.algo == "ppo" and rollout < 2:
-            raise UserError("ppo normalises advantages over a rollout: it needs 2 steps or more")
+    @property
+    def environments(self) -> int:
+        """Environments stepped together."""
+        return 1
 
     @property
     def total_steps(self) -> int:
-        """The agent steps the run makes: `steps` rounded up to whole rollouts."""
-        assert self.n_envs is not None
-        assert self.n_steps is not None
-        rollout = self.n_envs * self.n_steps
-        return math.ceil(self.steps / rollout) * rollout
-
-    @property
-    def checked_precision(self) -> Precision:
-        """`precision`, which has been found to be one."""
-        return cast(Precision, self.precision)
+        """The agent steps the run makes: `steps` rounded up to whole iterations."""
+        return math.ceil(self.steps / self.steps_of_iteration) * self.steps_of_iteration
 
     def to_json(self) -> str:
         """Every field, as `config.json` holds it."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        return json.dumps(self.values(), indent=2) + "\n"
 
-    @classmethod
-    def from_mapping(cls, values: Any) -> RunConfig:
-        """The configuration that `config.json` held.
+    def learning(self) -> dict[str, Any]:
+        """The settings of the algorithm alone."""
+        return {n: value for n, value in self.values().items() if n not in RunConfig.model_fields}
 
-        Raises:
-            UserError: unknown or missing keys, wrong types, or values out of bounds.
-        """
-        if not isinstance(values, dict):
-            raise UserError("a run configuration is a JSON object")
-        names = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - names)
-        if unknown:
-            raise UserError(f"unknown keys in the run configuration: {_shown(unknown)}")
-        if "game" not in values:
-            raise UserError("the run configuration names no game")
-        return cls(**values)
+    def chosen(self) -> dict[str, Any]:
+        """The settings of the algorithm that are not its defaults."""
+        fields = type(self).model_fields
+        return {n: value for n, value in self.learning().items() if value != fields[n].default}
+
+    def command(self) -> list[str]:
+        """`train.py` with the options that make this very run."""
+        return ["train.py", *words(self.values())]
 
     def resolved_device(self) -> torch.device:
         """The device the run uses.
@@ -250,37 +120,103 @@ class RunConfig:
         return resolved_device(self.device)
 
 
-def learning_settings(config: RunConfig) -> dict[str, Any]:
-    """The hyperparameters of a run's algorithm, by name."""
-    return {name: getattr(config, name) for name in PRESETS[config.algo]}
+class ForeignConfig(RunConfig):
+    """A run by an algorithm of somebody's own, which is not imported: its settings as they stand.
+
+    Such a run can be scored, recorded and compared; training it on needs the algorithm.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    def values(self) -> dict[str, Any]:
+        """Every setting, the algorithm's unchecked."""
+        return {**super().values(), **(self.model_extra or {})}
+
+    @property
+    def environments(self) -> int:
+        """By the setting that on-policy algorithms have in common."""
+        count = (self.model_extra or {}).get("n_envs")
+        return count if isinstance(count, int) and 1 <= count <= 1024 else 1
+
+    @property
+    def steps_of_iteration(self) -> int:
+        """By the settings that on-policy algorithms have in common."""
+        settings = self.model_extra or {}
+        rollout = [settings.get(name) for name in ("n_envs", "n_steps")]
+        if all(isinstance(count, int) and 1 <= count <= 10**6 for count in rollout):
+            return cast(int, rollout[0]) * cast(int, rollout[1])
+        return 1
 
 
-def own_settings(config: RunConfig) -> dict[str, Any]:
-    """Those of them that are not the preset's."""
-    preset = PRESETS[config.algo]
-    return {n: value for n, value in learning_settings(config).items() if value != preset[n]}
+def settings_of(algo: str) -> type[RunConfig]:
+    """The record of an algorithm's runs.
+
+    Raises:
+        UserError: no algorithm has this name.
+    """
+    check_algorithm_name(algo)
+    algorithm = known_algorithm(algo)
+    return ForeignConfig if algorithm is None else algorithm.settings
+
+
+def run_config(**values: Any) -> RunConfig:
+    """The record of a run; settings left out have the algorithm's defaults.
+
+    Raises:
+        UserError: unknown or missing names, wrong types, or values out of bounds.
+    """
+    algo = values.get("algo", RunConfig.model_fields["algo"].default)
+    if not isinstance(algo, str):
+        raise UserError(f"algo must be text, got {shown(algo)}")
+    kind = settings_of(algo)
+    if kind is not ForeignConfig:
+        foreign = sorted(set(values) & names_of_settings() - set(kind.model_fields))
+        if foreign:
+            own = sorted(set(kind.model_fields) - set(RunConfig.model_fields))
+            raise UserError(
+                f"{foreign[0]} is not a setting of {algo}: leave it out (its settings: "
+                f"{', '.join(own)})"
+            )
+    return kind(**{"algo": algo, **values})
+
+
+def read_config(values: Any) -> RunConfig:
+    """The record of a run as `config.json` holds it.
+
+    Raises:
+        UserError: it is no object, or what `run_config` raises.
+    """
+    if not isinstance(values, dict):
+        raise UserError("a run configuration is a JSON object")
+    unknown_names = sorted(set(values) - names_of_settings())
+    algo = values.get("algo")
+    if unknown_names and not (isinstance(algo, str) and is_import_path(algo)):
+        raise UserError(f"unknown keys in the run configuration: {shown(unknown_names)}")
+    if "game" not in values:
+        raise UserError("the run configuration names no game")
+    # Runs made when one record held the settings of all algorithms have nulls for the others'.
+    return run_config(**{name: value for name, value in values.items() if value is not None})
+
+
+def names_of_settings() -> set[str]:
+    """The names of every algorithm's settings."""
+    return {name for algo in ALGORITHMS for name in settings_of(algo).model_fields}
+
+
+def is_of_the_machine(name: str) -> bool:
+    """Whether a setting changes nothing about what is learned."""
+    field = RunConfig.model_fields.get(name)
+    return field is not None and any(isinstance(mark, _OfTheMachine) for mark in field.metadata)
 
 
 def differences(first: RunConfig, second: RunConfig) -> list[str]:
     """The settings in which two runs differ, but for those without influence on what is learned."""
-    names = (field.name for field in dataclasses.fields(RunConfig))
+    one, other = first.values(), second.values()
     return [
         name
-        for name in names
-        if name not in WITHOUT_INFLUENCE and getattr(first, name) != getattr(second, name)
+        for name in {**one, **other}
+        if not is_of_the_machine(name) and one.get(name) != other.get(name)
     ]
 
 
-def _check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
-    choices = list(allowed)
-    if value in choices:
-        return
-    near = difflib.get_close_matches(str(value)[:100].lower(), choices, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise UserError(f"unknown {name} {_shown(value)}{hint} (allowed: {', '.join(choices)})")
-
-
-def _shown(value: object) -> str:
-    """A value in an error message, never longer than a line."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+Schedule = Literal["linear", "constant"]

@@ -12,7 +12,6 @@ DONE                    written last
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from files.durable import (
 from files.lock import LOCK_NAME, exclusive
 from files.origin import now
 from files.untrusted import read_json, sealed, unsealed
-from records.config import RunConfig, differences
+from records.config import RunConfig, differences, read_config
 from records.provenance import provenance
 
 # In provenance.json: the configuration as it was when the run began.
@@ -93,7 +92,7 @@ class RunFolder:
             UserError: the folder exists and holds something, or cannot be written.
         """
         folder = cls(path)
-        made_by = {**provenance(config), CONFIG: dataclasses.asdict(config)}
+        made_by = {**provenance(config), CONFIG: config.values()}
         try:
             folder._require_empty()  # before the lock is laid there
             path.mkdir(parents=True, exist_ok=True)
@@ -132,7 +131,7 @@ class RunFolder:
         except OSError as error:  # a name that is too long, or a folder that is somebody else's
             raise UserError(f"cannot read {str(path)[:200]}: {error.strerror}") from error
         try:
-            return folder, RunConfig.from_mapping(read_json(folder.config_file))
+            return folder, read_config(read_json(folder.config_file))
         except UserError as error:
             message = str(error)
             prefix = "" if str(folder.config_file) in message else f"{folder.config_file}: "
@@ -159,7 +158,7 @@ class RunFolder:
     def _require_as_started(self, config: RunConfig, record: Mapping[str, Any]) -> None:
         if CONFIG not in record:  # of a run that began before it was written down
             return
-        started = RunConfig.from_mapping(record[CONFIG])
+        started = read_config(record[CONFIG])
         changed = differences(started, config)
         if changed == ["steps"]:
             print(
@@ -169,10 +168,10 @@ class RunFolder:
             )
         elif changed:
             name = changed[0]
+            now_is, was = (of.values().get(name) for of in (config, started))
             raise UserError(
-                f"{self.config_file} has {name} {getattr(config, name)}, and the run was begun "
-                f"with {getattr(started, name)}: put that back; or, if it was changed on purpose, "
-                f"move {self.provenance_file} away"
+                f"{self.config_file} has {name} {now_is}, and the run was begun with {was}: put "
+                f"that back; or, if it was changed on purpose, move {self.provenance_file} away"
             )
 
     def finish(self) -> None:
@@ -196,5 +195,5 @@ class RunFolder:
 
 def default_path(runs_dir: Path, config: RunConfig) -> Path:
     """`runs/<algo>/<game>/<extractor>/seed-<n>`."""
-    extractor = config.extractor.replace(":", ".")
-    return runs_dir / config.algo / config.game / extractor / f"seed-{config.seed}"
+    algo, extractor = (name.replace(":", ".") for name in (config.algo, config.extractor))
+    return runs_dir / algo / config.game / extractor / f"seed-{config.seed}"

@@ -14,9 +14,9 @@ from torch import nn
 from cli.errors import CannotReadError, UserError
 from files.durable import cannot_write, write_durably
 from records.checkpoint import (
+    Checkpoint,
     TrainingState,
-    damage_of,
-    load_state,
+    read_state,
     remove_checkpoint,
     write_checkpoint,
 )
@@ -83,10 +83,12 @@ def named_checkpoints(folder: RunFolder, which: str = "newest") -> list[Path]:
     raise UserError(f"{folder.path} has no checkpoint {which!r} (newest, best, or one of {steps})")
 
 
-def find_checkpoint(folder: RunFolder, which: str = "newest", *, to_continue: bool = False) -> Path:
-    """The checkpoint to use: "newest", "best" or a step.
+def open_checkpoint(
+    folder: RunFolder, which: str = "newest", *, to_continue: bool = False
+) -> Checkpoint:
+    """The checkpoint to use, verified: "newest", "best" or a step.
 
-    In place of a damaged one the next is used, and stderr says so.
+    If it is damaged, the next one is used instead, and stderr says so.
 
     Args:
         folder: of the run.
@@ -99,25 +101,27 @@ def find_checkpoint(folder: RunFolder, which: str = "newest", *, to_continue: bo
     """
     damages: list[str] = []
     for path in named_checkpoints(folder, which):
-        damage = damage_of(path)
-        if to_continue and isinstance(damage, CannotReadError):
-            raise damage
-        if damage is None:
-            for text in damages:
-                print(f"{text}: using checkpoint {path.name} in its place", file=sys.stderr)
-            return path
-        damages.append(str(damage))
+        try:
+            checkpoint = Checkpoint(path)
+        except UserError as damage:
+            if to_continue and isinstance(damage, CannotReadError):
+                raise
+            damages.append(str(damage))
+            continue
+        for text in damages:
+            print(f"{text}: using checkpoint {path.name} in its place", file=sys.stderr)
+        return checkpoint
     raise UserError(
         f"{damages[0]}, and there is no other in its place: restore the file, or train anew"
     )
 
 
-def set_damaged_aside(folder: RunFolder, used: Path) -> None:
+def set_damaged_aside(folder: RunFolder, used: Checkpoint) -> None:
     """Rename checkpoints that are newer than the one used, so that training can come to them.
 
     The rows of their steps are about to be dropped, and are kept in copies.
     """
-    newer = [path for path in list_checkpoints(folder) if int(path.name) > int(used.name)]
+    newer = [path for path in list_checkpoints(folder) if int(path.name) > used.state.step]
     for table in (folder.episodes_file, folder.evaluation_file):
         if newer and table.is_file():
             copy = table.with_name(f"{table.name}.until-{newer[-1].name}")
@@ -144,7 +148,7 @@ def _prune(folder: RunFolder) -> None:
 def _merit(checkpoint: Path) -> tuple[float, int]:
     """What makes a checkpoint the best: its mean training score; of equals the newer one."""
     try:
-        score = load_state(checkpoint).score
+        score = read_state(checkpoint).score
     except UserError:
         score = None  # damaged: never the best, and no reason to stop training
     return (-math.inf if score is None else score, int(checkpoint.name))

@@ -1,199 +1,133 @@
-"""The CSV files of a run: appended row by row, each row with a checksum of itself.
+"""The rows of a run's CSV files: what a finished and an evaluated game are, written and read.
 
-The last column, `check`, is the CRC-32 of the row before it: whatever happened to a file, a score
-that was not written is never read. Files without the column were made before there was one.
+`episodes.csv` has a row for each game that training finished, `evaluation.csv` one for each game
+that was played to be scored. Raw scores are whole numbers.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple, TypeVar
 
 from cli.errors import UserError
-from files.durable import Appender, write_durably
-from files.lock import exclusive
 from files.untrusted import require_file
+from records.csv_log import CsvLog, read_csv
 
-EPISODE_COLUMNS = ("step", "seconds", "score", "length")
-EVALUATION_COLUMNS = ("step", "seed", "score", "length", "mode")
-CHECK = "check"
-# Held while games are scored, which may be done while the run is still training.
-SCORING_LOCK = ".scoring.lock"
+# How actions are chosen in games that are scored.
+MODES = ("stochastic", "deterministic")
+# No score of a game that anybody has played counts so far.
+HIGHEST_SCORE = 1e12
+LONGEST_ROW = 200  # bytes
 
-MAX_LINE_BYTES = 1_000
-# Some ten million games.
-MAX_CSV_BYTES = 500_000_000
+Row = TypeVar("Row")
 
 
-class CsvLog:
-    """Appends whole rows to a CSV file; the header is written when the file is new.
+class Episode(NamedTuple):
+    """A game that training finished.
 
-    Args:
-        path: the file.
-        columns: without the checksum's.
-        keep_bytes: drop what is behind so many bytes: rows of work that was lost.
-
-    Raises:
-        UserError: it is another file than this, or has lost bytes that should be kept.
+    Attributes:
+        step: agent steps of training when it ended.
+        seconds: wall time of training until then.
+        score: raw.
+        length: in agent steps.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], keep_bytes: int | None = None) -> None:
-        self.path = path
-        is_new = not path.exists()
-        self._file = Appender(path)
-        try:
-            with _open(path) as lines:
-                if _is_unbegun(lines.readline(MAX_LINE_BYTES), columns):
-                    self._file.cut(0)
-                    self._file.append(_header(columns))
-            self._checked = self._begin(columns, keep_bytes, is_new)
-        except BaseException:
-            self._file.close()
-            raise
+    step: int
+    seconds: float
+    score: float
+    length: int
 
-    def _begin(self, columns: Sequence[str], keep_bytes: int | None, is_new: bool) -> bool:
-        """Whether rows have checksums; nothing is dropped from a file that is not ours."""
-        with _open(self.path) as lines:
-            header = lines.readline(MAX_LINE_BYTES)
-            checked = _has_checksums(header, columns, self.path)
-            if keep_bytes is None or is_new:
-                size = self._file.size
-                end = _end_of_rows(lines, size)
-                if end < size:  # half a row is none
-                    self._file.cut(end)
-                return checked
-            kept = max(keep_bytes, len(header))
-            lines.seek(min(kept, self._file.size) - 1)
-            if kept > self._file.size or lines.read(1) != b"\n":
-                raise UserError(
-                    f"{self.path} is damaged: it has lost rows of before the checkpoint; "
-                    "restore it, or move it away, and a new one is begun"
-                )
-            self._file.cut(kept)
-        return checked
+    def cells(self) -> tuple[object, ...]:
+        """As they are written."""
+        return self.step, f"{self.seconds:.2f}", f"{self.score:.0f}", self.length
 
-    @property
-    def bytes_written(self) -> int:
-        """Length of the file, for a checkpoint to remember."""
-        return self._file.size
-
-    def append(self, *rows: Iterable[object]) -> None:
-        """Write each of `rows` as one line; all of them, or none."""
-        if rows:
-            self._file.append(b"".join(_line(row, self._checked) for row in rows))
-
-    def sync(self) -> None:
-        """Make what was written survive a power cut."""
-        self._file.sync()
-
-    def close(self) -> None:
-        """Flush to disk and close."""
-        try:
-            self.sync()
-        finally:
-            self._file.close()
+    @classmethod
+    def parsed(cls, step: str, seconds: str, score: str, length: str) -> Episode:
+        """Raises ValueError when a cell is no number."""
+        return cls(int(step), _number(seconds), _number(score), int(length))
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """The rows of a run folder's CSV file, one by one; half a row at the end is none.
+class EvaluatedGame(NamedTuple):
+    """A whole game that was played to be scored.
+
+    Attributes:
+        step: of the checkpoint that played.
+        seed: from which it can be played again.
+        score: raw.
+        length: in agent steps.
+        mode: how actions were chosen, one of `MODES`.
+    """
+
+    step: int
+    seed: int
+    score: float
+    length: int
+    mode: str
+
+    def cells(self) -> tuple[object, ...]:
+        """As they are written."""
+        return self.step, self.seed, f"{self.score:.0f}", self.length, self.mode
+
+    @classmethod
+    def parsed(cls, step: str, seed: str, score: str, length: str, mode: str) -> EvaluatedGame:
+        """Raises ValueError when a cell is not what it should be."""
+        if mode not in MODES:
+            raise ValueError(f"the mode is {mode[:40]!r}")
+        return cls(int(step), int(seed), _number(score), int(length), mode)
+
+
+def episode_log(path: Path, keep_bytes: int | None = None) -> CsvLog:
+    """Where finished games are appended; see `CsvLog`."""
+    return CsvLog(path, Episode._fields, keep_bytes)
+
+
+def evaluation_log(path: Path) -> CsvLog:
+    """Where evaluated games are appended; see `CsvLog`."""
+    return CsvLog(path, EvaluatedGame._fields)
+
+
+def read_episodes(path: Path) -> Iterator[Episode]:
+    """The finished games of training.
 
     Raises:
-        UserError: the file is missing, its header is not `columns`, or a row is damaged.
+        UserError: the file is missing or damaged.
     """
-    with _open(path) as lines:
-        header = lines.readline(MAX_LINE_BYTES)
-        if _is_unbegun(header, columns):
-            return
-        checked = _has_checksums(header, columns, path)
-        number = 1
-        while line := lines.readline(MAX_LINE_BYTES):
-            number += 1
-            if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
-                return  # torn by a power cut
-            cells = _cells(line, checked)
-            if cells is None or len(cells) != len(columns):
-                raise UserError(
-                    f"{path} is damaged at line {number}: restore it, or move it away to go on "
-                    "without it"
-                )
-            yield dict(zip(columns, cells, strict=True))
+    return _read(path, Episode._fields, Episode.parsed)
 
 
-def drop_rows_after(path: Path, columns: Sequence[str], step: int) -> None:
-    """Remove rows of later steps than `step`: they describe weights that were lost.
+def read_evaluated_games(path: Path) -> Iterator[EvaluatedGame]:
+    """The games that were scored.
 
     Raises:
-        UserError: the file is damaged, or somebody is scoring the run at the moment.
+        UserError: the file is missing or damaged.
     """
-    if not path.exists() or all(_is_until(row, step) for row in read_csv(path, columns)):
-        return
-    with exclusive(path.parent, "scoring", SCORING_LOCK):
-        kept = [row for row in read_csv(path, columns) if _is_until(row, step)]
-        lines = (_line((row[name] for name in columns), True) for row in kept)
-        write_durably(path, _header(columns) + b"".join(lines))
+    return _read(path, EvaluatedGame._fields, EvaluatedGame.parsed)
 
 
-def _is_until(row: Mapping[str, str], step: int) -> bool:
-    return row["step"].isdecimal() and int(row["step"]) <= step
-
-
-def _open(path: Path) -> IO[bytes]:
-    require_file(path)
+def last_episode(path: Path) -> Episode | None:
+    """The newest finished game, from the end of the file alone; None if that tells of none."""
     try:
-        file = path.open("rb")
-        if path.stat().st_size > MAX_CSV_BYTES:
-            file.close()
-            raise UserError(f"cannot read {path}: it is larger than {MAX_CSV_BYTES:,} bytes")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    return file
-
-
-def _header(columns: Sequence[str]) -> bytes:
-    return (",".join((*columns, CHECK)) + "\n").encode()
-
-
-def _is_unbegun(header: bytes, columns: Sequence[str]) -> bool:
-    """Whether the disk was full, or the process killed, before the header was there."""
-    return not header.endswith(b"\n") and _header(columns).startswith(header)
-
-
-def _end_of_rows(lines: IO[bytes], size: int) -> int:
-    """Where the last whole row ends."""
-    begin = max(0, size - MAX_LINE_BYTES)
-    lines.seek(begin)
-    return begin + lines.read(size - begin).rfind(b"\n") + 1
-
-
-def _has_checksums(header: bytes, columns: Sequence[str], path: Path) -> bool:
-    names = header.decode(errors="replace").rstrip("\n").split(",")
-    if names == [*columns, CHECK]:
-        return True
-    if names == [*columns]:
-        return False
-    raise UserError(
-        f"{path} does not begin with the columns {', '.join(columns)}: move it away, and a new one "
-        "is begun"
-    )
-
-
-def _line(row: Iterable[object], checked: bool) -> bytes:
-    text = ",".join(str(cell) for cell in row).encode()
-    return b"%s,%08x\n" % (text, zlib.crc32(text)) if checked else text + b"\n"
-
-
-def _cells(line: bytes, checked: bool) -> list[str] | None:
-    """A row's cells; None if it is not whole, or not what was written."""
-    if not line.endswith(b"\n"):
+        require_file(path)
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LONGEST_ROW))
+            cells = file.read().decode(errors="replace").splitlines()[-1].split(",")
+        return Episode.parsed(*cells[: len(Episode._fields)])
+    except (UserError, OSError, ValueError, IndexError, TypeError):
         return None
-    text = line[:-1]
-    if checked:
-        text, _, check = text.rpartition(b",")
-        if check != b"%08x" % zlib.crc32(text):
-            return None
-    try:
-        return text.decode("ascii").split(",")
-    except UnicodeDecodeError:
-        return None
+
+
+def _read(path: Path, columns: tuple[str, ...], parsed: Callable[..., Row]) -> Iterator[Row]:
+    for number, row in enumerate(read_csv(path, columns), start=2):
+        try:
+            yield parsed(*row.values())
+        except ValueError as error:
+            raise UserError(f"{path} is damaged at line {number}: {error}") from error
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or abs(value) > HIGHEST_SCORE:
+        raise ValueError(f"{text[:40]} is no score or time")
+    return value

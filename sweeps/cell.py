@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import IO
 
 from cli.errors import UserError
+from cli.own_code import is_import_path
+from cli.settings import words
 from files.durable import CannotWriteError
 from files.lock import is_held
-from policies import is_import_path
+from records.config import RunConfig
 from records.folder import RunFolder
 from sweeps.grid import Cell, Sweep
 from sweeps.priority import own_niceness
@@ -43,24 +45,22 @@ def next_command(sweep: Sweep, cell: Cell) -> list[str] | None:
         UserError: a file of the run is damaged.
     """
     folder, config = RunFolder(cell.path), cell.config
-    own = ["--extractor", config.extractor] if is_import_path(config.extractor) else []
     if not folder.config_file.exists():
-        settings = (
-            "game", "algo", "extractor", "steps", "seed", "protocol", "precision", "device",
-            "threads", "checkpoint_every",
-        )  # fmt: skip
-        options = [
-            word
-            for name in settings
-            for word in (f"--{name.replace('_', '-')}", str(getattr(config, name)))
-        ]
-        return ["train.py", *options, "--out", str(cell.path)]
+        return [*config.command(), "--out", str(cell.path)]
     if not folder.is_done:
+        own = own_code_of(config, "extractor", "algo", "family")
         return ["train.py", "--resume", str(cell.path), *own]
     if scored_count(cell, sweep.episodes) < sweep.episodes:
+        own = own_code_of(config, "extractor", "algo", "family")
         options = ["--episodes", str(sweep.episodes), "--threads", str(config.threads)]
         return ["evaluate.py", "score", str(cell.path), *options, *own]
     return None
+
+
+def own_code_of(config: RunConfig, *names: str) -> list[str]:
+    """The options that let a process import what a run uses of somebody's own code."""
+    values = config.values()
+    return words({name: values[name] for name in names if is_import_path(values[name])})
 
 
 class CellProcess:

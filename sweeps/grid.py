@@ -2,68 +2,102 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from cli.device import resolved_device
 from cli.errors import UserError
+from cli.settings import option
 from files.durable import as_json, write_durably
 from files.untrusted import read_json
 from policies import UnknownExtractorError, find_arm, is_import_path
-from records.config import RunConfig, differences
+from records.config import (
+    RunConfig,
+    differences,
+    is_of_the_machine,
+    run_config,
+    settings_of,
+)
 from records.folder import RunFolder, default_path
 
 # Beside the runs: what the sweep itself keeps.
 FOLDER = ".sweep"
 RECORD = "sweep.json"
 MOST_CELLS = 100_000
+MOST_SEEDS = 10_000
+
+
+# A grid's runs share the machine; everything else has the algorithm's defaults.
+DEFAULTS: Mapping[str, Any] = {"threads": 1, "device": "cpu"}
+# What a sweep itself lays out.
+OF_THE_SWEEP = ("game", "algo", "extractor", "seed")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid and where it is kept."""
+    """One run of the grid and where it is kept.
+
+    Attributes:
+        config: the run.
+        path: its folder.
+        varied: the settings of which the grid has several values, as a person reads them.
+    """
 
     config: RunConfig
     path: Path
+    varied: str = ""
 
     @property
     def name(self) -> str:
         """What a person calls it."""
         config = self.config
-        return f"{config.algo} {config.game} {config.extractor} seed {config.seed}"
+        name = f"{config.algo} {config.game} {config.extractor} seed {config.seed}"
+        return f"{name} {self.varied}".rstrip()
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A grid of runs. Everything that is not named here is the algorithm's preset."""
+    """A grid of runs.
+
+    Attributes:
+        games: by their usual names.
+        algos: algorithms.
+        extractors: arms of the comparison, or a user's own as package.module:Class.
+        seeds: of each combination.
+        episodes: whole games that each finished run is scored on; 0 for none.
+        runs_dir: where runs are kept, as <algo>/<game>/<extractor>/seed-<n>. Where a setting has
+            several values, each combination has a grid of its own in a folder below.
+        settings: the values of any other setting of a run. Several are an axis of the grid, for
+            the algorithms that have the setting.
+    """
 
     games: tuple[str, ...]
-    """Games, by their usual names."""
     algos: tuple[str, ...] = ("ppo",)
-    """ppo, a2c or both."""
     extractors: tuple[str, ...] = ("nature", "coordconv")
-    """Arms of the comparison, or your own as package.module:Class."""
-    seeds: int = 3
-    """Seeds of each, counted from 1; fewer than 5 allow no verdict on a single game."""
-    steps: int = 10_000_000
-    """Agent steps of each run."""
+    seeds: tuple[int, ...] = (1, 2, 3)
     episodes: int = 100
-    """Whole games that each finished run is scored on; 0 for none."""
-    protocol: str = "v4"
-    """v4 or sticky."""
-    precision: str = "float32"
-    """float32 or bfloat16."""
-    threads: int = 1
-    """Threads of each run."""
-    device: str = "cpu"
-    """cpu, cuda or auto, for training."""
-    checkpoint_every: int = 100_000
-    """Agent steps between checkpoints: what a crash may cost."""
     runs_dir: Path = Path("runs")
-    """Where runs are kept, as <algo>/<game>/<extractor>/seed-<n>."""
+    settings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def with_settings(self, **settings: Any) -> Sweep:
+        """The same grid with one value for each of these settings."""
+        return replace(
+            self, settings={**self.settings, **{n: (value,) for n, value in settings.items()}}
+        )
+
+    @property
+    def threads(self) -> int:
+        """Threads of each run."""
+        return int(self.settings.get("threads", (DEFAULTS["threads"],))[0])
+
+    @property
+    def device(self) -> str:
+        """Where runs are trained."""
+        return str(self.settings.get("device", (DEFAULTS["device"],))[0])
 
     def cells(self) -> list[Cell]:
         """Every run, all first seeds before all second ones: each prefix is a comparison.
@@ -73,44 +107,42 @@ class Sweep:
         """
         self._check()
         return [
-            Cell(config, default_path(self.runs_dir, config))
-            for seed in range(1, self.seeds + 1)
+            self._cell(values, game=game, algo=algo, extractor=extractor, seed=seed)
+            for seed in self.seeds
             for game in self.games
             for algo in self.algos
+            for values in self._combinations(algo)
             for extractor in self.extractors
-            for config in [self._config(game, algo, extractor, seed)]
         ]
 
-    def _config(self, game: str, algo: str, extractor: str, seed: int) -> RunConfig:
-        return RunConfig(
-            game=game,
-            algo=algo,
-            extractor=extractor,
-            seed=seed,
-            steps=self.steps,
-            protocol=self.protocol,
-            precision=self.precision,
-            threads=self.threads,
-            device=self.device,
-            checkpoint_every=self.checkpoint_every,
-        )
+    def _combinations(self, algo: str) -> list[dict[str, Any]]:
+        """One value of each setting that an algorithm has, in every combination."""
+        names = [name for name in self.settings if name in settings_of(algo).model_fields]
+        return [
+            dict(zip(names, values, strict=True))
+            for values in product(*(self.settings[name] for name in names))
+        ]
+
+    def _cell(self, values: Mapping[str, Any], **of_the_sweep: Any) -> Cell:
+        config = run_config(**{**DEFAULTS, **values, **of_the_sweep})
+        varied = {n: value for n, value in values.items() if len(self.settings[n]) > 1}
+        folder = self.runs_dir
+        for name, value in varied.items():
+            folder /= f"{name.replace('_', '-')}-{value}"
+        words = ", ".join(f"{name} {value}" for name, value in varied.items())
+        return Cell(config, default_path(folder, config), words)
 
     def _check(self) -> None:
-        for name in ("games", "algos", "extractors"):
-            values: Sequence[str] = getattr(self, name)
+        for name in ("games", "algos", "extractors", "seeds"):
+            values: Sequence[object] = getattr(self, name)
             if not values:
-                raise UserError(f"--{name} needs at least one name")
-            for value in values:
-                if values.count(value) > 1:
-                    raise UserError(f"--{name} names {value} twice")
-        bounds = (("seeds", 1, 10_000), ("episodes", 0, 100_000), ("threads", 1, 1024))
-        for name, lowest, highest in bounds:
-            if not lowest <= getattr(self, name) <= highest:
-                raise UserError(
-                    f"--{name} must be between {lowest:,} and {highest:,}, "
-                    f"got {getattr(self, name)}"
-                )
-        count = len(self.games) * len(self.algos) * len(self.extractors) * self.seeds
+                raise UserError(f"--{name} needs at least one")
+            _require_distinct(name, values)
+        if not 0 <= self.episodes <= 100_000:
+            raise UserError(f"--episodes must be between 0 and 100,000, got {self.episodes}")
+        self._check_settings()
+        combinations = sum(len(self._combinations(algo)) for algo in self.algos)
+        count = len(self.games) * len(self.extractors) * len(self.seeds) * combinations
         if count > MOST_CELLS:
             raise UserError(f"a sweep has at most {MOST_CELLS:,} cells, this one has {count:,}")
         try:
@@ -119,7 +151,53 @@ class Sweep:
                     find_arm(extractor)
         except UnknownExtractorError as error:
             raise UserError(str(error)) from error
-        self._config(self.games[0], self.algos[0], self.extractors[0], 1).resolved_device()
+        resolved_device(self.device)
+
+    def _check_settings(self) -> None:
+        known = {name for algo in self.algos for name in settings_of(algo).model_fields}
+        for name, values in self.settings.items():
+            if name not in known or name in OF_THE_SWEEP:
+                raise UserError(f"{option(name)} is not a setting of {' or '.join(self.algos)}")
+            if not values:
+                raise UserError(f"{option(name)} needs a value")
+            _require_distinct(name, values)
+            if len(values) > 1 and is_of_the_machine(name):
+                raise UserError(
+                    f"{option(name)} changes nothing about what is learned: give it one value, got "
+                    f"{', '.join(map(str, values))}"
+                )
+
+
+def _require_distinct(name: str, values: Sequence[object]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise UserError(f"{option(name)} names {value} twice")
+
+
+def seeds_named(words: Sequence[str]) -> tuple[int, ...]:
+    """The seeds that a person names: a number counts from 1; several, and ranges, are a list.
+
+    >>> seeds_named(["3"]), seeds_named(["6-8"]), seeds_named(["1", "4-5"])
+    ((1, 2, 3), (6, 7, 8), (1, 4, 5))
+
+    Raises:
+        UserError: a word is neither a number nor a range.
+    """
+    seeds: list[int] = []
+    for word in words:
+        first, dash, last = word.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(word) > 24:
+            raise UserError(
+                f"--seeds takes how many there are (5), a range (6-10) or a list (1 4 7), got "
+                f"{word[:40]!r}"
+            )
+        low, high = int(first), int(last) if dash else int(first)
+        if len(words) == 1 and not dash:
+            low = 1
+        if not low <= high or high - low >= MOST_SEEDS:
+            raise UserError(f"--seeds must be between 1 and {MOST_SEEDS:,} seeds, got {word}")
+        seeds += range(low, high + 1)
+    return tuple(seeds)
 
 
 class OtherRunError(UserError):
@@ -134,9 +212,9 @@ def require_same_run(cell: Cell) -> None:
     _, config = RunFolder.open(cell.path)
     different = differences(cell.config, config)
     if different:
+        there, asked = config.values(), cell.config.values()
         shown = ", ".join(
-            f"{name} {getattr(config, name)} in place of {getattr(cell.config, name)}"
-            for name in different
+            f"{name} {there.get(name)} in place of {asked.get(name)}" for name in different
         )
         raise OtherRunError(
             f"{cell.path} holds another run ({shown}): choose another --runs-dir, or ask for what "
@@ -170,7 +248,7 @@ def sweep_folder(sweep: Sweep) -> Path:
 
 def save_sweep(sweep: Sweep, made_by: dict[str, Any]) -> None:
     """Write down what is being run, for `--status` and for people."""
-    values = {**dataclasses.asdict(sweep), "runs_dir": str(sweep.runs_dir)}
+    values = {**vars(sweep), "runs_dir": str(sweep.runs_dir)}
     write_durably(sweep_folder(sweep) / RECORD, as_json({"sweep": values, **made_by}))
 
 
@@ -188,10 +266,18 @@ def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:
         values = {**content["sweep"], "runs_dir": runs_dir}
         for name in ("games", "algos", "extractors"):
             values[name] = tuple(str(value) for value in values[name])
-        for name in ("seeds", "steps", "episodes", "threads", "checkpoint_every"):
-            if type(values[name]) is not int:
-                raise TypeError(f"{name} is no whole number")
-        sweep, workers = Sweep(**values), int(content["workers"])
-    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        values["seeds"] = tuple(_whole(seed) for seed in values["seeds"])
+        values["episodes"] = _whole(values["episodes"])
+        values["settings"] = {
+            str(name): tuple(several) for name, several in values["settings"].items()
+        }
+        sweep, workers = Sweep(**values), _whole(content["workers"])
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error}; name --games instead") from error
     return sweep, max(1, workers)
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{str(value)[:40]} is no whole number")
+    return value

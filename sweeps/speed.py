@@ -7,21 +7,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cli.errors import UserError
-from records.checkpoint import load_state
+from records.algorithm import find_algorithm
+from records.checkpoint import read_state
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint
+from records.kept_checkpoints import list_checkpoints
 from sweeps.cell import ROOT
 from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress
-
-# Some seconds of training: enough to tell minutes from days.
-STEPS = {"ppo": 3 * 1024, "a2c": 4000}
 
 
 def measured_speeds(
@@ -48,18 +45,15 @@ def measured_speeds(
 
 
 def _measure(sweep: Sweep, algo: str, count: int) -> float:
-    cell = replace(sweep, algos=(algo,), games=sweep.games[:1], extractors=sweep.extractors[-1:])
-    config = cell.cells()[0].config
-    options = [
-        "--game", config.game, "--algo", algo, "--extractor", config.extractor,
-        "--protocol", config.protocol, "--precision", config.precision,
-        "--threads", str(config.threads), "--device", config.device, "--steps", str(STEPS[algo]),
-    ]  # fmt: skip
+    config = next(cell.config for cell in sweep.cells() if cell.config.algo == algo)
+    steps = find_algorithm(algo).trial_steps
+    command = config.replaced(extractor=sweep.extractors[-1], steps=steps).command()
     with tempfile.TemporaryDirectory() as temporary:
         folders = [RunFolder(Path(temporary) / str(number)) for number in range(count)]
         running = [
             subprocess.Popen(
-                [sys.executable, str(ROOT / "train.py"), *options, "--out", str(folder.path)],
+                [sys.executable, *command, "--out", str(folder.path)],
+                cwd=ROOT,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -70,5 +64,5 @@ def _measure(sweep: Sweep, algo: str, count: int) -> float:
         for process, error in zip(running, errors, strict=True):
             if process.returncode:
                 raise UserError(f"a short run to measure the speed failed: {error.strip()[-300:]}")
-        states = [load_state(find_checkpoint(folder)) for folder in folders]
+        states = [read_state(list_checkpoints(folder)[-1]) for folder in folders]
     return float(np.mean([state.step / state.seconds for state in states]))

@@ -12,8 +12,9 @@ from agents.play import evaluation_seeds
 from cli.errors import UserError
 from evaluation.score import scored_games
 from files.durable import as_json, write_durably
-from files.untrusted import read_json, require_file
+from files.untrusted import read_json
 from records.folder import RunFolder
+from records.rows import last_episode
 from sweeps.grid import FOLDER, Cell, Sweep, require_same_run
 
 State = Literal["waiting", "running", "interrupted", "failed", "done"]
@@ -113,16 +114,13 @@ def _record(sweep: Sweep, cell: Cell) -> dict[str, Any]:
 
 
 def _training(cell: Cell) -> tuple[int, float | None]:
-    """(agent step, steps per second) by the newest finished game; the last line of episodes.csv."""
-    path = RunFolder(cell.path).episodes_file
-    try:
-        require_file(path)
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 200))
-            row = file.read().decode(errors="replace").splitlines()[-1].split(",")
-        step, seconds = int(row[0]), float(row[1])
-        if not (0 < step <= cell.config.total_steps and SHORTEST < seconds < LONGEST):
-            return 0, None  # the row is damaged; whoever reads all of them will say so
-    except (UserError, OSError, ValueError, IndexError):
+    """(agent step, steps per second) by the newest finished game; (0, None) before there is one."""
+    last = last_episode(RunFolder(cell.path).episodes_file)
+    # A row that is damaged is told of by whoever reads all of them.
+    if (
+        last is None
+        or not 0 < last.step <= cell.config.total_steps
+        or not SHORTEST < last.seconds < LONGEST
+    ):
         return 0, None
-    return step, step / seconds
+    return last.step, last.step / last.seconds

@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from cli.settings import words
 from evaluation.arms import is_control
 from evaluation.grid import Grid
 from evaluation.report.figures import Picture
@@ -25,20 +26,12 @@ from evaluation.report.tables import (
 from evaluation.results import Comparison, sentence
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import FEWEST_SEEDS_OF_A_VERDICT
-from policies import is_import_path
-from records.config import learning_settings, own_settings
+from records.config import RunConfig
 
 # Drawings with more than this are shown as pixels: a browser draws every line of an SVG anew.
 LARGEST_SVG = 1_500_000
 # Below this no published score of any game is within reach, and most games are near random play.
 FEW_STEPS = 1_000_000
-REFERENCE_SOURCES = (
-    "PPO paper (Schulman et al. 2017, mean of the last 100 training episodes, 3 seeds); "
-    "rl-baselines3-zoo benchmark.md (one run); OpenAI baselines and CleanRL from CleanRL's "
-    "benchmark of ppo_atari_envpool_xla_jax (no trustworthy episode cap: distrust Atlantis, "
-    "UpNDown, VideoPinball); SLM-Lab docs/BENCHMARKS.md (sticky actions); random play and human "
-    "from DQN Zoo's atari_data.py."
-)
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> s
         small=small_budget(sections),
         notices=[*notices, *(notice for section in sections for notice in section.notices)],
         sections=[_section(section, command) for section in sections],
-        reference_sources=REFERENCE_SOURCES,
+        reference_sources=first.family.sources,
         game=first.games[0],
     )
 
@@ -96,7 +89,7 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
         ]
         references = references_table(grid)
         if references:
-            parts += [f"Published scores: {REFERENCE_SOURCES}", references.markdown()]
+            parts += [f"Published scores: {grid.family.sources}", references.markdown()]
         if grid.missing:
             parts += ["Missing cells:", _bullets(missing_lines(grid))]
         parts.append(_bullets(f"{name}: {value}" for name, value in _facts(section)))
@@ -246,7 +239,7 @@ def _facts(section: Section) -> list[tuple[str, str]]:
 
 
 def _hyperparameters(run: EvaluatedRun) -> str:
-    return ", ".join(f"{name} {value}" for name, value in learning_settings(run.config).items())
+    return ", ".join(f"{name} {value}" for name, value in run.config.learning().items())
 
 
 def _seen(runs: Iterable[EvaluatedRun], name: str) -> str:
@@ -256,35 +249,26 @@ def _seen(runs: Iterable[EvaluatedRun], name: str) -> str:
 
 
 def _commands(grid: Grid, command: str) -> str:
-    """What trains and scores such runs, and what made this report.
+    """What trains and scores these very runs, and what made this report."""
+    config = grid.any_run.config
+    fields = RunConfig.model_fields
+    shared = {name: getattr(config, name) for name in ("steps", "protocol", "precision")}
+    if config.family != fields["family"].default:
+        shared["family"] = config.family
+    sweep = [
+        "python", "sweep.py", "--games", *grid.games, "--algos", grid.algo,
+        "--extractors", *grid.every_arm, "--seeds", *_seeds(grid.seeds),
+        *words({**shared, **config.chosen()}), "--episodes", str(len(grid.any_run.games)),
+    ]  # fmt: skip
+    return f"{shlex.join(sweep)}\n{command}"
 
-    A sweep makes seeds from 1 on by the preset; any other runs are told one by one.
-    """
-    config, episodes = grid.any_run.config, str(len(grid.any_run.games))
-    kind = ["--steps", str(config.steps), "--protocol", config.protocol]
-    kind += ["--precision", config.precision]
-    own = own_settings(config)
-    if not own and sorted(grid.seeds) == list(range(1, len(grid.seeds) + 1)):
-        sweep = [
-            "python", "sweep.py", "--games", *grid.games, "--algos", grid.algo,
-            "--extractors", *grid.every_arm, "--seeds", str(len(grid.seeds)), *kind,
-            "--episodes", episodes,
-        ]  # fmt: skip
-        return f"{shlex.join(sweep)}\n{command}"
-    for name, value in own.items():
-        kind += [f"--{name.replace('_', '-')}", str(value)]
-    loops = (
-        f"for game in {shlex.join(grid.games)}; do",
-        f"for arm in {shlex.join(grid.every_arm)}; do",
-        f"for seed in {' '.join(map(str, sorted(grid.seeds)))}; do",
-    )
-    run = f"python train.py --algo {grid.algo} --game $game --extractor $arm --seed $seed"
-    folder = f"runs/{grid.algo}/$game/$arm/seed-$seed"
-    score = f"python evaluate.py score {folder} --episodes {episodes}"
-    if any(is_import_path(arm) for arm in grid.every_arm):
-        score += " --extractor $arm"
-    made = f"  {run} {shlex.join(kind)} --out {folder}"
-    return "\n".join([*loops, made, f"  {score}", "done; done; done", command])
+
+def _seeds(seeds: Sequence[int]) -> list[str]:
+    """Seeds as `sweep.py --seeds` takes them."""
+    first, last, count = min(seeds), max(seeds), len(set(seeds))
+    if last - first + 1 != count:
+        return [str(seed) for seed in sorted(seeds)]
+    return [str(count)] if first == 1 else [f"{first}-{last}"]
 
 
 def save_pictures(pictures: Iterable[Picture], folder: Path) -> None:

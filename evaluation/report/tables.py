@@ -11,25 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cli.table import aligned
-from envs import human_normalised
-from envs.published_scores import reference_scores
+from envs.family import Family
 from evaluation.arms import parameters, steps_per_second
 from evaluation.grid import Grid
 from evaluation.results import AGGREGATES, ArmResult, Comparison, GameResult, p_value
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Estimate
-
-# Column of envs/atari_reference_scores.csv → (label, algorithm, protocol).
-REFERENCES = {
-    "paper_a2c": ("A2C of the PPO paper", "a2c", "v4"),
-    "zoo_a2c": ("rl-baselines3-zoo", "a2c", "v4"),
-    "slm_a2c_v5": ("SLM-Lab", "a2c", "sticky"),
-    "paper_ppo": ("PPO paper", "ppo", "v4"),
-    "zoo_ppo": ("rl-baselines3-zoo", "ppo", "v4"),
-    "baselines_ppo2": ("OpenAI baselines", "ppo", "v4"),
-    "cleanrl_ppo": ("CleanRL", "ppo", "v4"),
-    "slm_ppo_v5": ("SLM-Lab", "ppo", "sticky"),
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +56,7 @@ def games_table(result: ArmResult, grid: Grid) -> Table:
         "p, Holm",
         "verdict",
     )
-    rows = tuple(_game_row(game) for game in result.games)
+    rows = tuple(_game_row(game, grid.family) for game in result.games)
     return Table(headings, rows, tuple(game.verdict for game in result.games))
 
 
@@ -97,8 +84,9 @@ def aggregates_table(comparison: Comparison, result: ArmResult) -> Table | None:
 def arms_table(grid: Grid) -> Table:
     """What each arm is made of and what it costs."""
     rows = []
+    first = grid.any_run.config.replaced(game=grid.games[0], seed=1)
     for arm in grid.every_arm:
-        count = parameters(arm, grid.games[0])
+        count = parameters(arm, first)
         runs = [run for game in grid.games for run in grid.of(arm, game)]
         speed = steps_per_second(runs)
         rows.append(
@@ -116,26 +104,22 @@ def arms_table(grid: Grid) -> Table:
 
 def references_table(grid: Grid) -> Table | None:
     """Published scores of other implementations beside the baseline's; None if there are none."""
-    config = grid.any_run.config
-    columns = {
-        column: label
-        for column, (label, algo, protocol) in REFERENCES.items()
-        if algo == grid.algo and protocol == config.protocol
-    }
+    family, protocol = grid.family, grid.any_run.config.protocol
     rows = []
+    labels: tuple[str, ...] = ()
     for game in grid.games:
-        known = reference_scores(game)
-        if any(column in known for column in columns):
-            ours = [
-                _raw(float(np.mean([run.score for run in grid.of(arm, game)])))
-                for arm in grid.every_arm
+        published = family.published_scores(game, grid.algo, protocol)
+        if any(score is not None for score in published.values()):
+            means = [
+                float(np.mean([run.score for run in grid.of(arm, game)])) for arm in grid.every_arm
             ]
-            others = [_raw(known[c]) if c in known else "" for c in (*columns, "random", "human")]
-            rows.append((game, *ours, *others))
+            others = {**published, **family.reference_play(game)}
+            labels = tuple(others)
+            shown_others = ("" if score is None else _raw(score) for score in others.values())
+            rows.append((game, *map(_raw, means), *shown_others))
     if not rows:
         return None
-    headings = ("game", *grid.every_arm, *columns.values(), "random play", "human")
-    return Table(headings, tuple(rows))
+    return Table(("game", *grid.every_arm, *labels), tuple(rows))
 
 
 def shown(value: Estimate, digits: int, *, sign: bool = False) -> str:
@@ -233,10 +217,12 @@ def write_csv(comparisons: Sequence[Comparison], folder: Path) -> None:
     _write(folder / "runs.csv", RunRow, runs)
 
 
-def _game_row(game: GameResult) -> tuple[str, ...]:
+def _game_row(game: GameResult, family: Family) -> tuple[str, ...]:
     normalised = ""
     if game.normalised is not None:
-        pair = (human_normalised(game.game, float(np.mean(s))) for s in (game.baseline, game.arm))
+        pair = (
+            family.human_normalised(game.game, float(np.mean(s))) for s in (game.baseline, game.arm)
+        )
         normalised = " → ".join(f"{value:.3f}" for value in pair)
     return (
         game.game,
@@ -296,8 +282,8 @@ def _of_game(grid: Grid, arm: str, game: GameResult) -> GameRow:
         arm_std=_spread(game.arm),
         baseline_mean=baseline_mean,
         baseline_std=_spread(game.baseline),
-        arm_human_normalised=human_normalised(game.game, mean),
-        baseline_human_normalised=human_normalised(game.game, baseline_mean),
+        arm_human_normalised=grid.family.human_normalised(game.game, mean),
+        baseline_human_normalised=grid.family.human_normalised(game.game, baseline_mean),
         difference=game.difference.value,
         low=game.difference.low,
         high=game.difference.high,

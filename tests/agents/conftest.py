@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.training import Outcome, train
-from records.config import RunConfig
+from records.config import RunConfig, run_config
 from records.folder import RunFolder
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -23,7 +23,7 @@ def small_config(algo: str = "a2c", **changes: Any) -> RunConfig:
     values: dict[str, Any] = {
         "game": "Breakout", "algo": algo, "extractor": "coordconv", "steps": 64, "threads": 1,
     }  # fmt: skip
-    return RunConfig(**{**values, **SMALL[algo], **changes})
+    return run_config(**{**values, **SMALL[algo], **changes})
 
 
 TrainRun = Callable[..., tuple[RunFolder, RunConfig, Outcome]]

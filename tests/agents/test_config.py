@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from cli.errors import UserError
-from records.config import RunConfig
+from records.config import read_config, run_config
 
 
 def test_presets_are_the_zoos() -> None:
-    ppo = RunConfig(game="Pong", algo="ppo")
+    ppo = run_config(game="Pong", algo="ppo")
     assert (ppo.n_envs, ppo.n_steps, ppo.n_epochs, ppo.batch_size) == (8, 128, 4, 256)
     assert (ppo.learning_rate, ppo.learning_rate_schedule) == (2.5e-4, "linear")
     assert (ppo.clip_range, ppo.clip_range_schedule) == (0.1, "linear")
     assert (ppo.vf_coef, ppo.ent_coef, ppo.gamma, ppo.gae_lambda) == (0.5, 0.01, 0.99, 0.95)
-    a2c = RunConfig(game="Pong", algo="a2c")
+    a2c = run_config(game="Pong", algo="a2c")
     assert (a2c.n_envs, a2c.n_steps, a2c.learning_rate) == (16, 5, 7e-4)
     assert (a2c.vf_coef, a2c.ent_coef, a2c.gae_lambda) == (0.25, 0.01, 1.0)
-    assert (a2c.batch_size, a2c.clip_range) == (None, None)
+    assert {"batch_size", "clip_range"}.isdisjoint(a2c.values())
 
 
 def test_a_setting_overrides_its_preset_alone() -> None:
-    config = RunConfig(game="Pong", learning_rate=1e-3)
+    config = run_config(game="Pong", learning_rate=1e-3)
     assert config.learning_rate == 1e-3
     assert config.clip_range == 0.1
 
 
 def test_json_round_trip_is_exact() -> None:
-    config = RunConfig(game="MsPacman", algo="a2c", extractor="control-noise", learning_rate=1 / 3)
-    assert RunConfig.from_mapping(json.loads(config.to_json())) == config
+    config = run_config(game="MsPacman", algo="a2c", extractor="control-noise", learning_rate=1 / 3)
+    assert read_config(json.loads(config.to_json())) == config
 
 
 def test_steps_are_rounded_up_to_whole_rollouts() -> None:
-    assert RunConfig(game="Pong", steps=1).total_steps == 1024
-    assert RunConfig(game="Pong", steps=2048).total_steps == 2048
-    assert RunConfig(game="Pong", algo="a2c", steps=300_000).total_steps == 300_000
+    assert run_config(game="Pong", steps=1).total_steps == 1024
+    assert run_config(game="Pong", steps=2048).total_steps == 2048
+    assert run_config(game="Pong", algo="a2c", steps=300_000).total_steps == 300_000
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_steps_are_rounded_up_to_whole_rollouts() -> None:
 )
 def test_what_is_wrong_is_named_in_one_line(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        RunConfig(**{"game": "Pong", **change})
+        run_config(**{"game": "Pong", **change})
     assert "\n" not in str(caught.value)
 
 
@@ -86,17 +86,17 @@ def test_what_is_wrong_is_named_in_one_line(change: dict[str, Any], message: str
 )
 def test_foreign_configurations_are_refused(content: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        RunConfig.from_mapping(content)
+        read_config(content)
     assert len(str(caught.value)) < 300
 
 
 def test_a_configuration_cannot_be_changed() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        RunConfig(game="Pong").seed = 2  # type: ignore[misc]
+    with pytest.raises((UserError, ValidationError)):
+        run_config(game="Pong").seed = 2  # type: ignore[misc]
 
 
 def test_cuda_without_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="--device cpu"):
-        RunConfig(game="Pong", device="cuda").resolved_device()
-    assert RunConfig(game="Pong").resolved_device().type == "cpu"
+        run_config(game="Pong", device="cuda").resolved_device()
+    assert run_config(game="Pong").resolved_device().type == "cpu"

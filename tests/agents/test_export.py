@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
-from agents.agent import build_policy, load_agent
+from agents.agent import load_agent
+from agents.build import build_network
 from agents.onnx_file import export_onnx
 from cli.errors import UserError
 from envs import AtariVecEnv
-from records.checkpoint import load_policy
-from records.kept_checkpoints import find_checkpoint
+from records.kept_checkpoints import open_checkpoint
 from tests.agents.conftest import TrainRun
 
 
@@ -49,8 +49,8 @@ def test_an_onnx_file_answers_as_the_agent_does(
     folder, config, _ = train_run(steps=320, extractor="coordconv", precision=precision)
     file = export_onnx(folder.path, tmp_path / "agent.onnx")
     session = onnxruntime.InferenceSession(file.read_bytes())
-    policy = build_policy(config)
-    load_policy(find_checkpoint(folder), policy)
+    policy = build_network(config)
+    open_checkpoint(folder).load_policy(policy)
     frames = real_frames("Breakout", 20)
     for images in (frames, frames[:1], frames[5:9]):
         logits, probabilities, values = session.run(None, {"images": images})
@@ -72,7 +72,7 @@ def test_an_onnx_file_says_what_it_is(train_run: TrainRun, tmp_path: Path) -> No
     assert properties["game"] == "Breakout"
     assert properties["protocol"] == config.protocol
     assert properties["actions"] == "NOOP, FIRE, RIGHT, LEFT"
-    assert properties["steps"] == find_checkpoint(folder).name
+    assert properties["steps"] == open_checkpoint(folder).path.name
     assert properties["extractor"] == "coordconv"
     (images,) = model.graph.input
     shape = [d.dim_param or d.dim_value for d in images.type.tensor_type.shape.dim]

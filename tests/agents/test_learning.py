@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.build import build_model
-from records.config import RunConfig
+from records.config import run_config
 
 SIZE, DOT = 84, 8
 # A pixel from 28 to 55 is seen by every output of the Nature-CNN's trunk that its position in the
@@ -79,10 +79,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def reward_after_training(extractor: str, algo: str, seed: int = 1) -> float:
     """Mean reward over 512 fresh dots of the trained policy's most likely action."""
     torch.set_num_threads(1)
-    config = RunConfig(
+    config = run_config(
         game="Pong", algo=algo, extractor=extractor, seed=seed, gamma=0.0, **SETTINGS[algo]
     )
-    model = build_model(config, DotSide(config.n_envs or 1, seed))
+    model = build_model(config, DotSide(config.environments, seed))
     model.learn(STEPS[algo])
     fresh = DotSide(512, seed + 1000)
     actions, _ = model.predict(fresh.reset(), deterministic=True)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.agent import PolicyAgent, RandomAgent, build_policy
+from agents.agent import PolicyAgent, RandomAgent, build_network
 from agents.play import Game, evaluation_seeds, play_games
 from agents.watch import watch_game
+from envs.atari import ATARI
 
 from .conftest import small_config
 
@@ -25,9 +26,9 @@ def test_seeds_are_odd_distinct_and_the_same_for_everyone() -> None:
 def test_a_game_does_not_depend_on_the_games_beside_it() -> None:
     agent = RandomAgent(4)
     seeds = evaluation_seeds(5)
-    together = play_games(agent, "Breakout", "v4", seeds, n_envs=3, threads=1)
+    together = play_games(agent, ATARI, "Breakout", "v4", seeds, n_envs=3, threads=1)
     assert [game.seed for game in together] == seeds
-    alone = [play_games(agent, "Breakout", "v4", [seed], threads=1)[0] for seed in seeds[:2]]
+    alone = [play_games(agent, ATARI, "Breakout", "v4", [seed], threads=1)[0] for seed in seeds[:2]]
     assert together[:2] == alone
 
 
@@ -49,7 +50,9 @@ def test_every_environment_plays_its_share_to_the_end() -> None:
     finished: list[Game] = []
     agent = CountingAgent()
     seeds = evaluation_seeds(4)
-    games = play_games(agent, "Breakout", "v4", seeds, n_envs=2, threads=1, on_game=finished.append)
+    games = play_games(
+        agent, ATARI, "Breakout", "v4", seeds, n_envs=2, threads=1, on_game=finished.append
+    )
     assert sorted(finished, key=lambda g: g.seed) == sorted(games, key=lambda g: g.seed)
     # Each environment plays two games one after the other: as long as the longer pair.
     assert len(agent.batches) == max(
@@ -58,11 +61,11 @@ def test_every_environment_plays_its_share_to_the_end() -> None:
 
 
 def test_watching_shows_the_very_game_that_was_scored() -> None:
-    policy = build_policy(small_config())
+    policy = build_network(small_config())
     agent = PolicyAgent("coordconv", policy)
     (seed,) = evaluation_seeds(1, 7)
-    (scored,) = play_games(agent, "Breakout", "v4", [seed], threads=1)
-    moments = list(watch_game(agent, "Breakout", "v4", seed))
+    (scored,) = play_games(agent, ATARI, "Breakout", "v4", [seed], threads=1)
+    moments = list(watch_game(agent, ATARI, "Breakout", "v4", seed))
     assert sum(moment.reward for moment in moments) == scored.score
     assert len(moments) == scored.length
     assert [moment.over for moment in moments] == [False] * (len(moments) - 1) + [True]
@@ -71,7 +74,7 @@ def test_watching_shows_the_very_game_that_was_scored() -> None:
 
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_acting_draws_from_each_games_own_generator(deterministic: bool) -> None:
-    policy = build_policy(small_config())
+    policy = build_network(small_config())
     agent = PolicyAgent("coordconv", policy, deterministic)
     screens = np.random.default_rng(0).integers(0, 256, (6, 4, 84, 84), dtype=np.uint8)
 
@@ -84,7 +87,7 @@ def test_acting_draws_from_each_games_own_generator(deterministic: bool) -> None
 
 
 def test_drawn_actions_follow_the_policys_distribution() -> None:
-    policy = build_policy(small_config())
+    policy = build_network(small_config())
     policy.action_net.weight.data.mul_(100)
     agent = PolicyAgent("coordconv", policy)
     screen = np.full((1, 4, 84, 84), 90, np.uint8)

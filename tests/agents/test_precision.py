@@ -18,7 +18,7 @@ from evaluation.record import record_runs
 from evaluation.score import score_run
 from records.checkpoint import POLICY_FILE
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint
+from records.kept_checkpoints import open_checkpoint
 
 from .conftest import TrainRun, small_config
 
@@ -60,7 +60,7 @@ def test_a_run_keeps_float32_and_goes_on(train_run: TrainRun, algo: str) -> None
     folder, config, outcome = train_run(algo=algo, precision="bfloat16")
     assert outcome.finished
     assert json.loads(folder.config_file.read_text(encoding="utf-8"))["precision"] == "bfloat16"
-    weights = load_file(find_checkpoint(folder) / POLICY_FILE)
+    weights = load_file(open_checkpoint(folder).path / POLICY_FILE)
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
     assert any(not torch.equal(w, w.bfloat16().float()) for w in weights.values())
     agent, again, step = load_agent(folder.path)
@@ -73,7 +73,7 @@ def test_two_runs_of_one_seed_are_equal_to_the_bit(train_run: TrainRun) -> None:
     weights = []
     for name in ("first", "second"):
         folder, _, _ = train_run(name, "a2c", precision="bfloat16")
-        weights.append(load_file(find_checkpoint(folder) / POLICY_FILE))
+        weights.append(load_file(open_checkpoint(folder).path / POLICY_FILE))
     assert all(torch.equal(weights[1][name], weight) for name, weight in weights[0].items())
 
 

@@ -12,7 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 
-from agents.build import Algorithm, build_model
+from agents.build import build_model
 from agents.divergence import DivergedError
 from agents.rollout import suitable_batches
 from agents.rollout_buffer import ImageRolloutBuffer
@@ -44,7 +44,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def prepared(batches: int, algo: str = "ppo", **changes: Any) -> tuple[Algorithm, AtariVecEnv]:
+def prepared(batches: int, algo: str = "ppo", **changes: Any) -> tuple[Any, AtariVecEnv]:
     config = small_config(algo, **{"n_envs": 8, "n_steps": 24, **changes})
     env = AtariVecEnv("Breakout", 8, threads=1, batches=batches)
     model = build_model(config, env)
@@ -52,7 +52,7 @@ def prepared(batches: int, algo: str = "ppo", **changes: Any) -> tuple[Algorithm
     return model, env
 
 
-def collect(model: Algorithm, callback: BaseCallback) -> bool:
+def collect(model: Any, callback: BaseCallback) -> bool:
     callback.init_callback(model)
     assert model.env is not None
     return model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)

@@ -12,7 +12,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import Tensor
 
-from agents.build import Algorithm, build_model
+from agents.build import build_model
 from agents.rollout import suitable_batches
 from benchmarks.stock_sb3 import EXTRACTORS
 from coordconv import coordconv_layers
@@ -34,7 +34,7 @@ def joint_parameters(model: OnPolicyAlgorithm) -> list[Tensor]:
     ]
 
 
-def stock(ours: Algorithm, env: AtariVecEnv, extractor: str) -> OnPolicyAlgorithm:
+def stock(ours: Any, env: AtariVecEnv, extractor: str) -> OnPolicyAlgorithm:
     """Plain SB3 with the weights, the rollout and the settings of `ours`."""
     policy: dict[str, Any] = {
         "optimizer_class": type(ours.policy.optimizer),

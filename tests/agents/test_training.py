@@ -9,9 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import deque
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,17 +18,19 @@ from safetensors.torch import load_file
 from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents.build import build_model
-from agents.training import _Run, train
+from agents.build import build_model, restore
+from agents.games import FinishedGames
+from agents.training import train
 from cli.errors import UserError
 from envs import AtariVecEnv
 from files.lock import exclusive
 from policies import AtariPolicy
-from records.checkpoint import load_optimizer, load_policy, load_state
-from records.config import RunConfig
+from records.checkpoint import Checkpoint, read_state
+from records.config import read_config
+from records.csv_log import read_csv
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint, list_checkpoints, save_checkpoint
-from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS, CsvLog, read_csv
+from records.kept_checkpoints import list_checkpoints, open_checkpoint, save_checkpoint
+from records.rows import Episode, EvaluatedGame
 
 from .conftest import TrainRun, small_config
 
@@ -38,13 +38,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
-    return load_file(find_checkpoint(folder) / "policy.safetensors")
+    return load_file(open_checkpoint(folder).path / "policy.safetensors")
 
 
 def continued(folder: RunFolder, steps: int) -> None:
     """Continue a finished run to a later last step, as if it had been interrupted there."""
-    config = RunConfig.from_mapping(json.loads(folder.config_file.read_text()))
-    longer = dataclasses.replace(config, steps=steps)
+    config = read_config(json.loads(folder.config_file.read_text()))
+    longer = config.replaced(steps=steps)
     folder.config_file.write_text(longer.to_json())
     folder.done_file.unlink()
     train(longer, folder, resume=True)
@@ -62,8 +62,8 @@ def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) ->
     assert record["protocol_hash"]
     assert record["packages"]["torch"] == torch.__version__
     assert record["ended"] >= record["started"]
-    assert RunConfig.from_mapping(json.loads(folder.config_file.read_text())) == config
-    checkpoint = find_checkpoint(folder)
+    assert read_config(json.loads(folder.config_file.read_text())) == config
+    checkpoint = open_checkpoint(folder).path
     assert {p.name for p in checkpoint.iterdir()} == {
         "policy.safetensors", "optimizer.safetensors", "state.json",
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) ->
 
 def test_episodes_are_whole_raw_games(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=1600)
-    rows = list(read_csv(folder.episodes_file, EPISODE_COLUMNS))
+    rows = list(read_csv(folder.episodes_file, Episode._fields))
     assert rows
     # A Breakout game is five lives: none of random play's games is shorter than 100 steps.
     assert min(int(row["length"]) for row in rows) > 100
@@ -82,14 +82,13 @@ def test_episodes_are_whole_raw_games(train_run: TrainRun) -> None:
 
 def test_scores_of_millions_keep_every_digit(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    log = CsvLog(folder.episodes_file, EPISODE_COLUMNS)
-    run = _Run.__new__(_Run)
-    run.__dict__.update(episodes=log, games=0, recent=deque(), seconds_before=0.0, start=0.0)
-    run.__dict__["algorithm"] = SimpleNamespace(num_timesteps=8)
+    games = FinishedGames(folder.episodes_file, games=0, seconds=0.0, keep_bytes=0)
+    games.num_timesteps = 8
     game = {"episode": {"r": 1234567.0, "l": 9}}
-    run.locals = {"dones": np.array([True]), "infos": [game]}
-    run._on_step()
-    (row,) = read_csv(folder.episodes_file, EPISODE_COLUMNS)
+    games.locals = {"dones": np.array([True]), "infos": [game]}
+    games._on_step()
+    games.close()
+    (row,) = read_csv(folder.episodes_file, Episode._fields)
     assert row["score"] == "1234567"
 
 
@@ -107,28 +106,28 @@ def test_only_the_newest_two_and_the_best_checkpoint_are_kept(train_run: TrainRu
     kept = list_checkpoints(folder)
     assert 2 <= len(kept) <= 3
     assert [path.name for path in kept[-2:]] == ["1200", "1600"]
-    assert find_checkpoint(folder, "best") in kept
+    assert open_checkpoint(folder, "best").path in kept
     assert not [path for path in folder.checkpoints.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: str) -> None:
     folder, _, _ = train_run(algo=algo, steps=640)
-    before = load_state(find_checkpoint(folder))
+    before = open_checkpoint(folder).state
     rows_before = folder.episodes_file.read_bytes()
-    optimizer = load_file(find_checkpoint(folder) / "optimizer.safetensors")
+    optimizer = load_file(open_checkpoint(folder).path / "optimizer.safetensors")
     continued(folder, 1280)
-    after = load_state(find_checkpoint(folder))
+    after = open_checkpoint(folder).state
     assert after.step == 1280
     assert after.updates == 2 * before.updates
     assert after.resumes == 1
     assert after.seconds > before.seconds
     assert after.rng["torch"] != before.rng["torch"]
     assert folder.episodes_file.read_bytes().startswith(rows_before)
-    steps = [int(row["step"]) for row in read_csv(folder.episodes_file, EPISODE_COLUMNS)]
+    steps = [int(row["step"]) for row in read_csv(folder.episodes_file, Episode._fields)]
     assert steps == sorted(steps)
     assert after.games == len(steps)
-    for name, tensor in load_file(find_checkpoint(folder) / "optimizer.safetensors").items():
+    for name, tensor in load_file(open_checkpoint(folder).path / "optimizer.safetensors").items():
         if name.endswith(".step"):
             assert tensor == 2 * optimizer[name]
     assert folder.is_done
@@ -138,7 +137,7 @@ def test_resuming_goes_on_with_the_schedule_and_the_weights(
     train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, config, _ = train_run(algo="ppo", steps=640)
-    longer = dataclasses.replace(config, steps=1280)
+    longer = config.replaced(steps=1280)
     folder.config_file.write_text(longer.to_json())
     folder.done_file.unlink()
     before = weights(folder)
@@ -159,18 +158,18 @@ def test_resuming_goes_on_with_the_schedule_and_the_weights(
 
 def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=1600)
-    newest = find_checkpoint(folder)
+    newest = open_checkpoint(folder).path
     with folder.episodes_file.open("a") as file:
         file.write("1616,9.00,3,99\n1632,9.10,")  # what a kill leaves behind the checkpoint
     folder.evaluation_file.write_text(
-        ",".join(EVALUATION_COLUMNS) + "\n1600,1,2,300,stochastic\n1616,1,9,300,stochastic\n"
+        ",".join(EvaluatedGame._fields) + "\n1600,1,2,300,stochastic\n1616,1,9,300,stochastic\n"
     )
-    kept = load_state(newest).games
+    kept = read_state(newest).games
     continued(folder, 1616)
-    rows = list(read_csv(folder.episodes_file, EPISODE_COLUMNS))
+    rows = list(read_csv(folder.episodes_file, Episode._fields))
     assert [row for row in rows if row["length"] == "99"] == []
-    assert len(rows) == load_state(find_checkpoint(folder)).games >= kept
-    assert [r["step"] for r in read_csv(folder.evaluation_file, EVALUATION_COLUMNS)] == ["1600"]
+    assert len(rows) == open_checkpoint(folder).state.games >= kept
+    assert [r["step"] for r in read_csv(folder.evaluation_file, EvaluatedGame._fields)] == ["1600"]
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(train_run: TrainRun) -> None:
@@ -181,7 +180,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(train_run: TrainR
     assert train(config, killed, resume=True).finished
     for name, tensor in weights(whole).items():
         assert torch.equal(weights(killed)[name], tensor)
-    assert list(read_csv(killed.episodes_file, EPISODE_COLUMNS)) == []
+    assert list(read_csv(killed.episodes_file, Episode._fields)) == []
 
 
 def test_games_without_a_checkpoint_are_not_erased(train_run: TrainRun) -> None:
@@ -225,9 +224,9 @@ def test_an_update_after_loading_is_the_update_that_would_have_come(
     train_run: TrainRun, algo: str
 ) -> None:
     folder, config, _ = train_run(algo=algo, steps=320)
-    env = AtariVecEnv("Breakout", config.n_envs or 1, threads=1)
+    env = AtariVecEnv("Breakout", config.environments, threads=1)
     live, loaded = build_model(config, env), build_model(config, env)
-    load_policy(find_checkpoint(folder), live.policy)
+    open_checkpoint(folder).load_policy(live.policy)
     optimizer = live.policy.optimizer
 
     def step(policy: AtariPolicy) -> None:
@@ -241,10 +240,8 @@ def test_an_update_after_loading_is_the_update_that_would_have_come(
 
     for _ in range(3):
         step(live.policy)
-    state = dataclasses.replace(load_state(find_checkpoint(folder)), step=10**6)
-    checkpoint = save_checkpoint(folder, live.policy, optimizer, state)
-    load_policy(checkpoint, loaded.policy)
-    load_optimizer(checkpoint, loaded.policy.optimizer)
+    state = dataclasses.replace(open_checkpoint(folder).state, step=10**6)
+    restore(config, loaded, Checkpoint(save_checkpoint(folder, live.policy, optimizer, state)))
     step(live.policy)
     step(loaded.policy)
     for ours, other in zip(live.policy.parameters(), loaded.policy.parameters(), strict=True):
@@ -305,7 +302,7 @@ def test_evaluation_does_not_disturb_training(train_run: TrainRun) -> None:
     watched, _, _ = train_run("watched", algo="ppo", steps=256, eval_every=128, eval_episodes=2)
     for name, tensor in weights(alone).items():
         assert torch.equal(weights(watched)[name], tensor)
-    rows = list(read_csv(watched.evaluation_file, EVALUATION_COLUMNS))
+    rows = list(read_csv(watched.evaluation_file, EvaluatedGame._fields))
     assert [row["step"] for row in rows] == ["128", "128", "256", "256"]
     assert len({row["seed"] for row in rows}) == 2
     assert all(int(row["seed"]) % 2 == 1 for row in rows), "odd: seeds that training never uses"
@@ -379,9 +376,9 @@ def test_ctrl_c_checkpoints_and_the_run_can_be_continued(tmp_path: Path) -> None
     assert "Traceback" not in stderr.decode()
     assert f"continue with: python train.py --resume {out}" in stdout.decode()
     folder, config = RunFolder.open(out)
-    step = int(find_checkpoint(folder).name)
+    step = int(open_checkpoint(folder).path.name)
     assert not folder.is_done
-    longer = dataclasses.replace(config, steps=step + 40)
+    longer = config.replaced(steps=step + 40)
     folder.config_file.write_text(longer.to_json())
     assert train(longer, folder, resume=True).step == longer.total_steps
     assert {str(step), str(longer.total_steps)} <= set(os.listdir(folder.checkpoints))

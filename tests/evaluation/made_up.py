@@ -7,12 +7,12 @@ from pathlib import Path
 
 from agents.play import Game
 from evaluation.runs import EvaluatedRun
-from records.config import RunConfig
+from records.config import RunConfig, run_config
 
 
 @cache
 def _config(algo: str, game: str, arm: str, seed: int) -> RunConfig:
-    return RunConfig(game, algo=algo, extractor=arm, seed=seed, steps=1_000_000)
+    return run_config(game=game, algo=algo, extractor=arm, seed=seed, steps=1_000_000)
 
 
 def run_of(algo: str, game: str, arm: str, seed: int, score: float) -> EvaluatedRun:

@@ -12,17 +12,17 @@ import numpy as np
 from agents.play import evaluation_seeds
 from envs.published_scores import reference_scores
 from files.durable import as_json
-from records.config import RunConfig
+from records.config import run_config
 from records.folder import RunFolder, default_path
 from records.provenance import provenance
-from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS
+from records.rows import Episode, EvaluatedGame
 
 STEPS = 1_000_000
 
 
 @cache
 def _provenance(protocol: str) -> str:
-    return as_json({**provenance(RunConfig("Pong", protocol=protocol)), "commit": "c0ffee"})
+    return as_json({**provenance(run_config(game="Pong", protocol=protocol)), "commit": "c0ffee"})
 
 
 def make_run(
@@ -39,7 +39,7 @@ def make_run(
 ) -> Path:
     """A finished and scored run whose human-normalised score is about `level`."""
     settings = {"algo": "a2c", "steps": STEPS, **settings}
-    config = RunConfig(game, extractor=extractor, seed=seed, **settings)
+    config = run_config(game=game, extractor=extractor, seed=seed, **settings)
     path = default_path(root, config)
     folder = RunFolder(path)
     path.mkdir(parents=True)
@@ -52,7 +52,7 @@ def make_run(
     scores = zero + (human - zero) * (of_run + 0.2 * abs(of_run) * rng.normal(size=episodes))
     rows = zip(evaluation_seeds(episodes), scores, rng.integers(500, 2000, episodes), strict=True)
     lines = [f"{config.total_steps},{s},{score:.0f},{n},stochastic" for s, score, n in rows]
-    _write_rows(folder.evaluation_file, EVALUATION_COLUMNS, lines)
+    _write_rows(folder.evaluation_file, EvaluatedGame._fields, lines)
     steps = np.linspace(config.total_steps / training_games, config.total_steps, training_games)
     learned = 1 - np.exp(-3 * steps / config.total_steps)
     of_games = zero + (human - zero) * of_run * learned * rng.uniform(0.5, 1.1, training_games)
@@ -60,7 +60,7 @@ def make_run(
         f"{step:.0f},{step / 800:.2f},{score:.0f},900"
         for step, score in zip(steps, of_games, strict=True)
     ]
-    _write_rows(folder.episodes_file, EPISODE_COLUMNS, lines)
+    _write_rows(folder.episodes_file, Episode._fields, lines)
     folder.done_file.write_text("now\n")
     return path
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
 
 import pytest
 
 import evaluate
+from agents.algorithms.ppo import PPOConfig
+from cli.command_line import parse
 from cli.errors import UserError
-from records.config import PRESETS
+from evaluation.runs import find_runs
+from records.config import differences
+from records.folder import RunFolder
+from sweeps.options import grid_options, sweep_of
 from tests.evaluation.comparing import GAMES, edit, report
 from tests.evaluation.synthetic import make_grid_of_runs
 
@@ -79,9 +85,12 @@ def test_the_commands_shown_make_the_very_runs(tmp_path):
         shutil.rmtree(root / "a2c/Pong" / arm / "seed-1")
     report(root)
     text = (tmp_path / "report/report.md").read_text()
-    assert "for seed in 2 3; do\n  python train.py --algo a2c --game $game" in text
-    assert "--learning-rate 0.0001 --gamma 0.9 --out runs/a2c/$game/$arm/seed-$seed\n" in text
-    assert "sweep.py" not in text
+    (command,) = re.findall("^python sweep.py (.*)$", text, re.MULTILINE)
+    options = parse(grid_options(["a2c"]), "sweep.py", "", shlex.split(command))
+    asked = {cell.path.relative_to("runs"): cell.config for cell in sweep_of(options).cells()}
+    made = {path.relative_to(root): RunFolder.open(path)[1] for path in find_runs([root])}
+    assert asked.keys() == made.keys()
+    assert [differences(config, asked[path]) for path, config in made.items()] == [[]] * 4
     page = (tmp_path / "report/index.html").read_text()
     assert "learning_rate 0.0001, learning_rate_schedule constant" in page
 
@@ -90,7 +99,7 @@ def test_every_hyperparameter_is_shown(tmp_path):
     make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7}, algo="ppo")
     report(tmp_path / "runs")
     page = (tmp_path / "report/index.html").read_text()
-    for name, value in PRESETS["ppo"].items():
+    for name, value in PPOConfig(game="Pong").learning().items():
         assert f"{name} {value}" in page
 
 

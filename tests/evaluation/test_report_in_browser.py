@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from agents.play import evaluation_seeds
 from agents.training import train
 from evaluation.compare import Request, write_report
 from records.folder import RunFolder, default_path
-from records.rows import EVALUATION_COLUMNS
+from records.rows import EvaluatedGame
 from tests.agents.conftest import small_config
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -35,13 +34,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train(config, trained)
         trained.episodes_file.write_text("step,seconds,score,length\n8,0.1,1,9\n16,0.2,2,9\n")
         for seed in (1, 2, 3):
-            copy = replace(config, seed=seed)
+            copy = config.replaced(seed=seed)
             folder = RunFolder(default_path(root / "runs", copy))
             if seed > 1:
                 shutil.copytree(trained.path, folder.path)
                 folder.config_file.write_text(copy.to_json())
             rows = [f"16,{number},{level + seed},10,stochastic" for number in evaluation_seeds(2)]
-            text = "\n".join([",".join(EVALUATION_COLUMNS), *rows, ""])
+            text = "\n".join([",".join(EvaluatedGame._fields), *rows, ""])
             folder.evaluation_file.write_text(text)
     write_report(Request((root / "runs",), root / "report", videos=1), "the command")
     return root / "report" / "index.html"

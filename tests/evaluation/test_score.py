@@ -11,14 +11,16 @@ import pytest
 
 from agents.play import Game
 from cli.errors import UserError
+from envs.atari import ATARI
 from evaluation.score import Score, score_random, score_run, score_table
-from records.rows import EVALUATION_COLUMNS, read_csv
+from records.csv_log import read_csv
+from records.rows import EvaluatedGame
 
 MakeRun = Callable[..., Path]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    return list(read_csv(path / "evaluation.csv", EVALUATION_COLUMNS))
+    return list(read_csv(path / "evaluation.csv", EvaluatedGame._fields))
 
 
 def test_every_game_is_a_row_and_is_played_once(make_run: MakeRun) -> None:
@@ -45,7 +47,7 @@ def test_scoring_again_elsewhere_gives_the_same_games(make_run: MakeRun) -> None
 def test_other_modes_and_checkpoints_are_not_mixed_up(make_run: MakeRun) -> None:
     path = make_run()
     (path / "evaluation.csv").write_text(
-        ",".join(EVALUATION_COLUMNS) + "\n16,1,999,10,deterministic\n8,1,999,10,stochastic\n"
+        ",".join(EvaluatedGame._fields) + "\n16,1,999,10,deterministic\n8,1,999,10,stochastic\n"
     )
     assert score_run(path, 1, threads=1).games[0].score != 999
     assert score_run(path, 1, deterministic=True, threads=1).games[0].score == 999
@@ -54,14 +56,14 @@ def test_other_modes_and_checkpoints_are_not_mixed_up(make_run: MakeRun) -> None
 def test_damaged_rows_are_named_by_line(make_run: MakeRun) -> None:
     path = make_run()
     (path / "evaluation.csv").write_text(
-        ",".join(EVALUATION_COLUMNS) + "\n16,1,3,10,stochastic\n16,3,three,10,stochastic\n"
+        ",".join(EvaluatedGame._fields) + "\n16,1,3,10,stochastic\n16,3,three,10,stochastic\n"
     )
     with pytest.raises(UserError, match=r"evaluation\.csv is damaged at line 3"):
         score_run(path, 2, threads=1)
 
 
 def test_random_play_of_breakout_is_near_the_published_score() -> None:
-    score = score_random("Breakout", "v4", 32, threads=1)
+    score = score_random(ATARI, "Breakout", "v4", 32, threads=1)
     # 1.7 in the published table; a game of random play has a deviation of about 1.3.
     assert abs(score.scores.mean() - 1.7) < 1.0
     assert score.human_normalised == pytest.approx((score.scores.mean() - 1.7) / 28.8)
@@ -71,8 +73,8 @@ def test_table_shows_hand_computed_numbers() -> None:
     games = tuple(Game(seed, value, 100) for seed, value in ((1, 1.0), (3, 2.0), (5, 6.0)))
     text = score_table(
         [
-            Score("runs/a", "Breakout", "v4", "stochastic", 1_000_000, games),
-            Score("random play", "Klax", "sticky", "random", None, games[:1]),
+            Score("runs/a", ATARI, "Breakout", "v4", "stochastic", 1_000_000, games),
+            Score("random play", ATARI, "Klax", "sticky", "random", None, games[:1]),
         ]
     )
     header, trained, random = (line.split() for line in text.splitlines())
@@ -85,7 +87,7 @@ def test_table_shows_hand_computed_numbers() -> None:
 
 def test_games_that_were_played_twice_are_counted_where_no_action_is_drawn():
     games = tuple(Game(seed, score, 10) for seed, score in ((1, 5.0), (3, 5.0), (5, 7.0)))
-    drawn = Score("a", "Pong", "v4", "stochastic", 1, games)
+    drawn = Score("a", ATARI, "Pong", "v4", "stochastic", 1, games)
     row = score_table([drawn, replace(drawn, mode="deterministic")]).splitlines()
     assert "3 (2 distinct)" not in row[1]
     assert "3 (2 distinct)" in row[2]

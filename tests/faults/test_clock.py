@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import time
 from pathlib import Path
@@ -13,8 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents.training import train
 from files.events import EventWriter
+from records.csv_log import read_csv
 from records.folder import RunFolder
-from records.rows import EPISODE_COLUMNS, read_csv
+from records.rows import Episode
 from sweeps.grid import Cell, Sweep
 from sweeps.status import progress, write_record
 
@@ -44,13 +44,13 @@ def test_a_run_under_a_clock_that_jumps_back_at_every_look(
     broken: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, config = RunFolder.open(broken.path)
-    longer = dataclasses.replace(config, steps=4800)
+    longer = config.replaced(steps=4800)
     broken.config_file.write_text(longer.to_json())
     broken.done_file.unlink()
     now, looks = time.time(), itertools.count()
     monkeypatch.setattr(time, "time", lambda: now - 3600 * next(looks))
     assert train(longer, broken, resume=True).finished
-    rows = list(read_csv(broken.episodes_file, EPISODE_COLUMNS))
+    rows = list(read_csv(broken.episodes_file, Episode._fields))
     seconds = [float(row["seconds"]) for row in rows]
     assert seconds == sorted(seconds)
     assert seconds[0] > 0
@@ -63,7 +63,7 @@ def test_a_run_under_a_clock_that_jumps_back_at_every_look(
 def test_a_dead_run_of_a_sweep_is_not_alive_in_the_future(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    sweep = Sweep(("Pong",), ("a2c",), ("nature",), seeds=1, runs_dir=tmp_path)
+    sweep = Sweep(("Pong",), ("a2c",), ("nature",), seeds=(1,), runs_dir=tmp_path)
     cell: Cell = sweep.cells()[0]
     write_record(sweep, cell, "running")
     assert progress(sweep, cell).state == "running"

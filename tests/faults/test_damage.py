@@ -23,9 +23,10 @@ from evaluation.record import record_runs
 from evaluation.runs import read_runs
 from evaluation.score import score_run
 from records.config import RunConfig
+from records.csv_log import read_csv
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
-from records.rows import EPISODE_COLUMNS, read_csv
+from records.rows import Episode
 
 SMALL_FILES = ["config.json", "provenance.json", "DONE", "episodes.csv", "evaluation.csv"]
 OF_A_CHECKPOINT = ["policy.safetensors", "optimizer.safetensors", "state.json"]
@@ -93,7 +94,7 @@ class Uses:
         _, config = RunFolder.open(self.folder.path)
         if self.folder.done_file.is_file():
             self.folder.done_file.unlink()
-        longer = dataclasses.replace(config, steps=config.steps + 16)
+        longer = config.replaced(steps=config.steps + 16)
         return train(longer, self.folder, resume=True).step
 
     def all(self, quick: bool = False) -> Iterator[tuple[str, object]]:
@@ -160,7 +161,7 @@ def test_damaged_checkpoints_are_told_and_replaced_and_kept(
     assert train(config, broken, resume=True).step == 1600
     assert "1600 is kept as 1600.damaged" in capsys.readouterr().err
     assert (broken.checkpoints / "1600.damaged/policy.safetensors").stat().st_size == 1000
-    steps = [int(row["step"]) for row in read_csv(broken.episodes_file, EPISODE_COLUMNS)]
+    steps = [int(row["step"]) for row in read_csv(broken.episodes_file, Episode._fields)]
     assert steps == sorted(steps)
     os.truncate(find(broken, "policy.safetensors"), 1000)
     for path in list_checkpoints(broken):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import resource
@@ -23,9 +22,10 @@ from files.durable import Appender, CannotWriteError, write_durably
 from files.events import EventWriter
 from files.video import mp4
 from records.config import RunConfig
+from records.csv_log import CsvLog, read_csv
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint, list_checkpoints
-from records.rows import EPISODE_COLUMNS, CsvLog, read_csv
+from records.kept_checkpoints import list_checkpoints, open_checkpoint
+from records.rows import Episode
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def fill(path: Path) -> None:
 def lengthened(folder: RunFolder, steps: int) -> RunConfig:
     """The run of a folder, now with more steps to do."""
     _, config = RunFolder.open(folder.path)
-    longer = dataclasses.replace(config, steps=steps)
+    longer = config.replaced(steps=steps)
     folder.config_file.write_text(longer.to_json())
     folder.done_file.unlink()
     return longer
@@ -84,12 +84,12 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_it(broken: RunFold
     message = str(refused.value)
     assert "cannot write" in message
     assert "policy.safetensors: File too large: raise the limit" in message
-    assert f"the last good checkpoint is {find_checkpoint(broken)}" in message
+    assert f"the last good checkpoint is {open_checkpoint(broken).path}" in message
     assert f"--resume {broken.path}" in message
     assert [path.name for path in list_checkpoints(broken)] == before
     assert not temporary_files(broken)
     assert train(config, broken, resume=True).step == 2400
-    assert len(list(read_csv(broken.episodes_file, EPISODE_COLUMNS))) > 0
+    assert len(list(read_csv(broken.episodes_file, Episode._fields))) > 0
 
 
 def test_a_whole_run_on_a_disk_that_fills(tmp_path: Path, broken: RunFolder) -> None:
@@ -112,15 +112,15 @@ def test_a_whole_run_on_a_disk_that_fills(tmp_path: Path, broken: RunFolder) -> 
 
 
 def test_a_row_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
-    log = CsvLog(tmp_path / "episodes.csv", EPISODE_COLUMNS)
-    log.append((1, "0.1", 2, 3))
+    log = CsvLog(tmp_path / "episodes.csv", Episode._fields)
+    log.append(Episode(1, 0.1, 2.0, 3))
     size = log.bytes_written
     with files_of_at_most(size + 5), pytest.raises(CannotWriteError, match=r"episodes\.csv"):
-        log.append((2, "0.2", 3, 4))
+        log.append(Episode(2, 0.2, 3.0, 4))
     assert log.bytes_written == size
-    log.append((3, "0.3", 4, 5))
+    log.append(Episode(3, 0.3, 4.0, 5))
     log.close()
-    rows = list(read_csv(tmp_path / "episodes.csv", EPISODE_COLUMNS))
+    rows = list(read_csv(tmp_path / "episodes.csv", Episode._fields))
     assert [row["step"] for row in rows] == ["1", "3"]
 
 
@@ -217,14 +217,14 @@ def test_other_errors_of_the_system_are_said_in_its_words(tmp_path: Path) -> Non
 def test_a_table_whose_header_did_not_fit_is_begun_when_there_is_space(tmp_path: Path) -> None:
     path = tmp_path / "episodes.csv"
     with files_of_at_most(5), pytest.raises(CannotWriteError):
-        CsvLog(path, EPISODE_COLUMNS)
-    assert list(read_csv(path, EPISODE_COLUMNS)) == []
+        CsvLog(path, Episode._fields)
+    assert list(read_csv(path, Episode._fields)) == []
     path.write_text("step,sec")  # a kill, where a write is not whole
-    assert list(read_csv(path, EPISODE_COLUMNS)) == []
-    log = CsvLog(path, EPISODE_COLUMNS)
-    log.append((1, "0.1", 2, 3))
+    assert list(read_csv(path, Episode._fields)) == []
+    log = CsvLog(path, Episode._fields)
+    log.append(Episode(1, 0.1, 2.0, 3))
     log.close()
-    assert [row["step"] for row in read_csv(path, EPISODE_COLUMNS)] == ["1"]
+    assert [row["step"] for row in read_csv(path, Episode._fields)] == ["1"]
 
 
 def test_somebody_elses_broken_pipe_does_not_keep_the_encoder_waiting(tmp_path: Path) -> None:

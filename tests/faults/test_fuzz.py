@@ -26,12 +26,13 @@ from torch import nn
 from cli.errors import UserError
 from evaluation.curves import read_curve
 from evaluation.score import scored_games
-from files.untrusted import sealed
-from records.checkpoint import DIGESTS, OPTIMIZER_STEPS, _load_tensors, load_state
-from records.config import RunConfig
+from files.untrusted import read_bytes, sealed
+from records.checkpoint import DIGESTS, OPTIMIZER_STEPS, read_state, tensors_in
+from records.config import run_config
+from records.csv_log import read_csv
 from records.folder import RunFolder
 from records.random_states import random_states, restore_random_states
-from records.rows import EPISODE_COLUMNS, EVALUATION_COLUMNS, read_csv
+from records.rows import Episode, EvaluatedGame
 from studies.checkpoint import NAME, load_checkpoint, save_checkpoint
 from studies.coordinates import results as coordinates
 from studies.detection import results as detection
@@ -122,7 +123,7 @@ def changed(record: dict[str, Any], seal: bool = False) -> st.SearchStrategy[byt
     return change() | mutated(json.dumps(record, indent=2).encode())
 
 
-CONFIG = json.loads(RunConfig("Pong").to_json())
+CONFIG = json.loads(run_config(game="Pong").to_json())
 STATE = {
     "step": 64, "updates": 4, "seconds": 1.5, "games": 3, "resumes": 0, "score": 1.25,
     "episodes_bytes": 100, "rng": random_states(), OPTIMIZER_STEPS: {"0": 4}, DIGESTS: {},
@@ -130,7 +131,7 @@ STATE = {
 TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
 EPISODES = b"step,seconds,score,length\n16,0.50,3,120\n32,0.90,-4,130\n48,1.00,5,140\n"
 EVALUATION = b"step,seed,score,length,mode\n16,1,3,120,stochastic\n16,3,4,99,deterministic\n"
-SWEEP = Sweep(("Pong",), seeds=1)
+SWEEP = Sweep(("Pong",), seeds=(1,))
 
 
 def _committed(pattern: str) -> Any:
@@ -163,7 +164,7 @@ def _sweep_record() -> dict[str, Any]:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        save_sweep(Sweep(("Pong",), seeds=1, runs_dir=Path(folder)), {"workers": 1})
+        save_sweep(Sweep(("Pong",), seeds=(1,), runs_dir=Path(folder)), {"workers": 1})
         content: dict[str, Any] = json.loads((Path(folder) / FOLDER / RECORD).read_text())
         return content
 
@@ -176,20 +177,24 @@ LOADERS: dict[str, tuple[str, st.SearchStrategy[bytes], Callable[[Path], object]
         "provenance.json",
         changed({"config": CONFIG, "resumed": []}, seal=True),
         lambda folder: RunFolder(folder)._require_as_started(
-            RunConfig("Pong"), RunFolder(folder)._provenance()
+            run_config(game="Pong"), RunFolder(folder)._provenance()
         ),
     ),
-    "state": ("64/state.json", changed(STATE, seal=True), lambda f: load_state(f / "64")),
+    "state": ("64/state.json", changed(STATE, seal=True), lambda f: read_state(f / "64")),
     "tensors": (
         "policy.safetensors",
         mutated(save(TENSORS)),
-        lambda folder: _load_tensors(folder / "policy.safetensors", TENSORS),
+        lambda folder: tensors_in(
+            folder / "policy.safetensors",
+            read_bytes(folder / "policy.safetensors", 10**6),
+            TENSORS,
+        ),
     ),
     "games": (
         "episodes.csv",
         mutated(EPISODES),
         lambda folder: (
-            list(read_csv(folder / "episodes.csv", EPISODE_COLUMNS)),
+            list(read_csv(folder / "episodes.csv", Episode._fields)),
             read_curve(folder),
         ),
     ),
@@ -197,7 +202,7 @@ LOADERS: dict[str, tuple[str, st.SearchStrategy[bytes], Callable[[Path], object]
         "evaluation.csv",
         mutated(EVALUATION),
         lambda folder: (
-            list(read_csv(folder / "evaluation.csv", EVALUATION_COLUMNS)),
+            list(read_csv(folder / "evaluation.csv", EvaluatedGame._fields)),
             scored_games(folder / "evaluation.csv", 16, "stochastic"),
         ),
     ),

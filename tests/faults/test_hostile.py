@@ -26,11 +26,12 @@ from cli.errors import UserError
 from evaluation.score import score_run, scored_games
 from files.lock import exclusive
 from files.untrusted import read_json
-from records.checkpoint import load_policy
-from records.config import RunConfig
+from records.algorithm import RMSPROP_TF_LIKE
+from records.checkpoint import Checkpoint
+from records.config import run_config
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
-from records.rows import EVALUATION_COLUMNS
+from records.rows import EvaluatedGame
 from studies.checkpoint import NAME, load_checkpoint
 from studies.folder import ARRAYS, read_arrays, read_curve
 from sweeps.grid import FOLDER, RECORD, load_sweep
@@ -156,19 +157,21 @@ TENSORS = {
 def test_hostile_tensors(broken: RunFolder, content: bytes, name: str) -> None:
     from agents.build import build_model
     from envs import AtariVecEnv
-    from records.checkpoint import load_optimizer
 
     checkpoint = list_checkpoints(broken)[-1]
     (checkpoint / name).write_bytes(content)
     reseal(checkpoint)
     _, config = RunFolder.open(broken.path)
-    env = AtariVecEnv(config.game, config.n_envs or 1, threads=1)
+    env = AtariVecEnv(config.game, config.environments, threads=1)
     policy = build_model(config, env).policy
     env.close()
-    if name.startswith("policy"):
-        assert name in refused(lambda: load_policy(checkpoint, policy))
-    else:
-        assert name in refused(lambda: load_optimizer(checkpoint, policy.optimizer))
+
+    def load() -> None:
+        opened = Checkpoint(checkpoint)
+        opened.load_policy(policy)
+        opened.load_optimizer(policy.optimizer, RMSPROP_TF_LIKE)
+
+    assert name in refused(load)
 
 
 def test_weights_that_are_not_finite(broken: RunFolder) -> None:
@@ -192,11 +195,11 @@ def test_a_giant_file_of_weights_is_not_read(broken: RunFolder) -> None:
     "content",
     [
         b"x" * 100_000_000,
-        ",".join(EVALUATION_COLUMNS).encode() + b"\n" + b"1" * 100_000_000,
-        ",".join(EVALUATION_COLUMNS).encode() + b"\n" + b"1600,1,nan,1,stochastic\n",
-        ",".join(EVALUATION_COLUMNS).encode() + b"\n" + b"1600,1,1e300,1,stochastic\n",
-        ",".join(EVALUATION_COLUMNS).encode() + b"\n" + b"9" * 5000 + b",1,1,1,stochastic\n",
-        ",".join(EVALUATION_COLUMNS).encode() + b'\n1600,1,"1\n",1,stochastic\n',
+        ",".join(EvaluatedGame._fields).encode() + b"\n" + b"1" * 100_000_000,
+        ",".join(EvaluatedGame._fields).encode() + b"\n" + b"1600,1,nan,1,stochastic\n",
+        ",".join(EvaluatedGame._fields).encode() + b"\n" + b"1600,1,1e300,1,stochastic\n",
+        ",".join(EvaluatedGame._fields).encode() + b"\n" + b"9" * 5000 + b",1,1,1,stochastic\n",
+        ",".join(EvaluatedGame._fields).encode() + b'\n1600,1,"1\n",1,stochastic\n',
     ],
     ids=["no lines", "an endless line", "nan", "a giant score", "a giant step", "quotes"],
 )
@@ -312,4 +315,4 @@ def test_hostile_files_of_a_study(tmp_path: Path) -> None:
 
 def test_a_configuration_alone_decides_nothing_about_memory() -> None:
     with pytest.raises(UserError, match="would not fit in memory"):
-        RunConfig("Pong", n_envs=1024, n_steps=1000)
+        run_config(game="Pong", n_envs=1024, n_steps=1000)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agents.rollout import OverlappedA2C, OverlappedPPO
+from agents.algorithms.a2c import OverlappedA2C
+from agents.algorithms.ppo import OverlappedPPO
 from agents.training import train
 from cli.errors import UserError
 from envs.vec_env import AtariVecEnv

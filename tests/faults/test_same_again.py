@@ -11,16 +11,17 @@ import pytest
 from agents.training import train
 from evaluation.score import score_run
 from records.config import RunConfig
+from records.csv_log import read_csv
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint
-from records.rows import EPISODE_COLUMNS, read_csv
+from records.kept_checkpoints import open_checkpoint
+from records.rows import Episode
 from tests.agents.conftest import small_config
 
 
 def what_it_did(folder: RunFolder) -> dict[str, Any]:
     """Everything a run leaves but the time it took."""
-    checkpoint = find_checkpoint(folder)
-    rows = read_csv(folder.episodes_file, EPISODE_COLUMNS)
+    checkpoint = open_checkpoint(folder).path
+    rows = read_csv(folder.episodes_file, Episode._fields)
     return {
         "weights": (checkpoint / "policy.safetensors").read_bytes(),
         "optimizer": (checkpoint / "optimizer.safetensors").read_bytes(),

@@ -15,9 +15,9 @@ from cli.errors import UserError
 from evaluation.record import RECORDING_LOCK, record_runs
 from evaluation.score import score_run
 from files.lock import exclusive, is_held
+from records.csv_log import SCORING_LOCK
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
-from records.rows import SCORING_LOCK
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,10 +23,10 @@ from cli.errors import UserError
 from envs import AtariVecEnv
 from evaluation.record import record_runs
 from evaluation.score import score_run
-from records.checkpoint import load_state
+from records.checkpoint import read_state
 from records.config import RunConfig
 from records.folder import RunFolder
-from records.kept_checkpoints import find_checkpoint
+from records.kept_checkpoints import open_checkpoint
 from tests.agents.conftest import TrainRun
 
 from .conftest import reseal
@@ -55,7 +55,7 @@ FILES = ["config.json", "policy.safetensors", "optimizer.safetensors", "state.js
 
 def find(folder: RunFolder, name: str) -> Path:
     direct = folder.path / name
-    return direct if direct.exists() else find_checkpoint(folder) / name
+    return direct if direct.exists() else open_checkpoint(folder).path / name
 
 
 def use_everything(folder: RunFolder, config: RunConfig) -> list[str]:
@@ -161,18 +161,18 @@ def test_forged_random_states_are_refused(
     run: tuple[RunFolder, RunConfig], change: dict[str, Any]
 ) -> None:
     folder, config = run
-    reseal(find_checkpoint(folder), lambda state: state["rng"]["numpy"].update(change))
+    reseal(open_checkpoint(folder).path, lambda state: state["rng"]["numpy"].update(change))
     with pytest.raises(UserError, match="random states are damaged"):
         train(config, folder, resume=True)
 
 
 def test_infinite_numbers_are_refused(run: tuple[RunFolder, RunConfig]) -> None:
-    checkpoint = find_checkpoint(run[0])
+    checkpoint = open_checkpoint(run[0]).path
     reseal(checkpoint, lambda state: state.update(seconds=math.inf))
     path = checkpoint / "state.json"
     path.write_text(path.read_text().replace("Infinity", "1e999"))
     with pytest.raises(UserError, match="1e999 is beyond all numbers"):
-        load_state(checkpoint)
+        read_state(checkpoint)
 
 
 def test_own_classes_and_arms_can_be_scored_together(
@@ -205,7 +205,7 @@ def test_the_exported_zip_opens_in_sb3_and_plays_identically(train_run: TrainRun
     folder, config, _ = train_run(steps=320)
     path = export_sb3(folder, config)
     model = A2C.load(path)
-    assert model.num_timesteps == load_state(find_checkpoint(folder)).step
+    assert model.num_timesteps == open_checkpoint(folder).state.step
     agent, _, _ = load_agent(folder.path, deterministic=True)
     env = AtariVecEnv("Breakout", 2, training=False, threads=1)
     observations = env.reset()

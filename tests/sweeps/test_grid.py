@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from cli.errors import UserError
-from records.config import RunConfig
+from records.config import run_config
 from records.folder import RunFolder
-from records.rows import EVALUATION_COLUMNS
+from records.rows import EvaluatedGame
 from sweeps.cell import next_command
 from sweeps.grid import Sweep, load_sweep, require_same_runs, save_sweep
 from sweeps.status import Progress, progress, sweep_file, write_record
@@ -17,7 +17,7 @@ from sweeps.table import every_cell, seconds_left, summary
 
 
 def test_a_sweep_is_every_combination_with_all_first_seeds_first(tmp_path):
-    sweep = Sweep(("Pong", "Qbert"), ("a2c", "ppo"), seeds=2, runs_dir=tmp_path)
+    sweep = Sweep(("Pong", "Qbert"), ("a2c", "ppo"), seeds=(1, 2), runs_dir=tmp_path)
     cells = sweep.cells()
     assert len(cells) == len({cell.path for cell in cells}) == 16
     assert [cell.config.seed for cell in cells] == [1] * 8 + [2] * 8
@@ -34,12 +34,15 @@ def test_a_sweep_is_every_combination_with_all_first_seeds_first(tmp_path):
         ({"games": ("Pnog",)}, "did you mean Pong"),
         ({"algos": ("dqn",)}, "unknown algo"),
         ({"extractors": ("coordcov",)}, "did you mean coordconv"),
-        ({"seeds": 0}, "--seeds must be between 1"),
+        ({"seeds": ()}, "--seeds needs at least one"),
         ({"episodes": -1}, "--episodes must be between 0"),
-        ({"steps": 0}, "steps must be between 1"),
+        ({"settings": {"steps": (0,)}}, "steps must be between 1"),
+        ({"settings": {"clip_range": (0.1,)}, "algos": ("a2c",)}, "--clip-range is not a setting"),
+        ({"settings": {"threads": (1, 2)}}, "--threads changes nothing"),
+        ({"settings": {"gamma": (0.9, 0.9)}}, "--gamma names 0.9 twice"),
         (
             {
-                "seeds": 10_000,
+                "seeds": tuple(range(10_000)),
                 "games": ("Pong", "Qbert"),
                 "algos": ("ppo", "a2c"),
                 "extractors": ("nature", "coordconv", "coordconv-r"),
@@ -63,7 +66,7 @@ def test_what_a_cell_needs_next_follows_from_its_folder(small_sweep):
     assert next_command(small_sweep, cell) == ["train.py", "--resume", str(cell.path)]
     folder.finish()
     assert next_command(small_sweep, cell)[:2] == ["evaluate.py", "score"]
-    header = ",".join(EVALUATION_COLUMNS)
+    header = ",".join(EvaluatedGame._fields)
     # Another checkpoint, another mode and another game do not count.
     rows = ["40,1,3,9,stochastic", "80,1,3,9,deterministic", "80,3,3,9,stochastic"]
     folder.evaluation_file.write_text("\n".join([header, *rows, ""]))
@@ -83,10 +86,10 @@ def test_somebodys_own_class_is_named_again_where_its_code_would_be_imported(sma
 
 def test_a_folder_with_another_run_is_refused_before_anything_starts(small_sweep):
     cell = small_sweep.cells()[1]
-    RunFolder.create(cell.path, replace(cell.config, threads=2, checkpoint_every=7))
+    RunFolder.create(cell.path, cell.config.replaced(threads=2, checkpoint_every=7))
     require_same_runs(small_sweep.cells())  # nothing of this changes what is learned
     with pytest.raises(UserError, match="steps 80 in place of 160"):
-        require_same_runs(replace(small_sweep, steps=160).cells())
+        require_same_runs(small_sweep.with_settings(steps=160).cells())
 
 
 def test_progress_tells_of_what_is_in_the_folder(small_sweep):
@@ -146,7 +149,7 @@ def test_a_finished_run_without_its_config_is_not_done(small_sweep, config):
     cell = small_sweep.cells()[0]
     folder = RunFolder.create(cell.path, cell.config)
     folder.finish()
-    folder.evaluation_file.write_text(",".join(EVALUATION_COLUMNS) + "\n80,1,3,9,stochastic\n")
+    folder.evaluation_file.write_text(",".join(EvaluatedGame._fields) + "\n80,1,3,9,stochastic\n")
     assert progress(small_sweep, cell).state == "done"
     if config is None:
         folder.config_file.unlink()
@@ -158,8 +161,8 @@ def test_a_finished_run_without_its_config_is_not_done(small_sweep, config):
 
 
 def test_the_time_left_is_what_is_left_at_the_speed_seen():
-    config = RunConfig("Pong", algo="a2c", steps=8000)
-    cells = Sweep(("Pong",), ("a2c",), steps=8000, seeds=2).cells()
+    config = run_config(game="Pong", algo="a2c", steps=8000)
+    cells = Sweep(("Pong",), ("a2c",), seeds=(1, 2)).with_settings(steps=8000).cells()
     assert config.total_steps == 8000
     states = [
         Progress("done", 8000, 100.0),

@@ -43,7 +43,9 @@ def test_without_a_cluster_it_says_so_in_a_line(small_sweep, address):
 
 def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(cluster, small_sweep):
     started, nodes = cluster
-    sweep = replace(small_sweep, games=("Breakout",), steps=12_000, checkpoint_every=800)
+    sweep = replace(small_sweep, games=("Breakout",)).with_settings(
+        steps=12_000, checkpoint_every=800
+    )
     cells = sweep.cells()
     process = start(words(sweep, "--engine", "ray", "--address", started.address))
     wait_for(lambda: all(newest(cell) > 0 for cell in cells))

@@ -16,6 +16,7 @@ import pytest
 
 import sweep as script
 from agents.training import train
+from cli import settings
 from cli.errors import UserError
 from files.lock import exclusive, is_held
 from records.folder import RunFolder
@@ -70,9 +71,9 @@ def words(sweep, *options):
     """The command line of a sweep."""
     return [
         "--games", *sweep.games, "--algos", *sweep.algos, "--extractors", *sweep.extractors,
-        "--seeds", str(sweep.seeds), "--steps", str(sweep.steps),
-        "--episodes", str(sweep.episodes), "--runs-dir", str(sweep.runs_dir),
-        "--checkpoint-every", str(sweep.checkpoint_every), *options,
+        "--seeds", str(len(sweep.seeds)), "--episodes", str(sweep.episodes),
+        "--runs-dir", str(sweep.runs_dir),
+        *settings.words({name: value for name, (value,) in sweep.settings.items()}), *options,
     ]  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(small_sweep, capsy
 
 
 def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_sweep):
-    sweep = replace(small_sweep, steps=1_000_000)
+    sweep = small_sweep.with_settings(steps=1_000_000)
     cells = sweep.cells()
     process = start(words(sweep, "--workers", "2"))
     wait_for(
@@ -132,8 +133,8 @@ def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_swe
 
 
 def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_sweep):
-    sweep = replace(
-        small_sweep, extractors=("nature",), episodes=0, steps=8_000, checkpoint_every=1_600
+    sweep = replace(small_sweep, extractors=("nature",), episodes=0).with_settings(
+        steps=8_000, checkpoint_every=1_600
     )
     (cell,) = sweep.cells()
     process = start(words(sweep))
@@ -170,7 +171,7 @@ def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(small_sweep, 
 
 def test_the_speed_is_steps_over_seconds_of_the_short_runs(small_sweep, monkeypatch):
     told = iter([SimpleNamespace(step=300, seconds=2.0), SimpleNamespace(step=300, seconds=6.0)])
-    monkeypatch.setattr(speed, "load_state", lambda checkpoint: next(told))
+    monkeypatch.setattr(speed, "read_state", lambda checkpoint: next(told))
     cells = {cell: Progress("waiting") for cell in small_sweep.cells()}
     measured = speed.measured_speeds(small_sweep, cells, 2)
     assert measured == {"a2c": (100.0, "measured now, 2 side by side")}

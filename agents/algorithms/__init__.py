@@ -1,0 +1,1 @@
+"""What learns: a file for each algorithm, with all that is particular to it."""

@@ -1,0 +1,84 @@
+"""The games that training finishes: written down as they end, and the score of the last hundred."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+
+from records.rows import Episode, episode_log, read_episodes
+
+SCORES_AVERAGED = 100
+# A handful of lucky first games does not make the best checkpoint.
+GAMES_OF_A_SCORE = 20
+
+
+class FinishedGames(BaseCallback):
+    """Appends every finished game to episodes.csv; as SB3's callback it sees every step.
+
+    Args:
+        file: episodes.csv.
+        games: finished before, by the checkpoint that training goes on from.
+        seconds: wall time of training before.
+        keep_bytes: length of the file at that checkpoint; rows behind it belong to lost steps.
+    """
+
+    def __init__(self, file: Path, games: int, seconds: float, keep_bytes: int) -> None:
+        super().__init__()
+        self.count = games
+        self._log = episode_log(file, keep_bytes)
+        self._recent = last_games(file)
+        self._seconds_before, self._start = seconds, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training over all parts of the run."""
+        return self._seconds_before + time.monotonic() - self._start
+
+    @property
+    def score(self) -> float | None:
+        """Mean raw score of the last 100 games."""
+        return float(np.mean([game.score for game in self._recent])) if self._recent else None
+
+    @property
+    def telling_score(self) -> float | None:
+        """The same, once there are games enough to choose a checkpoint by."""
+        return self.score if len(self._recent) >= GAMES_OF_A_SCORE else None
+
+    @property
+    def length(self) -> float | None:
+        """Mean length of the last 100 games in agent steps."""
+        return float(np.mean([game.length for game in self._recent])) if self._recent else None
+
+    @property
+    def bytes_written(self) -> int:
+        """Length of episodes.csv, for a checkpoint to remember."""
+        return self._log.bytes_written
+
+    def sync(self) -> None:
+        """Make what was written survive a power cut."""
+        self._log.sync()
+
+    def close(self) -> None:
+        """Flush to disk and close."""
+        self._log.close()
+
+    def _on_step(self) -> bool:
+        for index in np.flatnonzero(self.locals["dones"]):
+            record = self.locals["infos"][index].get("episode")
+            if record is not None:
+                game = Episode(
+                    self.num_timesteps, self.seconds, float(record["r"]), int(record["l"])
+                )
+                self.count += 1
+                self._recent.append(game)
+                self._log.append(game)
+        return True
+
+
+def last_games(file: Path) -> deque[Episode]:
+    """The last 100 finished games of a run."""
+    return deque(read_episodes(file), maxlen=SCORES_AVERAGED)

@@ -1,0 +1,96 @@
+"""Atari as a family: the games that ale-py ships, under the protocols of the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envs.family import Family, Frames, Game
+from envs.games import action_meanings, rom_id
+from envs.protocol import PROTOCOLS, find_protocol
+from envs.published_scores import (
+    SOURCES,
+    human_normalised,
+    published_scores,
+    reference_scores,
+)
+from envs.rendered import FRAME_RATE, make_reference_env
+from envs.vec_env import AtariVecEnv
+
+
+class Atari(Family):
+    """The games of ale-py."""
+
+    name = "Atari"
+    protocols = PROTOCOLS
+    actions_per_second = FRAME_RATE / PROTOCOLS["v4"].frame_skip
+    sources = SOURCES
+
+    def check_game(self, game: str) -> None:
+        """Raises UnknownGameError unless a game has exactly this name."""
+        rom_id(game)
+
+    def observation_shape(self, protocol: str) -> tuple[int, int, int]:
+        """(frames, height, width)."""
+        rules = find_protocol(protocol)
+        return rules.stack, rules.screen_size, rules.screen_size
+
+    def observation_in_words(self, protocol: str) -> str:
+        """What an observation is."""
+        frames, height, width = self.observation_shape(protocol)
+        return f"the last {frames} screens, the newest last, {height}×{width} gray"
+
+    def action_meanings(self, game: str) -> tuple[str, ...]:
+        """The game's minimal action set."""
+        return action_meanings(game)
+
+    def make_vec_env(
+        self,
+        game: str,
+        n_envs: int,
+        protocol: str,
+        *,
+        seed: int = 0,
+        training: bool,
+        threads: int = 1,
+        batches: int = 1,
+    ) -> AtariVecEnv:
+        """ale-py's vector environment."""
+        return AtariVecEnv(
+            game, n_envs, protocol, seed=seed, training=training, threads=threads, batches=batches
+        )
+
+    def watched_game(self, game: str, protocol: str, seed: int) -> tuple[Game, Frames]:
+        """Gymnasium's path: ale-py's vector environment does not render.
+
+        That one also draws the number of no-ops its own way, so it is asked for that number.
+        """
+        # Made before the renderer: threads and the ROM are gone again when the game begins.
+        asked = AtariVecEnv(game, 1, protocol, training=False, threads=1)
+        try:
+            asked.reset_games([seed])
+            begin: Any = asked.reset_infos[0]["episode_frame_number"]
+        finally:
+            asked.close()
+        env = make_reference_env(game, protocol, training=False, render=True)
+        try:
+            observation, _ = env.reset(seed=seed, options={"episode_frame_number": begin})
+        except BaseException:
+            env.close()
+            raise
+        return env, observation
+
+    def human_normalised(self, game: str, score: float) -> float | None:
+        """By the random and human scores of Wang et al. 2016."""
+        return human_normalised(game, score)
+
+    def published_scores(self, game: str, algo: str, protocol: str) -> dict[str, float | None]:
+        """Of `atari_reference_scores.csv`."""
+        return published_scores(game, algo, protocol)
+
+    def reference_play(self, game: str) -> dict[str, float | None]:
+        """Random play and a human tester."""
+        known = reference_scores(game)
+        return {"random play": known.get("random"), "human": known.get("human")}
+
+
+ATARI = Atari()
