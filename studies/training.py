@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cli.device import resolved_device
 from cli.errors import UserError
 from cli.progress import ProgressReport
+from coordconv.parameters import parameter_count
 from files.events import EventWriter
 from files.origin import now, origin
 from studies.checkpoint import load_checkpoint, save_checkpoint
@@ -185,11 +186,6 @@ def train(experiment: Experiment, folder: ExperimentFolder) -> dict[str, Any]:
 def curve_columns(kind: type[Experiment]) -> tuple[str, ...]:
     """All columns of the curve of a study's experiments."""
     return (*COUNTERS, *kind.columns)
-
-
-def parameter_count(network: nn.Module) -> int:
-    """How many numbers training may change."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
 def _train_until_evaluation(experiment: Experiment) -> dict[str, float]:
