@@ -6,7 +6,6 @@ import math
 import time
 from abc import ABC, abstractmethod
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -261,7 +260,7 @@ def _resume(experiment: Experiment, folder: ExperimentFolder) -> None:
 
 def _result(experiment: Experiment) -> dict[str, Any]:
     return {
-        "settings": asdict(experiment.settings),
+        "settings": experiment.settings.model_dump(),
         "parameters": parameter_count(experiment.network),
         **experiment.result(),
         "steps": experiment.step,
