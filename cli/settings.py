@@ -49,7 +49,7 @@ class Settings(BaseModel):
     @classmethod
     def _told(cls, error: ErrorDetails) -> str:
         """One of pydantic's errors in the words of this project."""
-        name = ".".join(str(part) for part in error["loc"]) or cls.__name__
+        name = cls._called(".".join(str(part) for part in error["loc"]) or cls.__name__)
         value, kind = shown(error["input"]), error["type"]
         if kind == "missing":
             return f"{name} is missing"
@@ -69,6 +69,11 @@ class Settings(BaseModel):
         if kind.startswith("bool_"):
             return f"{name} must be true or false, got {value}"
         return f"{name}: {error['msg']}, got {value}"
+
+    @classmethod
+    def _called(cls, name: str) -> str:
+        """A setting in an error; a record that only a command line fills may say its option."""
+        return name
 
     def replaced(self, **changes: Any) -> Self:
         """A copy with other values, checked as a new record is."""

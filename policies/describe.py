@@ -12,7 +12,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from coordconv import CoordConv2d
-from coordconv.sb3.policy import AtariPolicy, parameter_count
+from coordconv.parameters import parameter_count
+from coordconv.sb3.policy import AtariPolicy
 from coordconv.sb3.precision import Precision
 from policies.registry import policy_kwargs
 

@@ -158,8 +158,16 @@ def _require_small(file: Path) -> None:
 
 
 def _in_order(settings: Any) -> str:
-    """As JSON with sorted names: the order in which settings are listed means nothing."""
-    return as_json(json.loads(json.dumps(settings, sort_keys=True)))
+    """As JSON with sorted names and whole numbers without a point.
+
+    Neither the order in which settings are listed means anything, nor 4.0 for 4.
+    """
+    return as_json(json.loads(json.dumps(settings, sort_keys=True), parse_float=_number))
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _first_difference(found: str, wanted: str) -> str:

@@ -1,65 +1,59 @@
-"""What every experiment is described by, and how its presets are changed."""
+"""What every experiment is described by: declared once, for the command line and the disk."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
 
 from cli.device import Device, resolved_device
-from cli.errors import UserError
+from cli.settings import Settings, model_validator, option
+from studies.schedule import Schedule
 
 PresetName = Literal["small", "paper"]
 ModelName = Literal["conv", "coordconv"]
-T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExperimentSettings:
-    """What describes one experiment of any study; a study adds its own.
+class OptionSettings(Settings):
+    """Settings of a command line; errors name them as they are named there: --batch-size."""
+
+    @classmethod
+    def _called(cls, name: str) -> str:
+        return option(name)
+
+
+class TrainingSettings(OptionSettings):
+    """How long a network is trained; a study adds its own."""
+
+    schedule: Schedule
+    """How learning rates change: constant, cosine (to zero, after a twentieth of warm-up), or step
+    (a tenth after each fifth of all steps)."""
+    epochs: Annotated[float, Field(ge=1e-3, le=1e5)]
+    """Passes over the training examples."""
+
+
+class ExperimentSettings(OptionSettings):
+    """What describes one experiment of any study; a study adds its own, and `training`.
 
     Raises:
         UserError: a value is out of range; the message says what is allowed.
     """
 
-    seed: int
-    seconds: float
-    """End after this much training; 0 trains all epochs."""
-    threads: int
-    device: Device
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+    """Random seed."""
+    seconds: Annotated[float, Field(ge=0, le=1e7)] = 0.0
+    """End after this much training, evaluations not counted; 0 trains all epochs."""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Threads that torch computes on."""
+    device: Device = "auto"
+    """auto is CUDA where there is one."""
 
-    def __post_init__(self) -> None:
-        require_within(
-            {
-                "--seed": (self.seed, 0, 2**31 - 1),
-                "--seconds": (self.seconds, 0, 1e7),
-                "--threads": (self.threads, 1, 1024),
-            }
-        )
+    @model_validator(mode="after")
+    def _device_exists(self) -> Self:
         resolved_device(self.device)
+        return self
 
     @property
     def name(self) -> str:
         """The folder below the results: .../seed-<n>."""
         raise NotImplementedError
-
-
-def require_within(limits: Mapping[str, tuple[float, float, float]]) -> None:
-    """Each option's value lies between its least and its greatest.
-
-    Args:
-        limits: value, least and greatest of each option, by its name on the command line.
-
-    Raises:
-        UserError: one does not, or is no number.
-    """
-    for name, (value, least, most) in limits.items():
-        if not (math.isfinite(value) and least <= value <= most):
-            raise UserError(f"{name} must be between {least:g} and {most:g}, got {value}")
-
-
-def with_chosen(preset: T, chosen: Mapping[str, Any]) -> T:
-    """The preset, a dataclass, with what was chosen in its place; None chooses nothing."""
-    changes = {key: value for key, value in chosen.items() if value is not None}
-    return replace(preset, **changes)  # type: ignore[type-var]

@@ -6,7 +6,6 @@ import math
 import time
 from abc import ABC, abstractmethod
 from contextlib import closing
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from cli.device import resolved_device
 from cli.errors import UserError
 from cli.progress import ProgressReport
+from coordconv.parameters import parameter_count
 from files.events import EventWriter
 from files.origin import now, origin
 from studies.checkpoint import load_checkpoint, save_checkpoint
@@ -187,11 +187,6 @@ def curve_columns(kind: type[Experiment]) -> tuple[str, ...]:
     return (*COUNTERS, *kind.columns)
 
 
-def parameter_count(network: nn.Module) -> int:
-    """How many numbers training may change."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
-
-
 def _train_until_evaluation(experiment: Experiment) -> dict[str, float]:
     """Steps up to the next evaluation, or to the end; returns the last losses."""
     every = max(1, round(experiment.total_steps / experiment.evaluations))
@@ -265,7 +260,7 @@ def _resume(experiment: Experiment, folder: ExperimentFolder) -> None:
 
 def _result(experiment: Experiment) -> dict[str, Any]:
     return {
-        "settings": asdict(experiment.settings),
+        "settings": experiment.settings.model_dump(),
         "parameters": parameter_count(experiment.network),
         **experiment.result(),
         "steps": experiment.step,

@@ -8,11 +8,12 @@ Needs stable-baselines3 beside torch. An extractor goes with SB3's own policies 
 >>> # model = PPO(AtariPolicy, env, policy_kwargs=looks)  # or "CnnPolicy"
 """
 
+from coordconv.parameters import parameter_count
 from coordconv.sb3.impala import ImpalaExtractor
 from coordconv.sb3.kwargs import policy_kwargs_for
 from coordconv.sb3.nature import NatureExtractor
 from coordconv.sb3.noise import NoiseConv2d
-from coordconv.sb3.policy import AtariPolicy, parameter_count
+from coordconv.sb3.policy import AtariPolicy
 from coordconv.sb3.precision import PRECISIONS, Precision, caveat
 
 __all__ = [

@@ -280,8 +280,3 @@ class AtariPolicy(ActorCriticCnnPolicy):
         features = self._features(self.vf_features_extractor, self.scaled(obs))
         values: Tensor = self.value_net(self.mlp_extractor.forward_critic(features))
         return values
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Number of trainable numbers, shared ones counted once."""
-    return sum(parameter.numel() for parameter in module.parameters())

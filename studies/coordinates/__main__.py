@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import tyro
+from typing import Annotated
 
 from cli.command_line import parse, run
 from files.lock import exclusive
 from studies.command_line import (
+    Chosen,
     ExperimentArguments,
+    defaults,
     draw_figures,
+    options,
     run_experiment,
     say_what_would_be_trained,
 )
@@ -20,11 +22,9 @@ from studies.coordinates.data import SplitName
 from studies.coordinates.race import in_words, race, require_arrival, write_race
 from studies.coordinates.results import PICTURE, FinishedCoordinates, read_experiment
 from studies.coordinates.settings import PRESETS, Settings, Training
-from studies.coordinates.tasks import TaskName
 from studies.coordinates.training import CoordinatesExperiment
 from studies.folder import ExperimentFolder
-from studies.schedule import Schedule
-from studies.settings import ModelName, with_chosen
+from studies.settings import ModelName
 
 PROGRAM = "python -m studies.coordinates"
 
@@ -37,38 +37,10 @@ class Arguments(ExperimentArguments):
     training is the preset of the task and the model.
     """
 
-    task: tyro.conf.Positional[TaskName]
-    """classification: coordinates to a pixel; regression: a pixel to coordinates; rendering:
-    coordinates to a square."""
-    model: ModelName = "coordconv"
-    """The paper's network with CoordConv, or its convolutional one."""
-    split: SplitName = "quadrant"
-    """uniform: a fifth of the positions is held out; quadrant: one quarter of the canvas."""
-    canvas: int = 64
-    """Its side in pixels."""
-    square: int = 9
-    """The square's side in pixels."""
-    learning_rate: float | None = None
-    """Adam's."""
-    schedule: Schedule | None = None
-    """Of the learning rate: constant, cosine, or step (a tenth after each fifth)."""
-    batch_size: int | None = None
-    """Positions a gradient step."""
-    epochs: float | None = None
-    """Passes over the training positions."""
-    initial_scale: float | None = None
-    """Of the He-normal kernels that the network starts from (not the renderer's painter); the
-    paper's is 1."""
-    coordinate_scale: float | None = None
-    """Of the coordinates' kernels at the start, beside that; 0 begins as a convolution."""
-    l2: float | None = None
-    """Weight of half the squared norm of all kernels in the loss."""
-    intermediate_loss: float | None = None
-    """Weight of the classifier's own loss in the CoordConv renderer's."""
-    kernel: int | None = None
-    """Of the deconvolution (2 to 4) and of the CoordConv renderer's painter (odd, up to 9)."""
-    multiplier: int | None = None
-    """The paper's m, of the same two."""
+    experiment: Annotated[Chosen, options(Settings)] = field(
+        default_factory=lambda: defaults(Settings)
+    )
+    training: Annotated[Chosen, options(Training, PRESETS)] = field(default_factory=dict)
     results: Path = Path("runs/coordinates")
     """Where experiments are kept, as <task>/<model>/<split>/seed-<n>."""
 
@@ -80,11 +52,11 @@ class RaceArguments:
     split: SplitName = "uniform"
     """The split of both."""
     seed: int = 1
-    """Of both."""
+    """Random seed of both."""
     results: Path = Path("runs/coordinates")
     """Where both experiments are kept."""
     epochs: float | None = None
-    """Of the convolution; without it the preset's."""
+    """The convolution's epochs; without it the preset's."""
     seconds: float = 0.0
     """The convolution's budget of training time; 0 for all epochs."""
 
@@ -100,17 +72,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _experiment(arguments: Arguments) -> int:
-    settings = Settings(
-        task=arguments.task,
-        model=arguments.model,
-        split=arguments.split,
-        canvas=arguments.canvas,
-        square=arguments.square,
-        training=with_chosen(
-            PRESETS[arguments.preset][arguments.task, arguments.model], arguments.chosen(Training)
-        ),
-        **arguments.of_every_experiment(),
-    )
+    experiment = arguments.experiment
+    preset = PRESETS[arguments.preset][experiment["task"], experiment["model"]]
+    settings = Settings(**experiment, training=preset.replaced(**arguments.training))
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:
         say_what_would_be_trained(settings, path)
@@ -141,27 +105,21 @@ def _train(settings: Settings, path: Path) -> FinishedCoordinates:
 
 
 def _race(arguments: RaceArguments) -> int:
-    def settings(model: ModelName, epochs: float | None, seconds: float) -> Settings:
+    def settings(model: ModelName, seconds: float = 0.0, **training: float) -> Settings:
         return Settings(
             task="classification",
             model=model,
             split=arguments.split,
             seed=arguments.seed,
-            canvas=64,
-            square=9,
-            training=with_chosen(PRESETS["small"]["classification", model], {"epochs": epochs}),
+            training=PRESETS["small"]["classification", model].replaced(**training),
             seconds=seconds,
-            threads=1,
-            device="auto",
         )
 
     # Both before either, so that a mistake costs no training.
-    runners = [
-        settings("coordconv", None, 0),
-        settings("conv", arguments.epochs, arguments.seconds),
-    ]
+    said = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    runners = [settings("coordconv"), settings("conv", arguments.seconds, **said)]
     for runner in runners:
-        ExperimentFolder(arguments.results / runner.name, asdict(runner))
+        ExperimentFolder(arguments.results / runner.name, runner.model_dump())
     coordconv = _train(runners[0], arguments.results / runners[0].name)
     require_arrival(coordconv)
     conv = _train(runners[1], arguments.results / runners[1].name)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from studies.coordinates.tasks import Classification, Regression, Rendering, Task
 from studies.folder import ARRAYS, ExperimentFolder, read_arrays
 from studies.training import Arrays
-
-if TYPE_CHECKING:
-    from studies.coordinates.training import CoordinatesExperiment
 
 N_EXAMPLES = 6
 # When one example's logits are kept, as a share of all steps: they change most at the start.
@@ -23,30 +20,36 @@ class Snapshots:
     """The logits of one test position as training goes on.
 
     Args:
-        experiment: whose network draws on the canvas; of a regressor nothing is kept.
-        folder: where an interrupted experiment left those it had.
+        task: nothing is kept of a regression, which draws nothing.
+        network: draws on the task's canvas.
+        test_positions: (N, 2); the one in the middle is the example.
+        total_steps: of the training.
     """
 
-    def __init__(self, experiment: CoordinatesExperiment, folder: ExperimentFolder) -> None:
+    def __init__(
+        self, task: Task, network: nn.Module, test_positions: Tensor, total_steps: int
+    ) -> None:
+        self._task, self._network = task, network
         self._steps: list[int] = []
         self._logits: list[NDArray[np.float16]] = []
-        positions = experiment.test_positions
-        self._example = positions[len(positions) // 2 : len(positions) // 2 + 1]
-        self._wanted: list[int] = []
-        if experiment.settings.task != "regression":
-            total = experiment.total_steps
-            self._wanted = sorted({round(share * total) for share in SNAPSHOT_SHARES})
-        if self._wanted and experiment.step and (folder.path / ARRAYS).exists():
+        middle = len(test_positions) // 2
+        self._example = test_positions[middle : middle + 1]
+        self._wanted: set[int] = set()
+        if not isinstance(task, Regression):
+            self._wanted = {round(share * total_steps) for share in SNAPSHOT_SHARES}
+
+    def restore(self, folder: ExperimentFolder) -> None:
+        """Go on with those that an interrupted experiment left in its folder, if any."""
+        if self._wanted and (folder.path / ARRAYS).exists():
             before = read_arrays(folder.path, ("snapshot_steps", "snapshot_logits"))
             self._steps = [int(step) for step in before["snapshot_steps"]]
             self._logits = list(before["snapshot_logits"])
 
-    def take(self, experiment: CoordinatesExperiment) -> None:
+    def take(self, step: int, is_last: bool) -> None:
         """Keep the logits if now is the time."""
-        step = experiment.step
-        now = step in self._wanted or (self._wanted and experiment.is_over)
+        now = step in self._wanted or (self._wanted and is_last)
         if now and step not in self._steps:
-            ((_, output),) = experiment.outputs(self._example)
+            ((_, output),) = self._task.outputs(self._network, self._example)
             self._steps.append(step)
             self._logits.append(output[0, 0].float().cpu().numpy().astype(np.float16))
 
@@ -64,8 +67,16 @@ class Snapshots:
         }
 
 
-def final_arrays(experiment: CoordinatesExperiment) -> Arrays:
+def final_arrays(
+    task: Task, network: nn.Module, train_positions: Tensor, test_positions: Tensor
+) -> Arrays:
     """What the trained network does at every position.
+
+    Args:
+        task: what the network was trained on.
+        network: trained.
+        train_positions: (N, 2).
+        test_positions: (N, 2).
 
     Returns:
         `train_positions` and `test_positions` (N, 2) with `train_scores` and `test_scores` (N,),
@@ -74,17 +85,17 @@ def final_arrays(experiment: CoordinatesExperiment) -> Arrays:
         (n, canvas, canvas), what it draws for some test positions, as probabilities; or
         `train_predictions` and `test_predictions` (N, 2), (row, column) in pixels.
     """
-    task, canvas = experiment.settings.task, experiment.settings.canvas
-    parts = {"train": experiment.train_positions, "test": experiment.test_positions}
+    canvas = task.data.canvas
+    parts = {"train": train_positions, "test": test_positions}
     found: Arrays = {}
     for part, positions in parts.items():
         scores, predictions = [], []
-        total = torch.zeros(canvas, canvas, device=experiment.device)
-        for some, output in experiment.outputs(positions):
-            scores.append(experiment.task.scores(output, some))
-            if task == "classification":
+        total = torch.zeros(canvas, canvas, device=positions.device)
+        for some, output in task.outputs(network, positions):
+            scores.append(task.scores(output, some))
+            if isinstance(task, Classification):
                 total += output.flatten(1).softmax(dim=1).sum(dim=0).view(canvas, canvas)
-            elif task == "rendering":
+            elif isinstance(task, Rendering):
                 total += output.sigmoid().sum(dim=(0, 1))
             else:
                 predictions.append(output.flip(1) * canvas)
@@ -94,16 +105,16 @@ def final_arrays(experiment: CoordinatesExperiment) -> Arrays:
             found[f"{part}_predictions"] = torch.cat(predictions).cpu().numpy()
         else:
             found[f"{part}_sum"] = total.cpu().numpy()
-    if task == "rendering":
-        found |= _examples(experiment)
+    if isinstance(task, Rendering):
+        found |= _examples(task, network, test_positions)
     return found
 
 
-def _examples(experiment: CoordinatesExperiment) -> Arrays:
-    positions = experiment.test_positions
-    chosen = torch.linspace(0, len(positions) - 1, N_EXAMPLES, device=experiment.device).long()
-    drawn = [output for _, output in experiment.outputs(positions[chosen])]
+def _examples(task: Rendering, network: nn.Module, positions: Tensor) -> Arrays:
+    which = torch.linspace(0, len(positions) - 1, N_EXAMPLES, device=positions.device)
+    chosen = positions[which.long()]
+    drawn = [output for _, output in task.outputs(network, chosen)]
     return {
-        "example_positions": positions[chosen].cpu().numpy().astype(np.int16),
+        "example_positions": chosen.cpu().numpy().astype(np.int16),
         "examples": torch.cat(drawn)[:, 0].sigmoid().cpu().numpy().astype(np.float16),
     }

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import Field
 
 from cli.errors import UserError
+from cli.settings import model_validator
 from studies.coordinates.data import NotSoClevr, SplitName
 from studies.coordinates.tasks import TaskName
-from studies.schedule import Schedule
-from studies.settings import ExperimentSettings, ModelName, PresetName, require_within
+from studies.settings import ExperimentSettings, ModelName, PresetName, TrainingSettings
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(TrainingSettings):
     """How a network is trained: Adam(.9, .99), as the paper's."""
 
-    learning_rate: float
-    """At the start (cosine: after a twentieth of warm-up)."""
-    schedule: Schedule
-    """cosine to zero, a tenth after each fifth of all steps (the paper's), or constant."""
-    batch_size: int
-    epochs: float
-    """Passes over the training positions."""
-    initial_scale: float
-    """Of the He-normal kernels that the network starts from (not the renderer's painter); the
+    learning_rate: Annotated[float, Field(ge=1e-8, le=10)]
+    """Adam's learning rate at the start."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    """Positions a gradient step."""
+    initial_scale: Annotated[float, Field(ge=1e-4, le=100)] = 1.0
+    """Scale of the He-normal kernels that the network starts from (not the renderer's painter); the
     paper's is 1."""
-    coordinate_scale: float = 1.0
-    """Of the coordinates' kernels at the start, beside that; 0 begins as a convolution."""
-    l2: float = 0.0
+    coordinate_scale: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """Scale of the coordinates' kernels at the start, beside that; 0 begins as a convolution."""
+    l2: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Weight of half the squared norm of all kernels in the loss."""
-    intermediate_loss: float = 0.0
+    intermediate_loss: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Weight of the classifier's own cross-entropy in the CoordConv renderer's loss."""
-    kernel: int = 3
-    """Of the deconvolution (2 to 4) and of the renderer's painter (odd, up to 9)."""
-    multiplier: int = 2
+    kernel: Annotated[int, Field(ge=1, le=9)] = 3
+    """Kernel size of the deconvolution (2 to 4) and of the CoordConv renderer's painter (odd)."""
+    multiplier: Annotated[int, Field(ge=1, le=16)] = 2
     """The paper's m, of the same two; 1 to 3 there."""
 
 
@@ -48,31 +46,51 @@ class Training:
 # "paper": one setting of the grid for each, those of the released code's README where it has them.
 PRESETS: dict[PresetName, dict[tuple[TaskName, ModelName], Training]] = {
     "small": {
-        ("classification", "conv"): Training(0.005, "step", 16, 200, 1.0),
-        ("classification", "coordconv"): Training(0.01, "cosine", 8, 2, 0.25),
-        ("rendering", "conv"): Training(0.005, "step", 16, 200, 1.0),
-        ("rendering", "coordconv"): Training(
-            0.01, "cosine", 8, 4, 0.25, intermediate_loss=0.1, multiplier=1
+        ("classification", "conv"): Training(
+            learning_rate=0.005, schedule="step", batch_size=16, epochs=200,
         ),
-        ("regression", "conv"): Training(0.001, "cosine", 32, 100, 1.0, l2=1e-5),
+        ("classification", "coordconv"): Training(
+            learning_rate=0.01, schedule="cosine", batch_size=8, epochs=2, initial_scale=0.25,
+        ),
+        ("rendering", "conv"): Training(
+            learning_rate=0.005, schedule="step", batch_size=16, epochs=200,
+        ),
+        ("rendering", "coordconv"): Training(
+            learning_rate=0.01, schedule="cosine", batch_size=8, epochs=4, initial_scale=0.25,
+            intermediate_loss=0.1, multiplier=1,
+        ),
+        ("regression", "conv"): Training(
+            learning_rate=0.001, schedule="cosine", batch_size=32, epochs=100, l2=1e-5,
+        ),
         ("regression", "coordconv"): Training(
-            0.002, "cosine", 32, 10, 1.0, coordinate_scale=0.0, l2=1e-5
+            learning_rate=0.002, schedule="cosine", batch_size=32, epochs=10, l2=1e-5,
+            coordinate_scale=0.0,
         ),
     },
     "paper": {
-        ("classification", "conv"): Training(0.01, "step", 16, 1000, 1.0, l2=0.001),
-        ("classification", "coordconv"): Training(0.005, "constant", 16, 50, 1.0, l2=0.001),
-        ("rendering", "conv"): Training(0.01, "step", 16, 1000, 1.0, l2=0.001),
-        ("rendering", "coordconv"): Training(
-            0.005, "constant", 16, 50, 1.0, l2=0.001, multiplier=1
+        ("classification", "conv"): Training(
+            learning_rate=0.01, schedule="step", batch_size=16, epochs=1000, l2=0.001,
         ),
-        ("regression", "conv"): Training(0.01, "constant", 32, 100, 1.0, l2=1e-5),
-        ("regression", "coordconv"): Training(0.01, "constant", 32, 100, 1.0, l2=1e-5),
+        ("classification", "coordconv"): Training(
+            learning_rate=0.005, schedule="constant", batch_size=16, epochs=50, l2=0.001,
+        ),
+        ("rendering", "conv"): Training(
+            learning_rate=0.01, schedule="step", batch_size=16, epochs=1000, l2=0.001,
+        ),
+        ("rendering", "coordconv"): Training(
+            learning_rate=0.005, schedule="constant", batch_size=16, epochs=50, l2=0.001,
+            multiplier=1,
+        ),
+        ("regression", "conv"): Training(
+            learning_rate=0.01, schedule="constant", batch_size=32, epochs=100, l2=1e-5,
+        ),
+        ("regression", "coordconv"): Training(
+            learning_rate=0.01, schedule="constant", batch_size=32, epochs=100, l2=1e-5,
+        ),
     },
-}
+}  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
 class Settings(ExperimentSettings):
     """One experiment, complete: `settings.json` of its folder.
 
@@ -81,32 +99,31 @@ class Settings(ExperimentSettings):
     """
 
     task: TaskName
-    model: ModelName
-    split: SplitName
-    canvas: int
-    square: int
+    """classification: coordinates to a pixel; regression: a pixel to coordinates; rendering:
+    coordinates to a square."""
+    model: ModelName = "coordconv"
+    """The paper's network with CoordConv, or its convolutional one."""
+    split: SplitName = "quadrant"
+    """uniform: a fifth of the positions is held out; quadrant: one quarter of the canvas."""
+    canvas: int = 64
+    """The canvas's side in pixels."""
+    square: int = 9
+    """The square's side in pixels."""
     training: Training
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        training = self.training
-        limits: dict[str, tuple[float, float, float]] = {
-            "--learning-rate": (training.learning_rate, 1e-8, 10),
-            "--batch-size": (training.batch_size, 1, 4096),
-            "--epochs": (training.epochs, 1e-3, 1e5),
-            "--initial-scale": (training.initial_scale, 1e-4, 100),
-            "--coordinate-scale": (training.coordinate_scale, 0, 100),
-            "--l2": (training.l2, 0, 10),
-            "--intermediate-loss": (training.intermediate_loss, 0, 100),
-            "--kernel": (training.kernel, 1, 9),
-            "--multiplier": (training.multiplier, 1, 16),
-        }
-        require_within(limits)
-        if self.model == "conv" and self.task != "regression" and not 2 <= training.kernel <= 4:
-            raise UserError(f"--kernel of the deconvolution is 2, 3 or 4, got {training.kernel}")
-        if self.model == "coordconv" and training.kernel % 2 == 0:
-            raise UserError(f"--kernel of the painter must be odd, got {training.kernel}")
+    @model_validator(mode="after")
+    def _kernel_fits_the_network(self) -> Self:
+        kernel = self.training.kernel
+        if self.model == "conv" and self.task != "regression" and not 2 <= kernel <= 4:
+            raise UserError(f"--kernel of the deconvolution is 2, 3 or 4, got {kernel}")
+        if self.model == "coordconv" and kernel % 2 == 0:
+            raise UserError(f"--kernel of the painter must be odd, got {kernel}")
+        return self
+
+    @model_validator(mode="after")
+    def _positions_can_be_split(self) -> Self:
         self.data.split(self.split, self.seed)
+        return self
 
     @property
     def data(self) -> NotSoClevr:

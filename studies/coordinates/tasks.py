@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import torch
@@ -22,6 +23,7 @@ from studies.initialisation import init_he_normal_
 from studies.settings import ModelName
 
 TaskName = Literal["classification", "regression", "rendering"]
+EVALUATION_BATCH = 8
 
 
 class Task(ABC):
@@ -73,6 +75,15 @@ class Task(ABC):
     def inputs(self, positions: Tensor) -> Tensor:
         """What the network sees: by default the centre's coordinates, (N, 2)."""
         return self.data.coordinates(positions)
+
+    def outputs(self, network: nn.Module, positions: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The network's evaluation-mode outputs, a few positions at a time, after these."""
+        was_training = network.training
+        network.eval()
+        with torch.no_grad():
+            for some in torch.split(positions, EVALUATION_BATCH):
+                yield some, network(self.inputs(some))
+        network.train(was_training)
 
     def loss(self, network: nn.Module, positions: Tensor) -> Tensor:
         """What training makes small, a mean over the batch."""

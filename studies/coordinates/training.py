@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from studies.schedule import adam
 from studies.training import Arrays, Experiment, curve_columns
 
 TRAIN_SAMPLE = 256  # training positions looked at on the way; all of them at the end
-EVALUATION_BATCH = 8
 BETAS = (0.9, 0.99)
 
 
@@ -69,19 +68,10 @@ class CoordinatesExperiment(Experiment):
         self.optimizer.step()
         return {"loss": loss.detach()}
 
-    def outputs(self, positions: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The network's evaluation-mode outputs, a few positions at a time, with these."""
-        was_training = self.network.training
-        self.network.eval()
-        with torch.no_grad():
-            for some in torch.split(positions, EVALUATION_BATCH):
-                yield some, self.network(self.task.inputs(some))
-        self.network.train(was_training)
-
     def scores(self, positions: Tensor) -> Tensor:
         """(N,) on the CPU: the task's score of each position."""
-        found = [self.task.scores(output, some) for some, output in self.outputs(positions)]
-        return torch.cat(found).cpu()
+        outputs = self.task.outputs(self.network, positions)
+        return torch.cat([self.task.scores(output, some) for some, output in outputs]).cpu()
 
     def evaluate(self) -> dict[str, float]:
         """Mean scores of some training positions and of all test positions."""
@@ -98,11 +88,13 @@ class CoordinatesExperiment(Experiment):
 
     def prepare(self, folder: ExperimentFolder) -> None:
         """Find the snapshots that an interrupted experiment left."""
-        self._snapshots = Snapshots(self, folder)
+        self._snapshots = Snapshots(self.task, self.network, self.test_positions, self.total_steps)
+        if self.step:
+            self._snapshots.restore(folder)
 
     def observe(self) -> None:
         """Take a snapshot if now is the time."""
-        self._snapshots.take(self)
+        self._snapshots.take(self.step, self.is_over)
 
     def observed(self) -> Arrays:
         """The snapshots."""
@@ -110,7 +102,7 @@ class CoordinatesExperiment(Experiment):
 
     def arrays(self) -> Arrays:
         """What the trained network does at every position."""
-        return final_arrays(self)
+        return final_arrays(self.task, self.network, self.train_positions, self.test_positions)
 
     def result(self) -> dict[str, Any]:
         """Scores of all positions, and when they were right."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from cli.command_line import parse, run
 from studies.command_line import (
+    Chosen,
     ExperimentArguments,
+    defaults,
     draw_figures,
+    options,
     run_experiment,
     say_what_would_be_trained,
 )
 from studies.detection.results import read_experiment
 from studies.detection.settings import PRESETS, Settings, Training
 from studies.detection.training import DetectionExperiment
-from studies.schedule import Schedule
-from studies.settings import ModelName, with_chosen
 
 PROGRAM = "python -m studies.detection"
 
@@ -30,32 +32,10 @@ class Arguments(ExperimentArguments):
     training is the preset.
     """
 
-    model: ModelName = "coordconv"
-    """The paper's network with CoordConv, or its convolutional one."""
-    canvas: int = 64
-    """Its side in pixels."""
-    field: int = 64
-    """Side of the field that digits are scattered over; the canvas is its middle. As large as the
-    canvas, it keeps all digits whole; the released code's is 120, which cuts and hides some."""
-    digits: int = 5
-    """On the field of each image."""
-    mnist: Path | None = None
-    """A folder with MNIST's train-images-idx3-ubyte and t10k-images-idx3-ubyte (or .gz); without
-    it the digits that scikit-learn ships."""
-    train_images: int | None = None
-    """To train on."""
-    test_images: int | None = None
-    """To test with, of other digits."""
-    batch_size: int | None = None
-    """Images a gradient step; the paper's is 1."""
-    learning_rate: float | None = None
-    """Adam's."""
-    schedule: Schedule | None = None
-    """Of the learning rate: constant, cosine, or step (a tenth after each fifth)."""
-    epochs: float | None = None
-    """Passes over the training images."""
-    width: int | None = None
-    """Channels of the first convolution; the paper's has 32."""
+    experiment: Annotated[Chosen, options(Settings)] = field(
+        default_factory=lambda: defaults(Settings)
+    )
+    training: Annotated[Chosen, options(Training, PRESETS)] = field(default_factory=dict)
     results: Path = Path("runs/detection")
     """Where experiments are kept, as <whole or cut>/<model>/seed-<n>."""
 
@@ -66,13 +46,8 @@ def main(argv: Sequence[str]) -> int:
         return draw_figures("detection", argv[1:])
     arguments: Arguments = parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv)
     settings = Settings(
-        model=arguments.model,
-        canvas=arguments.canvas,
-        field=arguments.field,
-        digits=arguments.digits,
-        mnist=None if arguments.mnist is None else str(arguments.mnist.resolve()),
-        training=with_chosen(PRESETS[arguments.preset], arguments.chosen(Training)),
-        **arguments.of_every_experiment(),
+        **arguments.experiment,
+        training=PRESETS[arguments.preset].replaced(**arguments.training),
     )
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:

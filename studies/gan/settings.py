@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import Field
 
 from cli.errors import UserError
+from cli.settings import model_validator
 from studies.gan.data import SortOfClevr
-from studies.schedule import Schedule
-from studies.settings import ExperimentSettings, ModelName, PresetName, require_within
+from studies.settings import ExperimentSettings, ModelName, PresetName, TrainingSettings
 
 
-@dataclass(frozen=True)
-class Training:
+class Training(TrainingSettings):
     """On what the two networks are trained, and how; by Adam."""
 
     canvas: int
-    """Its side in pixels."""
+    """The canvas's side in pixels, a multiple of 16."""
     radius: int
-    """Of the objects."""
-    images: int
-    """In an epoch."""
-    latent: int
+    """The objects' radius in pixels."""
+    images: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Images in an epoch."""
+    latent: Annotated[int, Field(ge=1, le=4096)]
     """Numbers that an image is made from, each uniform from -1 to 1."""
-    width: int
+    width: Annotated[int, Field(ge=1, le=512)]
     """Channels of the narrowest hidden layers; the paper's have 64."""
-    batch_size: int
-    generator_rate: float
+    batch_size: Annotated[int, Field(ge=2, le=4096)]  # batch normalisation needs more than one
+    """Images a step."""
+    generator_rate: Annotated[float, Field(ge=1e-8, le=10)]
     """The generator's learning rate."""
-    discriminator_rate: float
-    """The discriminator's."""
-    beta1: float
-    """Adam's, of both."""
-    beta2: float
-    """The same."""
-    generator_steps: int
-    """To each step of the discriminator."""
-    gradient_penalty: float
+    discriminator_rate: Annotated[float, Field(ge=1e-8, le=10)]
+    """The discriminator's learning rate."""
+    beta1: Annotated[float, Field(ge=0, le=0.9999)]
+    """Adam's first beta, for both networks."""
+    beta2: Annotated[float, Field(ge=0, le=0.999999)]
+    """Adam's second beta, for both networks."""
+    generator_steps: Annotated[int, Field(ge=1, le=100)]
+    """The generator's steps to each step of the discriminator."""
+    gradient_penalty: Annotated[float, Field(ge=0, le=1e6)]
     """R1's weight (Mescheder et al. 2018, arXiv:1801.04406): half of it times the squared gradient
     of the discriminator's logits of real images is added to its loss; the paper's is 0."""
-    schedule: Schedule
-    """Of both learning rates."""
-    epochs: float
+
+    @model_validator(mode="after")
+    def _every_batch_can_be_normalised(self) -> Self:
+        if self.images % self.batch_size == 1:
+            raise UserError(
+                f"--images {self.images:,} leaves a last batch of one image at --batch-size "
+                f"{self.batch_size}, which cannot be normalised: change one of the two"
+            )
+        return self
 
 
 # "paper": the paper's and the released code's. "small": half the canvas and a fifth of the
@@ -62,7 +70,6 @@ PRESETS: dict[PresetName, Training] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
 class Settings(ExperimentSettings):
     """One experiment, complete: `settings.json` of its folder.
 
@@ -70,35 +77,16 @@ class Settings(ExperimentSettings):
         UserError: a value is out of range; the message says what is allowed.
     """
 
-    generator: ModelName
-    discriminator: ModelName
+    generator: ModelName = "coordconv"
+    """The paper's generator with CoordConv, or its transposed convolutions."""
+    discriminator: ModelName = Field(default_factory=lambda known: known["generator"])
+    """With coordinates or without; without this option as the generator, which is the paper's."""
     training: Training
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        training = self.training
-        require_within(
-            {
-                "--images": (training.images, 1, 1_000_000),
-                "--latent": (training.latent, 1, 4096),
-                "--width": (training.width, 1, 512),
-                # Batch normalisation needs more than one.
-                "--batch-size": (training.batch_size, 2, 4096),
-                "--generator-rate": (training.generator_rate, 1e-8, 10),
-                "--discriminator-rate": (training.discriminator_rate, 1e-8, 10),
-                "--beta1": (training.beta1, 0, 0.9999),
-                "--beta2": (training.beta2, 0, 0.999999),
-                "--generator-steps": (training.generator_steps, 1, 100),
-                "--gradient-penalty": (training.gradient_penalty, 0, 1e6),
-                "--epochs": (training.epochs, 1e-3, 1e5),
-            }
-        )
-        if training.images % training.batch_size == 1:
-            raise UserError(
-                f"--images {training.images:,} leaves a last batch of one image at --batch-size "
-                f"{training.batch_size}, which cannot be normalised: change one of the two"
-            )
+    @model_validator(mode="after")
+    def _scenes_can_be_drawn(self) -> Self:
         self.data  # noqa: B018 - says what is wrong with it
+        return self
 
     @property
     def data(self) -> SortOfClevr:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from coordconv.parameters import parameter_count
 from files.events import EventWriter
 from studies.gan.data import COLORS
 from studies.gan.detector import Found, detect
@@ -20,7 +21,7 @@ from studies.gan.networks import GAN
 from studies.gan.positions import Positions, Spread, spread
 from studies.gan.settings import Settings
 from studies.schedule import adam
-from studies.training import Arrays, Experiment, curve_columns, parameter_count
+from studies.training import Arrays, Experiment, curve_columns
 
 # Images whose objects are measured, and how many are generated to find as many valid ones: at an
 # evaluation, and at the end. How much of the plane is covered depends on the number of points.

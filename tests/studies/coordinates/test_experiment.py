@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from studies.coordinates.settings import PRESETS, Settings
 from studies.coordinates.training import CURVE, CoordinatesExperiment, _time_from_which_perfect
 from studies.folder import ExperimentFolder, read_arrays, read_curve
 from studies.schedule import learning_rate
-from studies.settings import with_chosen
 from studies.training import train
 from tests.studies.experiments import ROOT, refusal, require_alike
 
@@ -54,7 +52,7 @@ def _batch(task: str, model: str) -> int:
 
 
 def _settings(**changes: object) -> Settings:
-    training = with_chosen(PRESETS["small"]["classification", "coordconv"], {"epochs": 2})
+    training = PRESETS["small"]["classification", "coordconv"].replaced(epochs=2)
     values: dict[str, object] = {
         "task": "classification",
         "model": "coordconv",
@@ -78,13 +76,13 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
 ) -> None:
     preset = PRESETS["small"][task, model]  # type: ignore[index]
     same = {"task": task, "model": model, "split": split}
-    settings = _settings(**same, training=with_chosen(preset, {"epochs": 1, "batch_size": 16}))
+    settings = _settings(**same, training=preset.replaced(epochs=1, batch_size=16))
     whole = tmp_path / "whole"
     train(CoordinatesExperiment(settings), ExperimentFolder(whole, {"same": 1}))
     # The clock ends this one in its middle; what it leaves is what a crash would leave.
     stopped = tmp_path / "stopped"
     train(
-        CoordinatesExperiment(replace(settings, seconds=1e-9)),
+        CoordinatesExperiment(settings.replaced(seconds=1e-9)),
         ExperimentFolder(stopped, {"same": 1}),
     )
     assert 0 < read_curve(stopped, CURVE)[-1]["step"] < read_curve(whole, CURVE)[-1]["step"]
@@ -181,7 +179,7 @@ def test_a_foreign_optimizer_state_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_training(tmp_path: Path) -> None:
-    wild = with_chosen(PRESETS["small"]["regression", "coordconv"], {"initial_scale": 100.0})
+    wild = PRESETS["small"]["regression", "coordconv"].replaced(initial_scale=100.0)
     settings = _settings(task="regression", training=wild)
     experiment = CoordinatesExperiment(settings)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import pytest
 
 from studies.coordinates.settings import PRESETS, Settings
 from studies.coordinates.training import CoordinatesExperiment
-from studies.settings import ModelName, with_chosen
+from studies.settings import ModelName
 
 
 def _experiment(model: ModelName, epochs: float) -> CoordinatesExperiment:
@@ -18,7 +18,7 @@ def _experiment(model: ModelName, epochs: float) -> CoordinatesExperiment:
             seed=1,
             canvas=64,
             square=9,
-            training=with_chosen(PRESETS["small"]["classification", model], {"epochs": epochs}),
+            training=PRESETS["small"]["classification", model].replaced(epochs=epochs),
             seconds=0.0,
             threads=1,
             device="cpu",

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from coordconv import ConcatCoordConv2d
+from coordconv.parameters import parameter_count
 from studies.coordinates.data import NotSoClevr
 from studies.coordinates.networks import (
     CoordConvRenderer,
@@ -16,7 +17,6 @@ from studies.coordinates.networks import (
 )
 from studies.coordinates.tasks import Classification, Regression, Rendering
 from studies.initialisation import init_he_normal_
-from studies.training import parameter_count
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from studies.detection.results import FinishedDetection, as_markdown, find_exper
 from studies.detection.settings import PRESETS, Settings
 from studies.detection.training import CURVE, MEASURES, DetectionExperiment
 from studies.folder import ExperimentFolder, read_arrays, read_curve
-from studies.settings import with_chosen
 from studies.training import train
 from tests.studies.experiments import refusal, require_alike
 
@@ -33,7 +31,7 @@ OPTIONS += [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items()]
 
 
 def _settings(**changes: object) -> Settings:
-    training = with_chosen(PRESETS["small"], {**TINY, "epochs": 2})
+    training = PRESETS["small"].replaced(**TINY, epochs=2)
     values = {"model": "coordconv", "canvas": 32, "field": 32, "digits": 2, "mnist": None,
               "training": training, "seed": 1, "seconds": 0.0, "threads": 1,
               "device": "cpu"}  # fmt: skip
@@ -69,7 +67,7 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(tmp_path: Path) ->
     settings = _settings()
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(DetectionExperiment(settings), ExperimentFolder(whole, {}))
-    interrupted = DetectionExperiment(replace(settings, seconds=1e-9))
+    interrupted = DetectionExperiment(settings.replaced(seconds=1e-9))
     train(interrupted, ExperimentFolder(stopped, {}))
     assert 0 < read_curve(stopped, CURVE)[-1]["step"] < 12
     (stopped / "result.json").unlink()
@@ -81,7 +79,7 @@ def test_both_networks_of_a_seed_see_the_same_images_and_the_parts_differ() -> N
     conv, coordconv = (DetectionExperiment(_settings(model=m)) for m in ("conv", "coordconv"))
     assert torch.equal(conv.train_images, coordconv.train_images)
     assert torch.equal(conv.test_boxes, coordconv.test_boxes)
-    as_many = with_chosen(_settings().training, {"test_images": TINY["train_images"]})
+    as_many = _settings().training.replaced(test_images=TINY["train_images"])
     parts = DetectionExperiment(_settings(training=as_many))
     assert not torch.equal(parts.train_boxes, parts.test_boxes)
     assert torch.equal(conv.batch(), coordconv.batch())
@@ -195,9 +193,7 @@ def test_other_digits_are_not_averaged(experiments: Path, tmp_path: Path) -> Non
 
 
 def test_boxes_that_grow_without_bound_are_a_line(tmp_path: Path) -> None:
-    wild = with_chosen(
-        _settings().training, {"learning_rate": 10.0, "schedule": "constant", "epochs": 0.17}
-    )
+    wild = _settings().training.replaced(learning_rate=10.0, schedule="constant", epochs=0.17)
     experiment = DetectionExperiment(_settings(training=wild))
     with pytest.raises(UserError, match=r"became .* choose a smaller learning rate"):
         train(experiment, ExperimentFolder(tmp_path / "x", {}))

@@ -6,7 +6,7 @@ import pytest
 
 from studies.detection.settings import PRESETS, Settings
 from studies.detection.training import DetectionExperiment
-from studies.settings import ModelName, with_chosen
+from studies.settings import ModelName
 
 
 @pytest.mark.learning
@@ -24,7 +24,7 @@ def test_boxes_fit_digits_that_were_never_seen(model: ModelName) -> None:
     experiment = DetectionExperiment(
         Settings(
             model=model, canvas=32, field=32, digits=1, mnist=None,
-            training=with_chosen(PRESETS["small"], chosen),
+            training=PRESETS["small"].replaced(**chosen),
             seed=1, seconds=0.0, threads=1, device="cpu",
         )
     )  # fmt: skip

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from coordconv import CoordConv2d
+from coordconv.parameters import parameter_count
 from studies.detection.network import ANCHORS, RegionProposalNetwork, anchors
-from studies.training import parameter_count
 
 
 def test_the_papers_anchors() -> None:

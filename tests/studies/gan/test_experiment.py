@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -31,7 +30,6 @@ from studies.gan.training import (
     as_pictures,
     positions,
 )
-from studies.settings import with_chosen
 from studies.training import train
 from tests.studies.experiments import refusal, require_alike
 
@@ -57,7 +55,7 @@ def test_what_is_measured_and_shown_is_bounded() -> None:
 
 
 def _settings(**changes: object) -> Settings:
-    training = with_chosen(PRESETS["small"], {**TINY, "epochs": 3})
+    training = PRESETS["small"].replaced(**TINY, epochs=3)
     values = {"generator": "coordconv", "discriminator": "coordconv", "training": training,
               "seed": 1, "seconds": 0.0, "threads": 1, "device": "cpu"}  # fmt: skip
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
@@ -93,7 +91,7 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
     settings = _settings(generator=generator)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(GanExperiment(settings), ExperimentFolder(whole, {}))
-    interrupted = GanExperiment(replace(settings, seconds=1e-9))
+    interrupted = GanExperiment(settings.replaced(seconds=1e-9))
     train(interrupted, ExperimentFolder(stopped, {}))
     assert 0 < read_curve(stopped, CURVE)[-1]["step"] < 12
     (stopped / "result.json").unlink()
@@ -130,7 +128,7 @@ def test_a_step_changes_one_network_at_a_time(monkeypatch: pytest.MonkeyPatch) -
 def test_the_first_steps_losses_by_hand() -> None:
     """Real images are to be called real and fakes fake; the generator wants fakes called real."""
     chosen = {"generator_steps": 1, "gradient_penalty": 0.0}
-    experiment = GanExperiment(_settings(training=with_chosen(_settings().training, chosen)))
+    experiment = GanExperiment(_settings(training=_settings().training.replaced(**chosen)))
     # A discriminator that says how bright an image is: real ones are mostly white.
     brightness = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1, bias=False))
     nn.init.constant_(brightness[1].weight, 1 / 768)  # type: ignore[arg-type]
@@ -160,7 +158,7 @@ def test_the_gradient_penalty_by_hand() -> None:
 def test_the_penalty_holds_the_discriminator_back() -> None:
     def experiment(penalty: float) -> GanExperiment:
         chosen = {"gradient_penalty": penalty, "discriminator_rate": 0.02}
-        return GanExperiment(_settings(training=with_chosen(_settings().training, chosen)))
+        return GanExperiment(_settings(training=_settings().training.replaced(**chosen)))
 
     steepness = []
     for one in (experiment(0.0), experiment(1000.0)):

@@ -7,7 +7,7 @@ import torch
 
 from studies.gan.settings import PRESETS, Settings
 from studies.gan.training import GanExperiment
-from studies.settings import ModelName, with_chosen
+from studies.settings import ModelName
 
 COLORS = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, -1, 1]])  # white, red and blue
 
@@ -31,7 +31,7 @@ def test_pixels_take_the_colours_of_real_ones(model: ModelName, discriminator_ra
     experiment = GanExperiment(
         Settings(
             generator=model, discriminator=model,
-            training=with_chosen(PRESETS["small"], chosen),
+            training=PRESETS["small"].replaced(**chosen),
             seed=1, seconds=0.0, threads=1, device="cpu",
         )
     )  # fmt: skip

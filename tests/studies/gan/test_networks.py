@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from coordconv import CoordConv2d, coordconv_layers
+from coordconv.parameters import parameter_count
 from studies.gan.networks import GAN, ConvGenerator, CoordConvGenerator, Discriminator
-from studies.training import parameter_count
 
 
 def test_the_papers_sizes() -> None:

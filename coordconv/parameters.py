@@ -1,0 +1,10 @@
+"""The size of a model."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def parameter_count(module: nn.Module) -> int:
+    """How many numbers training may change; those that several layers share count once."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
