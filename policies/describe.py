@@ -6,15 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor, nn
 
 from coordconv import CoordConv2d
 from coordconv.sb3.policy import AtariPolicy, parameter_count
-from coordconv.sb3.precision import Precision
-from policies.registry import policy_kwargs
+from policies.build import build_policy
 
 
 def short_name(name: str) -> str:
@@ -32,21 +29,6 @@ class Layer:
     output: tuple[int, ...]
     parameters: int
     multiply_adds: int
-
-
-def build_policy(
-    extractor: str,
-    observation_shape: tuple[int, ...],
-    n_actions: int,
-    precision: Precision = "float32",
-) -> AtariPolicy:
-    """The policy of an arm as training builds it, outside any training."""
-    return AtariPolicy(
-        spaces.Box(0, 255, observation_shape, np.uint8),
-        spaces.Discrete(n_actions),
-        lambda _: 0.0,
-        **policy_kwargs(extractor, precision),
-    )
 
 
 def layers(policy: AtariPolicy) -> list[Layer]:
