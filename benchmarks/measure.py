@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cli.table import markdown
+
 PACKAGES = ("torch", "stable-baselines3", "gymnasium", "ale-py", "numpy")
 
 Values = dict[str, list[float]]
@@ -35,15 +37,15 @@ def table(values: Values, baseline: str, unit: str, *, more_is_better: bool) -> 
     A ratio above 1 is in the contestant's favour. It is the median of the ratios within each turn,
     with their range.
     """
-    lines = [f"| contestant | {unit} | × {baseline} |", "| --- | --- | --- |"]
+    rows = []
     for name, mine in values.items():
         pairs = list(zip(mine, values[baseline], strict=True))
         ratios = [a / b if more_is_better else b / a for a, b in pairs]
         shown = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
         digits = 0 if statistics.median(mine) >= 100 else 2
         median, low, high = (f"{f(mine):,.{digits}f}" for f in (statistics.median, min, max))
-        lines.append(f"| {name} | {median} ({low}–{high}) | {shown} |")
-    return "\n".join(lines)
+        rows.append((name, f"{median} ({low}–{high})", shown))
+    return markdown(("contestant", unit, f"× {baseline}"), rows)
 
 
 def machine() -> str:

@@ -9,9 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cli.table import aligned
 from coordconv import CoordConv2d
 from coordconv.sb3.policy import AtariPolicy, parameter_count
 from policies.build import build_policy
+
+# Of the columns of every arm's description, so that two can be compared line by line.
+WIDTHS = (21, 11, 13, 11, 13)
 
 
 def short_name(name: str) -> str:
@@ -67,13 +71,17 @@ def description(extractor: str, observation_shape: tuple[int, ...], n_actions: i
     """The table that `train.py --describe` prints."""
     policy = build_policy(extractor, observation_shape, n_actions)
     rows = layers(policy)
-    lines = [f"{'layer':<22} {'kind':<12} {'output':<14} {'parameters':>11} {'multiply-adds':>14}"]
-    for row in rows:
-        shape = "×".join(map(str, row.output))
-        lines.append(
-            f"{row.name:<22} {row.kind:<12} {shape:<14} {row.parameters:>11,} "
-            f"{row.multiply_adds:>14,}"
-        )
     total = sum(row.multiply_adds for row in rows)
-    lines.append(f"{'total':<22} {'':<12} {'':<14} {parameter_count(policy):>11,} {total:>14,}")
-    return "\n".join(lines)
+    cells = [
+        (
+            row.name,
+            row.kind,
+            "×".join(map(str, row.output)),
+            f"{row.parameters:,}",
+            f"{row.multiply_adds:,}",
+        )
+        for row in rows
+    ]
+    headings = ("layer", "kind", "output", "parameters", "multiply-adds")
+    totals = ("total", "", "", f"{parameter_count(policy):,}", f"{total:,}")
+    return aligned([headings, *cells, totals], left={0, 1, 2}, at_least=WIDTHS)
