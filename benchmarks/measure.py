@@ -10,10 +10,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from cli.table import markdown
+from files.origin import processor
 
 PACKAGES = ("torch", "stable-baselines3", "gymnasium", "ale-py", "numpy")
 
@@ -50,17 +50,9 @@ def table(values: Values, baseline: str, unit: str, *, more_is_better: bool) -> 
 
 def machine() -> str:
     """The machine and the versions, in a line."""
-    processor = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8").splitlines()
-        processor = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-            processor,
-        )
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     return (
-        f"{processor}, {os.cpu_count()} cores, {platform.system()}, "
+        f"{processor()}, {os.cpu_count()} cores, {platform.system()}, "
         f"Python {platform.python_version()}, {versions}"
     )
 
