@@ -10,10 +10,10 @@ import shutil
 import pytest
 
 import evaluate
+from benchmarks.made_up_runs import make_grid_of_runs
 from cli.errors import UserError
 from records.config import PRESETS
 from tests.evaluation.comparing import GAMES, edit, report
-from tests.evaluation.synthetic import make_grid_of_runs
 
 
 @pytest.mark.parametrize(
