@@ -15,7 +15,7 @@ from agents.watch import FRAMES_PER_SECOND, watch_game
 from cli.errors import UserError
 from cli.progress import ProgressReport
 from envs import action_meanings
-from evaluation.video import Moment, captioned, side_by_side
+from evaluation.video import ShownStep, captioned, side_by_side
 from files.lock import exclusive
 from files.video import mp4
 from policies.products import fast_products
@@ -35,7 +35,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class _Player:
+class _RecordedRun:
     path: Path
     agent: Agent
     config: RunConfig
@@ -73,69 +73,69 @@ def record_runs(
     Raises:
         UserError: not run folders, or two that cannot be shown together.
     """
-    players = []
+    runs = []
     for path in paths:
         agent, config, step = load_agent(
             path, checkpoint=checkpoint, trusted=trusted, deterministic=deterministic
         )
-        players.append(_Player(path, agent, config, step))
+        runs.append(_RecordedRun(path, agent, config, step))
     if together:
-        _require_comparable(players)
-    groups = [players] if together else [[player] for player in players]
+        _require_comparable(runs)
+    groups = [runs] if together else [[run] for run in runs]
     seeds = evaluation_seeds(episodes, first_seed)
     with fast_products():
         return [_record(group, seed, max_steps) for group in groups for seed in seeds]
 
 
-def _require_comparable(players: Sequence[_Player]) -> None:
-    if len(players) != 2:
-        raise UserError(f"--side-by-side takes two run folders, got {len(players)}")
+def _require_comparable(runs: Sequence[_RecordedRun]) -> None:
+    if len(runs) != 2:
+        raise UserError(f"--side-by-side takes two run folders, got {len(runs)}")
     for name in ("game", "protocol"):
-        first, second = (getattr(player.config, name) for player in players)
+        first, second = (getattr(run.config, name) for run in runs)
         if first != second:
             raise UserError(
                 f"--side-by-side needs two runs of the same {name}, got {first} and {second}"
             )
 
 
-def _record(players: Sequence[_Player], seed: int, max_steps: int | None) -> Recording:
-    first = players[0]
-    names = "-vs-".join(f"{p.config.extractor.replace(':', '.')}-{p.step}" for p in players)
+def _record(runs: Sequence[_RecordedRun], seed: int, max_steps: int | None) -> Recording:
+    first = runs[0]
+    names = "-vs-".join(f"{r.config.extractor.replace(':', '.')}-{r.step}" for r in runs)
     path = RunFolder(first.path).videos / f"{first.config.game}-{names}-seed-{seed}.mp4"
     limit = max_steps if max_steps is not None else 10**9
     size = captioned(_blank()).shape
-    last: list[Moment] = []
-    games = [_moments(player, seed) for player in players]
+    last: list[ShownStep] = []
+    games = [_shown_steps(run, seed) for run in runs]
     title = f"recording {first.config.game} seed {seed}"
     with (
         exclusive(first.path, "recording", RECORDING_LOCK),
-        mp4(path, size[1] * len(players), size[0], FRAMES_PER_SECOND) as write,
+        mp4(path, size[1] * len(runs), size[0], FRAMES_PER_SECOND) as write,
         # The length of a game is not known beforehand; 27,000 steps is the longest there is.
         ProgressReport(title, min(limit, 27_000)) as progress,
     ):
-        for count, moments in enumerate(zip_longest(*games), start=1):
+        for count, steps in enumerate(zip_longest(*games), start=1):
             # A game that is over keeps its last picture until the other one ends too.
             last = [
-                replace(last[index], over=True) if moment is None else moment
-                for index, moment in enumerate(moments)
+                replace(last[index], over=True) if shown is None else shown
+                for index, shown in enumerate(steps)
             ]
             write(side_by_side(last))
             progress.update(count)
             if count >= limit:
                 break
-    return Recording(path, tuple(moment.score for moment in last))
+    return Recording(path, tuple(shown.score for shown in last))
 
 
-def _moments(player: _Player, seed: int) -> Iterator[Moment]:
+def _shown_steps(run: _RecordedRun, seed: int) -> Iterator[ShownStep]:
     """A whole game, step by step: the one that `evaluate.py score` plays from this seed."""
-    names = action_meanings(player.config.game)
+    names = action_meanings(run.config.game)
     score = 0.0
     for step, moment in enumerate(
-        watch_game(player.agent, player.config.game, player.config.protocol, seed), start=1
+        watch_game(run.agent, run.config.game, run.config.protocol, seed), start=1
     ):
         score += moment.reward
-        yield Moment(moment.screen, player.title, score, step, names[moment.action], moment.over)
+        yield ShownStep(moment.screen, run.title, score, step, names[moment.action], moment.over)
 
 
-def _blank() -> Moment:
-    return Moment(np.zeros((210, 160, 3), np.uint8), "", 0.0, 0, "")
+def _blank() -> ShownStep:
+    return ShownStep(np.zeros((210, 160, 3), np.uint8), "", 0.0, 0, "")
