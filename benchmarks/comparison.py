@@ -14,10 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.made_up_runs import make_grid_of_runs
 from benchmarks.measure import in_own_process, machine
 from envs import GAMES, human_normalised
 from evaluation.compare import Request, write_report
-from tests.evaluation.synthetic import make_grid_of_runs
 
 ARMS = {"nature": 0.5, "coordconv": 0.55, "control-noise": 0.5}
 STEPS = 10_000_000

@@ -5,7 +5,7 @@
     python -m benchmarks.endurance loaded
 
 Each writes a CSV to `docs/results/reliability` and says in a line what was seen; what it means is
-in docs/reliability.md. Linux only: they look into /proc.
+in docs/reliability.md. Linux only: they fork, and ask which cores are theirs.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
+import psutil
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -267,9 +268,9 @@ def _sample(pid: int, path: Path, begin: float) -> tuple[float, ...] | None:
     if memory is None:
         return None
     try:
-        files = len(os.listdir(f"/proc/{pid}/fd"))
-        threads = len(os.listdir(f"/proc/{pid}/task"))
-    except OSError:
+        process = psutil.Process(pid)
+        files, threads = process.num_fds(), process.num_threads()
+    except psutil.NoSuchProcess:
         return None
     seconds = round(time.monotonic() - begin, 1)
     return last_step(path / "episodes.csv"), seconds, round(memory, 1), files, threads

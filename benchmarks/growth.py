@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.measure import in_own_process, print_report
 from benchmarks.training import train_here
+from cli.table import markdown
 from coordconv import CoordConv2d
 from policies import NatureExtractor
 
@@ -111,16 +112,12 @@ def run(repeats: int = 3, out: Path = Path("docs/results/performance")) -> str:
                 writer.writerow((turn + 1, *setting, round(measured[-1], 1)))
                 file.flush()
     draw(speeds, out / "growth.png")
-    lines = [
-        "| algorithm | environments | extractor | agent steps/s |",
-        "| --- | --- | --- | --- |",
-    ]
+    rows = []
     for (algo, n_envs, extractor), measured in speeds.items():
         middle, low, high = (f"{f(measured):,.0f}" for f in (statistics.median, min, max))
-        lines.append(f"| {algo} | {n_envs} | {extractor} | {middle} ({low}–{high}) |")
-    return print_report(
-        "Growth", ["\n".join(lines), "![Steps per second](results/performance/growth.png)"]
-    )
+        rows.append((algo, str(n_envs), extractor, f"{middle} ({low}–{high})"))
+    table = markdown(("algorithm", "environments", "extractor", "agent steps/s"), rows)
+    return print_report("Growth", [table, "![Steps per second](results/performance/growth.png)"])
 
 
 def draw(speeds: dict[Setting, list[float]], path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
+from cli.table import markdown
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "dependencies.md"
 BEGIN, END = "<!-- begin licences -->", "<!-- end licences -->"
@@ -34,8 +36,8 @@ def licence(name: str) -> str:
 
 def table() -> str:
     """The table as Markdown."""
-    rows = [f"| {name} | {version} | {licence(name)} |" for name, version in pinned().items()]
-    return "\n".join(["| package | version | licence |", "| --- | --- | --- |", *rows])
+    rows = [(name, version, licence(name)) for name, version in pinned().items()]
+    return markdown(("package", "version", "licence"), rows)
 
 
 def main() -> None:

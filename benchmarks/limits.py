@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.environment import timed
 from benchmarks.measure import in_own_process, print_report, taking_turns
 from benchmarks.training import PRECISION_OF
+from cli.table import markdown
 from coordconv.sb3.precision import PRECISIONS, Precision, is_emulated
 from envs import AtariVecEnv
 from policies import build_policy
@@ -146,19 +147,17 @@ def best_size(products: Callable[[int], Callable[[], object]]) -> float:
 
 
 def _rates_table(rates: Rates) -> str:
-    lines = ["| library | type | GFLOP/s |", "| --- | --- | --- |"]
+    rows = []
     for (library, precision), values in rates.items():
         median, low, high = (f(values) / 1e9 for f in (statistics.median, min, max))
-        lines.append(f"| {library} | {precision} | {median:.1f} ({low:.1f}–{high:.1f}) |")
-    return "\n".join(lines)
+        rows.append((library, precision, f"{median:.1f} ({low:.1f}–{high:.1f})"))
+    return markdown(("library", "type", "GFLOP/s"), rows)
 
 
 def _phases_table(rates: dict[Precision, float]) -> str:
     emulation = emulation_ms(GAME, 1)
-    lines = [
-        "| algorithm | type | emulation | acting | gradient steps | the rest |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    headings = ("algorithm", "type", "emulation", "acting", "gradient steps", "the rest")
+    rows = []
     contestants = {precision: name for name, precision in PRECISION_OF.items()}
     for algo, steps in STEPS.items():
         for precision in PRECISIONS:
@@ -172,9 +171,8 @@ def _phases_table(rates: dict[Precision, float]) -> str:
                 f"{spent[part]:.3f}, {limit:.3f}, {spent[part] / limit:.2f}"
                 for part, limit in limits.items()
             ]
-            cells.append(f"{spent['rest']:.3f}")
-            lines.append(f"| {algo.upper()} | {precision} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            rows.append((algo.upper(), precision, *cells, f"{spent['rest']:.3f}"))
+    return markdown(headings, rows)
 
 
 def network_ms(algo: str, rate: float) -> dict[str, float]:

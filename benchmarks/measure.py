@@ -10,8 +10,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
+
+from cli.table import markdown
+from files.origin import processor
 
 PACKAGES = ("torch", "stable-baselines3", "gymnasium", "ale-py", "numpy")
 
@@ -35,30 +37,22 @@ def table(values: Values, baseline: str, unit: str, *, more_is_better: bool) -> 
     A ratio above 1 is in the contestant's favour. It is the median of the ratios within each turn,
     with their range.
     """
-    lines = [f"| contestant | {unit} | × {baseline} |", "| --- | --- | --- |"]
+    rows = []
     for name, mine in values.items():
         pairs = list(zip(mine, values[baseline], strict=True))
         ratios = [a / b if more_is_better else b / a for a, b in pairs]
         shown = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
         digits = 0 if statistics.median(mine) >= 100 else 2
         median, low, high = (f"{f(mine):,.{digits}f}" for f in (statistics.median, min, max))
-        lines.append(f"| {name} | {median} ({low}–{high}) | {shown} |")
-    return "\n".join(lines)
+        rows.append((name, f"{median} ({low}–{high})", shown))
+    return markdown(("contestant", unit, f"× {baseline}"), rows)
 
 
 def machine() -> str:
     """The machine and the versions, in a line."""
-    processor = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8").splitlines()
-        processor = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-            processor,
-        )
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     return (
-        f"{processor}, {os.cpu_count()} cores, {platform.system()}, "
+        f"{processor()}, {os.cpu_count()} cores, {platform.system()}, "
         f"Python {platform.python_version()}, {versions}"
     )
 

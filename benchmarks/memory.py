@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 SECONDS_BETWEEN_SAMPLES = 5.0
 ROOT = Path(__file__).parents[1]
@@ -26,12 +27,11 @@ ROOT = Path(__file__).parents[1]
 def resident_mb(pid: int) -> float | None:
     """Resident memory of a process; None when it has ended."""
     try:
-        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-    except OSError:
-        pass
-    return None
+        resident = psutil.Process(pid).memory_info().rss
+    except psutil.NoSuchProcess:
+        return None
+    # What has ended and was not waited for holds no memory.
+    return resident / 2**20 if resident else None
 
 
 def last_step(episodes: Path) -> int:

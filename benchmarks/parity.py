@@ -26,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from cli.table import markdown
+
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
@@ -145,8 +147,14 @@ def merged(
 
 def print_scores(rows: list[Row]) -> None:
     """A Markdown table: a line for each algorithm, game, budget and contestant."""
-    print("| algorithm, game | steps | contestant | last 100 games, by seed | last 50,000 steps |")
-    print("| --- | --- | --- | --- | --- |")
+    headings = (
+        "algorithm, game",
+        "steps",
+        "contestant",
+        "last 100 games, by seed",
+        "last 50,000 steps",
+    )
+    lines = []
     for algo, game in sorted({(row["algo"], row["game"]) for row in rows}, reverse=True):
         for step in sorted({int(row["step"]) for row in rows}):
             for contestant, name in NAMES.items():
@@ -158,7 +166,8 @@ def print_scores(rows: list[Row]) -> None:
                         values = [float(row[column]) for row in chosen]
                         by_seed = ", ".join(f"{value:,.1f}" for value in values)
                         cells.append(f"{by_seed} (mean {np.mean(values):,.1f})")
-                    print(f"| {algo} {game} | {step:,} | {name} | {' | '.join(cells)} |")
+                    lines.append((f"{algo} {game}", f"{step:,}", name, *cells))
+    print(markdown(headings, lines))
 
 
 def print_differences(rows: list[Row]) -> None:

@@ -42,6 +42,7 @@ from torch.nn import functional as F
 from agents.build import build_model, restore
 from agents.rollout_buffer import ImageRolloutBuffer
 from benchmarks.measure import machine
+from cli.table import markdown
 from envs import AtariVecEnv
 from policies import AtariPolicy
 from policies.products import fast_products
@@ -181,11 +182,15 @@ def gradients_of(bench: Bench, precision: str, rollout: Rollout) -> list[Gradien
 
 def gradient_table(pairs: Sequence[tuple[Gradient, Gradient]]) -> str:
     """Float32 and bfloat16 gradients of the same minibatches, compared by layer."""
-    lines = [
-        "| layer | one minibatch is off by | minibatches differ by | the mean is off by | unbiased "
-        "rounding would leave | along the gradient |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    headings = (
+        "layer",
+        "one minibatch is off by",
+        "minibatches differ by",
+        "the mean is off by",
+        "unbiased rounding would leave",
+        "along the gradient",
+    )
+    rows = []
     for title, prefix in PARTS.items():
 
         def vector(gradient: Gradient, prefix: Any = prefix) -> Tensor:
@@ -201,11 +206,9 @@ def gradient_table(pairs: Sequence[tuple[Gradient, Gradient]]) -> str:
         noise = (error - error.mean(dim=0)).norm(dim=1).square().mean().sqrt()
         unbiased = noise / math.sqrt(len(pairs)) / mean.norm()
         along = error @ mean / mean.square().sum()
-        lines.append(
-            f"| {title} | {alone:.2%} | {spread:.0%} | {of_mean:.2%} | {unbiased:.2%} | "
-            f"{_interval(along.double().numpy(), percent=True)} |"
-        )
-    return "\n".join(lines)
+        cells = (f"{alone:.2%}", f"{spread:.0%}", f"{of_mean:.2%}", f"{unbiased:.2%}")
+        rows.append((title, *cells, _interval(along.double().numpy(), percent=True)))
+    return markdown(headings, rows)
 
 
 @dataclass(frozen=True)
@@ -245,23 +248,25 @@ def update(bench: Bench, precision: str, order: int, rollout: Rollout, after: Ro
 
 def update_table(gains: dict[str, list[Gain]]) -> str:
     """Float32's gains, and the paired differences from them."""
-    lines = [
-        "| of one update, on the next rollout | float32 | bfloat16 - float32 | another order of "
-        "minibatches - float32 |",
-        "| --- | --- | --- | --- |",
-    ]
+    headings = (
+        "of one update, on the next rollout",
+        "float32",
+        "bfloat16 - float32",
+        "another order of minibatches - float32",
+    )
+    rows = []
     names = {
         "objective": "the objective rises by",
         "value_error": "the value's error falls by",
         "moved": "the policy moves by (KL)",
     }
     for field, title in names.items():
-        columns = {k: np.array([getattr(g, field) for g in rows]) for k, rows in gains.items()}
+        columns = {k: np.array([getattr(gain, field) for gain in v]) for k, v in gains.items()}
         cells = [_interval(columns["float32"])] + [
             _interval(columns[name] - columns["float32"]) for name in ("bfloat16", "other order")
         ]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append((title, *cells))
+    return markdown(headings, rows)
 
 
 def _interval(values: NDArray[np.float64], *, percent: bool = False) -> str:

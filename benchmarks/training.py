@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import finished, in_own_process, print_report, start, table, taking_turns
+from cli.table import markdown
 from coordconv.sb3.precision import is_emulated
 
 STEPS = {"ppo": 2 * 1024, "a2c": 4 * 1024}
@@ -208,8 +209,8 @@ def run(
         threads_of_one: of one run, everybody's; None measures who is faster with which.
     """
     parts: list[str] = []
-    spent = ["| run | rollout | update | the rest | together |", "| --- | --- | --- | --- | --- |"]
-    memory = ["| run | stock MB | here MB |", "| --- | --- | --- |"]
+    spent: list[tuple[str, ...]] = []
+    memory: list[tuple[str, ...]] = []
     for (algo, extractor), aims in AIMS.items():
         if algo not in algos:
             continue
@@ -236,21 +237,23 @@ def run(
                 for name in list(results)[1:]:
                     here_mb = max(result["peak_mb"] for result in results[name])
                     kind = "one run" if results is alone else "two runs, each"
-                    memory.append(
-                        f"| {title}, {PRECISION_OF[name]}, {kind} | {stock_mb:,.0f} | "
-                        f"{here_mb:,.0f} |"
-                    )
+                    row = f"{title}, {PRECISION_OF[name]}, {kind}"
+                    memory.append((row, f"{stock_mb:,.0f}", f"{here_mb:,.0f}"))
             for name in list(alone)[1:]:
                 ms = [result["ms"] for result in alone[name]]
                 cells = [statistics.median(m[part] for m in ms) for part in ms[0]]
-                shown = " | ".join(f"{cell:.3f}" for cell in [*cells, sum(cells)])
-                spent.append(f"| {title}, {PRECISION_OF[name]} | {shown} |")
+                shown = [f"{cell:.3f}" for cell in [*cells, sum(cells)]]
+                spent.append((f"{title}, {PRECISION_OF[name]}", *shown))
     if not is_measured(BFLOAT16):
         parts.append(
             "This processor has no bfloat16 products of its own: bfloat16 was not measured."
         )
-    parts += ["Where a step's time goes in one run here, in ms:", "\n".join(spent)]
-    parts += ["Highest resident memory:", "\n".join(memory)]
+    parts += [
+        "Where a step's time goes in one run here, in ms:",
+        markdown(("run", "rollout", "update", "the rest", "together"), spent),
+        "Highest resident memory:",
+        markdown(("run", "stock MB", "here MB"), memory),
+    ]
     return print_report("Training", parts)
 
 

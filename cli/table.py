@@ -1,13 +1,23 @@
-"""Tables for a terminal."""
+"""Tables of text, for a terminal and as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
-    """Cells in columns of equal width; those of the columns `left` begin at the left."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+def aligned(
+    rows: Sequence[Sequence[str]], left: Collection[int], at_least: Sequence[int] = ()
+) -> str:
+    """Cells in columns of equal width, as a terminal shows them.
+
+    Args:
+        rows: the cells, the headings first.
+        left: the columns whose cells begin at the left; the others end at the right.
+        at_least: the least width of each column, for tables that stand under each other.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if at_least:
+        widths = list(map(max, widths, at_least))
     return "\n".join(
         "  ".join(
             cell.ljust(width) if column in left else cell.rjust(width)
@@ -15,3 +25,9 @@ def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -13,7 +13,7 @@ from agents.watch import watch_game
 from cli.errors import UserError
 from cli.progress import ProgressReport
 from envs.family import find_family
-from evaluation.video import Moment, captioned, side_by_side
+from evaluation.video import ShownStep, captioned, side_by_side
 from files.lock import exclusive
 from files.video import mp4
 from policies.products import fast_products
@@ -33,7 +33,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class _Player:
+class _RecordedRun:
     path: Path
     agent: Agent
     config: RunConfig
@@ -71,68 +71,68 @@ def record_runs(
     Raises:
         UserError: not run folders, or two that cannot be shown together.
     """
-    players = []
+    runs = []
     for path in paths:
         agent, config, step = load_agent(
             path, checkpoint=checkpoint, trusted=trusted, deterministic=deterministic
         )
-        players.append(_Player(path, agent, config, step))
+        runs.append(_RecordedRun(path, agent, config, step))
     if together:
-        _require_comparable(players)
-    groups = [players] if together else [[player] for player in players]
+        _require_comparable(runs)
+    groups = [runs] if together else [[run] for run in runs]
     seeds = evaluation_seeds(episodes, first_seed)
     with fast_products():
         return [_record(group, seed, max_steps) for group in groups for seed in seeds]
 
 
-def _require_comparable(players: Sequence[_Player]) -> None:
-    if len(players) != 2:
-        raise UserError(f"--side-by-side takes two run folders, got {len(players)}")
+def _require_comparable(runs: Sequence[_RecordedRun]) -> None:
+    if len(runs) != 2:
+        raise UserError(f"--side-by-side takes two run folders, got {len(runs)}")
     for name in ("family", "game", "protocol"):
-        first, second = (getattr(player.config, name) for player in players)
+        first, second = (getattr(run.config, name) for run in runs)
         if first != second:
             raise UserError(
                 f"--side-by-side needs two runs of the same {name}, got {first} and {second}"
             )
 
 
-def _record(players: Sequence[_Player], seed: int, max_steps: int | None) -> Recording:
-    first = players[0]
-    names = "-vs-".join(f"{p.config.extractor.replace(':', '.')}-{p.step}" for p in players)
+def _record(runs: Sequence[_RecordedRun], seed: int, max_steps: int | None) -> Recording:
+    first = runs[0]
+    names = "-vs-".join(f"{r.config.extractor.replace(':', '.')}-{r.step}" for r in runs)
     path = RunFolder(first.path).videos / f"{first.config.game}-{names}-seed-{seed}.mp4"
     limit = max_steps if max_steps is not None else 10**9
-    last: list[Moment] = []
-    games = [_moments(player, seed) for player in players]
+    last: list[ShownStep] = []
+    games = [_shown_steps(run, seed) for run in runs]
     begun = [next(game) for game in games]
     size = captioned(begun[0]).shape
     fps = round(find_family(first.config.family).actions_per_second)
     title = f"recording {first.config.game} seed {seed}"
     with (
         exclusive(first.path, "recording", RECORDING_LOCK),
-        mp4(path, size[1] * len(players), size[0], fps) as write,
+        mp4(path, size[1] * len(runs), size[0], fps) as write,
         # The length of a game is not known beforehand; 27,000 steps is the longest there is.
         ProgressReport(title, min(limit, 27_000)) as progress,
     ):
-        for count, moments in enumerate(chain([begun], zip_longest(*games)), start=1):
+        for count, steps in enumerate(chain([begun], zip_longest(*games)), start=1):
             # A game that is over keeps its last picture until the other one ends too.
             last = [
-                replace(last[index], over=True) if moment is None else moment
-                for index, moment in enumerate(moments)
+                replace(last[index], over=True) if shown is None else shown
+                for index, shown in enumerate(steps)
             ]
             write(side_by_side(last))
             progress.update(count)
             if count >= limit:
                 break
-    return Recording(path, tuple(moment.score for moment in last))
+    return Recording(path, tuple(shown.score for shown in last))
 
 
-def _moments(player: _Player, seed: int) -> Iterator[Moment]:
+def _shown_steps(run: _RecordedRun, seed: int) -> Iterator[ShownStep]:
     """A whole game, step by step: the one that `evaluate.py score` plays from this seed."""
-    config, family = player.config, find_family(player.config.family)
+    config, family = run.config, find_family(run.config.family)
     names = family.action_meanings(config.game)
     score = 0.0
     for step, moment in enumerate(
-        watch_game(player.agent, family, config.game, config.protocol, seed), start=1
+        watch_game(run.agent, family, config.game, config.protocol, seed), start=1
     ):
         score += moment.reward
-        yield Moment(moment.screen, player.title, score, step, names[moment.action], moment.over)
+        yield ShownStep(moment.screen, run.title, score, step, names[moment.action], moment.over)

@@ -18,8 +18,8 @@ MARGIN = 10
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One agent step of a game: the screen (210, 160, 3) and what is written under it."""
+class ShownStep:
+    """One agent step as a video shows it: the screen (210, 160, 3) and what is written under it."""
 
     screen: Frame
     title: str
@@ -29,10 +29,10 @@ class Moment:
     over: bool = False
 
 
-def captioned(moment: Moment) -> Frame:
+def captioned(shown: ShownStep) -> Frame:
     """The screen three times as large with two lines of text under it: (688, 480, 3)."""
-    screen = Image.fromarray(moment.screen).resize(SCREEN, Image.Resampling.NEAREST)
-    if moment.over:
+    screen = Image.fromarray(shown.screen).resize(SCREEN, Image.Resampling.NEAREST)
+    if shown.over:
         screen = Image.eval(screen, lambda value: value // 3)
     picture = Image.new("RGB", (SCREEN[0], SCREEN[1] + CAPTION_HEIGHT), (16, 16, 16))
     picture.paste(screen, (0, 0))
@@ -40,14 +40,14 @@ def captioned(moment: Moment) -> Frame:
     large, small = ImageFont.load_default(20), ImageFont.load_default(16)
     right = SCREEN[0] - MARGIN
     top, bottom = SCREEN[1] + 17, SCREEN[1] + 42
-    action = "game over" if moment.over else moment.action
-    draw.text((MARGIN, top), moment.title, "white", large, anchor="lm")
-    draw.text((right, top), f"score {moment.score:.0f}", "#ffd24a", large, anchor="rm")
-    draw.text((MARGIN, bottom), f"step {moment.step:,}", "#a0a0a0", small, anchor="lm")
+    action = "game over" if shown.over else shown.action
+    draw.text((MARGIN, top), shown.title, "white", large, anchor="lm")
+    draw.text((right, top), f"score {shown.score:.0f}", "#ffd24a", large, anchor="rm")
+    draw.text((MARGIN, bottom), f"step {shown.step:,}", "#a0a0a0", small, anchor="lm")
     draw.text((right, bottom), action, "#7cc7ff", small, anchor="rm")
     return np.asarray(picture)
 
 
-def side_by_side(moments: Sequence[Moment]) -> Frame:
+def side_by_side(steps: Sequence[ShownStep]) -> Frame:
     """Captioned pictures next to each other."""
-    return np.concatenate([captioned(moment) for moment in moments], axis=1)
+    return np.concatenate([captioned(step) for step in steps], axis=1)

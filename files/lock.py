@@ -1,4 +1,8 @@
-"""One process at a time in a folder."""
+"""One process at a time in a folder.
+
+By hand, because `filelock` has no shared lock, so that two looks at once by `is_held` would each
+take the other for an owner, and because it makes missing folders on its way to a lock.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def origin(packages: Iterable[str], device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in packages},
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "command": [*_program(), *sys.argv[1:]],
@@ -92,8 +92,10 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return result.stdout.strip()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name as people know it, where the system tells."""
     try:
+        # psutil has no name for a processor.
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()

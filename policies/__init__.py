@@ -17,7 +17,8 @@ from coordconv.sb3 import (
     caveat,
     parameter_count,
 )
-from policies.describe import build_policy, description, short_name
+from policies.build import build_policy
+from policies.describe import description, short_name
 from policies.registry import (
     ARMS,
     UnknownExtractorError,

@@ -6,16 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor, nn
 
+from cli.table import aligned
 from coordconv import CoordConv2d
 from coordconv.parameters import parameter_count
 from coordconv.sb3.policy import AtariPolicy
-from coordconv.sb3.precision import Precision
-from policies.registry import policy_kwargs
+from policies.build import build_policy
+
+# Of the columns of every arm's description, so that two can be compared line by line.
+WIDTHS = (21, 11, 13, 11, 13)
 
 
 def short_name(name: str) -> str:
@@ -33,21 +34,6 @@ class Layer:
     output: tuple[int, ...]
     parameters: int
     multiply_adds: int
-
-
-def build_policy(
-    extractor: str,
-    observation_shape: tuple[int, ...],
-    n_actions: int,
-    precision: Precision = "float32",
-) -> AtariPolicy:
-    """The policy of an arm as training builds it, outside any training."""
-    return AtariPolicy(
-        spaces.Box(0, 255, observation_shape, np.uint8),
-        spaces.Discrete(n_actions),
-        lambda _: 0.0,
-        **policy_kwargs(extractor, precision),
-    )
 
 
 def layers(policy: AtariPolicy) -> list[Layer]:
@@ -86,13 +72,17 @@ def description(extractor: str, observation_shape: tuple[int, ...], n_actions: i
     """The table that `train.py --describe` prints."""
     policy = build_policy(extractor, observation_shape, n_actions)
     rows = layers(policy)
-    lines = [f"{'layer':<22} {'kind':<12} {'output':<14} {'parameters':>11} {'multiply-adds':>14}"]
-    for row in rows:
-        shape = "×".join(map(str, row.output))
-        lines.append(
-            f"{row.name:<22} {row.kind:<12} {shape:<14} {row.parameters:>11,} "
-            f"{row.multiply_adds:>14,}"
-        )
     total = sum(row.multiply_adds for row in rows)
-    lines.append(f"{'total':<22} {'':<12} {'':<14} {parameter_count(policy):>11,} {total:>14,}")
-    return "\n".join(lines)
+    cells = [
+        (
+            row.name,
+            row.kind,
+            "×".join(map(str, row.output)),
+            f"{row.parameters:,}",
+            f"{row.multiply_adds:,}",
+        )
+        for row in rows
+    ]
+    headings = ("layer", "kind", "output", "parameters", "multiply-adds")
+    totals = ("total", "", "", f"{parameter_count(policy):,}", f"{total:,}")
+    return aligned([headings, *cells, totals], left={0, 1, 2}, at_least=WIDTHS)

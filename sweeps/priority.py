@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+# psutil knows nothing of sessions.
 AUTOGROUP = Path("/proc/self/autogroup")
 LOWEST = 19
 # Without privileges Linux takes one change in a tenth of a second, of all users together.

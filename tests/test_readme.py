@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from policies import ARMS, description, parameter_count
-from policies.describe import build_policy
+from policies.build import build_policy
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PONG = ((4, 84, 84), 6)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from coordconv.constant import constant_where_maps
 from coordconv.sb3 import capabilities
-from coordconv.sb3.nature import draw_as_plain_
+from coordconv.sb3.convolutions import draw_as_plain_
 from coordconv.sb3.precision import DTYPES, PRECISIONS, Precision, bfloat16
 
 # 900 kB of float32 at 84×84×4, of which the processor's second cache holds most.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cli.table import aligned
+from cli.table import aligned, markdown
 from envs.family import Family
 from evaluation.arms import parameters, steps_per_second
 from evaluation.grid import Grid
@@ -40,8 +40,7 @@ class Table:
 
     def markdown(self) -> str:
         """As a Markdown table."""
-        lines = [self.headings, tuple("---" for _ in self.headings), *self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return markdown(self.headings, self.rows)
 
 
 def games_table(result: ArmResult, grid: Grid) -> Table:

@@ -1,10 +1,10 @@
-import os
 import subprocess
 import sys
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from gymnasium import spaces
 
@@ -299,19 +299,23 @@ def test_unknown_games_and_protocols_are_named() -> None:
         AtariVecEnv("MsPacman", 1, "stikcy")
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux does")
+def threads_of_this_process() -> set[int]:
+    return {thread.id for thread in psutil.Process().threads()}
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="threads have no numbers of their own elsewhere")
 @pytest.mark.parametrize("stepping", [False, True])
 def test_closing_ends_the_threads_and_may_be_done_twice(stepping: bool) -> None:
-    before = set(os.listdir("/proc/self/task"))
+    before = threads_of_this_process()
     env = AtariVecEnv("Pong", 2, threads=2)
     env.reset()
-    started = set(os.listdir("/proc/self/task")) - before
+    started = threads_of_this_process() - before
     assert started
     if stepping:
         env.step_async(noops(env))
     env.close()
     env.close()
-    assert started.isdisjoint(os.listdir("/proc/self/task"))
+    assert started.isdisjoint(threads_of_this_process())
     for call in (env.reset, env.step_wait, lambda: env.step(noops(env))):
         with pytest.raises(RuntimeError, match="this AtariVecEnv is closed"):
             call()

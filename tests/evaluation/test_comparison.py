@@ -7,11 +7,11 @@ import csv
 import numpy as np
 import pytest
 
+from benchmarks.made_up_runs import make_grid_of_runs
 from evaluation.compare import Request, grids
 from evaluation.results import BUT_NOT_THAN_CONTROL, CONTROL_UNKNOWN, compare, sentence
 from evaluation.statistics import win_rate
 from tests.evaluation.comparing import GAMES, comparison, report, result_of
-from tests.evaluation.synthetic import make_grid_of_runs
 
 
 def test_verdicts_follow_the_scores(tmp_path):

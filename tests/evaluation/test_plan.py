@@ -10,11 +10,11 @@ import pytest
 
 import evaluate
 import sweep
+from benchmarks.made_up_runs import make_grid_of_runs, make_run
 from cli.errors import UserError
 from evaluation.plan import load_plan
 from evaluation.power import detectable_on_one_game, detectable_over_games
 from evaluation.runs import read_runs
-from tests.evaluation.synthetic import make_grid_of_runs, make_run
 
 GAMES = ("MsPacman", "Pong")
 PLAN = """

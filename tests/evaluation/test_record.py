@@ -11,16 +11,16 @@ import pytest
 
 from cli.errors import UserError
 from evaluation.record import record_runs
-from evaluation.video import Moment, captioned, side_by_side
+from evaluation.video import ShownStep, captioned, side_by_side
 from files.video import mp4
 
 MakeRun = Callable[..., Path]
 SCREEN = np.random.default_rng(0).integers(0, 256, (210, 160, 3), dtype=np.uint8)
 
 
-def moment(**changes: object) -> Moment:
+def shown_step(**changes: object) -> ShownStep:
     values = {"title": "ppo coordconv", "score": 12.0, "step": 345, "action": "FIRE"}
-    return Moment(SCREEN, **{**values, **changes})  # type: ignore[arg-type]
+    return ShownStep(SCREEN, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def read(path: Path) -> tuple[dict[str, object], list[np.ndarray]]:
@@ -31,7 +31,7 @@ def read(path: Path) -> tuple[dict[str, object], list[np.ndarray]]:
 
 
 def test_the_screen_is_enlarged_without_blurring() -> None:
-    picture = captioned(moment())
+    picture = captioned(shown_step())
     assert picture.shape == (688, 480, 3)
     assert np.array_equal(picture[:630], SCREEN.repeat(3, axis=0).repeat(3, axis=1))
 
@@ -40,13 +40,13 @@ def test_the_screen_is_enlarged_without_blurring() -> None:
     "change", [{"score": 13.0}, {"step": 346}, {"action": "LEFT"}, {"title": "a2c nature"}]
 )
 def test_everything_in_the_caption_is_visible(change: dict[str, object]) -> None:
-    assert not np.array_equal(captioned(moment(**change))[630:], captioned(moment())[630:])
+    assert not np.array_equal(captioned(shown_step(**change))[630:], captioned(shown_step())[630:])
 
 
 def test_two_pictures_stand_next_to_each_other() -> None:
-    both = side_by_side([moment(), moment(over=True)])
+    both = side_by_side([shown_step(), shown_step(over=True)])
     assert both.shape == (688, 960, 3)
-    assert np.array_equal(both[:, :480], captioned(moment()))
+    assert np.array_equal(both[:, :480], captioned(shown_step()))
     assert both[:630, 480:].mean() < both[:630, :480].mean() / 2, "a finished game is dimmed"
 
 
@@ -55,7 +55,7 @@ def test_a_video_appears_only_when_it_is_complete(tmp_path: Path) -> None:
 
     def interrupted() -> None:
         with mp4(path, 480, 688, 15) as write:
-            write(captioned(moment()))
+            write(captioned(shown_step()))
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
@@ -63,7 +63,7 @@ def test_a_video_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == []
     with mp4(path, 480, 688, 15) as write:
         for step in range(30):
-            write(captioned(moment(step=step)))
+            write(captioned(shown_step(step=step)))
     meta, frames = read(path)
     assert meta["fps"] == 15
     assert len(frames) == 30

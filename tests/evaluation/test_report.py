@@ -12,6 +12,7 @@ import pytest
 
 import evaluate
 from agents.algorithms.ppo import PPOConfig
+from benchmarks.made_up_runs import make_grid_of_runs
 from cli.command_line import parse
 from cli.errors import UserError
 from evaluation.runs import find_runs
@@ -19,7 +20,6 @@ from records.config import differences
 from records.folder import RunFolder
 from sweeps.options import grid_options, sweep_of
 from tests.evaluation.comparing import GAMES, edit, report
-from tests.evaluation.synthetic import make_grid_of_runs
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM
+from benchmarks.made_up_runs import make_grid_of_runs, make_run
 from cli.errors import UserError
 from evaluation.compare import Request, grids
 from tests.evaluation.comparing import GAMES, comparison, edit, refusal, report
-from tests.evaluation.synthetic import make_grid_of_runs, make_run
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 import sweep as script
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def share_beside_a_busy_neighbour(*pids: int) -> float:
@@ -71,7 +72,7 @@ def share_of_a_run(niceness: int) -> float:
 def wait_until_busy(pid: int) -> None:
     """The launcher has become the script."""
     end = time.monotonic() + 60
-    while b"child.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+    while "child.py" in " ".join(psutil.Process(pid).cmdline()):
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -108,10 +109,10 @@ def run_of(parent: int) -> int:
     """The train.py that a sweep has started."""
     end = time.monotonic() + 120
     while True:
-        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-            words = Path(f"/proc/{child}/cmdline").read_bytes()
-            if b"train.py" in words and b"child.py" not in words:
-                return int(child)
+        for child in psutil.Process(parent).children():
+            words = " ".join(child.cmdline())
+            if "train.py" in words and "child.py" not in words:
+                return int(child.pid)
         assert time.monotonic() < end
         time.sleep(0.1)
 

@@ -1,4 +1,4 @@
-"""Run folders with the suite's own files and made-up scores."""
+"""Run folders with the suite's own files and made-up scores, for benchmarks and tests."""
 
 from __future__ import annotations
 
