@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -114,6 +115,12 @@ def remove_checkpoint(checkpoint: Path) -> None:
 class Checkpoint:
     """A checkpoint that was opened once: its state is read and its files are as they were written.
 
+    An agent that is only to play may have been published without its optimizer.
+
+    Args:
+        path: its folder.
+        to_continue: training goes on from it.
+
     Attributes:
         path: its folder.
         state: where the run stood.
@@ -123,7 +130,7 @@ class Checkpoint:
         CannotReadError: a file cannot be read at the moment, which says nothing about its content.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, to_continue: bool = False) -> None:
         self.path = path
         record = _record(path / STATE_FILE)
         self.state = _state(path / STATE_FILE, record)
@@ -132,7 +139,10 @@ class Checkpoint:
         # None of a run from before there were digests.
         self._digests: Mapping[str, Any] = digests if isinstance(digests, dict) else {}
         # What was read to be verified is what is loaded, once.
-        self._contents = {name: self._verified(name) for name in (POLICY_FILE, OPTIMIZER_FILE)}
+        names = [POLICY_FILE]
+        if to_continue or os.path.lexists(path / OPTIMIZER_FILE):
+            names.append(OPTIMIZER_FILE)
+        self._contents = {name: self._verified(name) for name in names}
 
     def load_policy(self, policy: nn.Module) -> None:
         """Fill a freshly built network.

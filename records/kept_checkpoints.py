@@ -102,7 +102,7 @@ def open_checkpoint(
     damages: list[str] = []
     for path in named_checkpoints(folder, which):
         try:
-            checkpoint = Checkpoint(path)
+            checkpoint = Checkpoint(path, to_continue=to_continue)
         except UserError as damage:
             if to_continue and isinstance(damage, CannotReadError):
                 raise

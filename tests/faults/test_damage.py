@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from agents.agent import load_agent
 from agents.training import train
 from cli.errors import UserError
 from evaluation.curves import read_curve
@@ -25,7 +26,7 @@ from evaluation.score import score_run
 from records.config import RunConfig
 from records.csv_log import read_csv
 from records.folder import RunFolder
-from records.kept_checkpoints import list_checkpoints
+from records.kept_checkpoints import list_checkpoints, open_checkpoint
 from records.rows import Episode
 
 SMALL_FILES = ["config.json", "provenance.json", "DONE", "episodes.csv", "evaluation.csv"]
@@ -272,3 +273,13 @@ def test_a_row_that_a_power_cut_tore_is_played_again(broken: RunFolder) -> None:
     os.truncate(broken.evaluation_file, len(whole) - 7)
     assert score_run(broken.path, 2, n_envs=2, threads=1).games == games
     assert broken.evaluation_file.read_bytes() == whole
+
+
+def test_a_published_agent_plays_without_its_optimizer(
+    broken: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newest = list_checkpoints(broken)[-1]
+    (newest / "optimizer.safetensors").unlink()
+    assert load_agent(broken.path)[2] == int(newest.name)
+    assert capsys.readouterr().err == ""
+    assert open_checkpoint(broken, to_continue=True).path != newest

@@ -52,7 +52,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     process = start("train.py", *words)
     end = time.monotonic() + 240
     while not list_checkpoints(RunFolder(path))[1:]:
-        assert process.poll() is None and time.monotonic() < end
+        assert process.poll() is None
+        assert time.monotonic() < end
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
