@@ -182,3 +182,36 @@ def test_dependencies_point_one_way() -> None:
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert checked.returncode == 0, checked.stdout
+
+
+def test_a_file_of_settings_begins_a_run_and_options_go_before_it(
+    tmp_path: Path, refused: Refused, capfd: pytest.CaptureFixture[str]
+) -> None:
+    toml = tmp_path / "mine.toml"
+    toml.write_text('game = "Pong"\nalgo = "a2c"\nlearning_rate = 1e-4\ngamma = 0.9\n')
+    assert train.main(["--config", str(toml), "--gamma", "0.5", "--dry-run"]) == 0
+    _, _, shown = capfd.readouterr().out.partition("\n")
+    config = json.loads(shown)
+    assert (config["algo"], config["learning_rate"], config["gamma"]) == ("a2c", 1e-4, 0.5)
+    again = tmp_path / "config.json"
+    again.write_text(shown)
+    assert train.main([f"--config={again}", "--seed", "7", "--dry-run"]) == 0
+    _, _, second = capfd.readouterr().out.partition("\n")
+    assert json.loads(second) == {**config, "seed": 7}
+    toml.write_text('game = "Pong"\nn_epochs = 3\nalgo = "a2c"\n')
+    told = refused("train.py", "--config", toml, "--dry-run")
+    assert "mine.toml: n_epochs is not a setting of a2c" in told
+    toml.write_text("game = ")
+    assert "cannot read" in refused("train.py", "--config", toml)
+    toml.write_text('game = "Pong"\ngamma = 7\n')
+    assert "gamma must be between 0" in refused("train.py", "--config", toml)
+    assert "gone.toml" in refused("train.py", "--config", tmp_path / "gone.toml")
+
+
+def test_help_shows_each_algorithms_own_defaults() -> None:
+    shown = {algo: run("train.py", "--algo", algo, "--help").stdout for algo in ("ppo", "a2c")}
+    assert "--n-envs INT      Environments stepped together. (default: 8)" in shown["ppo"]
+    assert "--n-envs INT      Environments stepped together. (default: 16)" in shown["a2c"]
+    assert "--clip-range" not in shown["a2c"]
+    swept = " ".join(run("sweep.py", "--algos", "ppo", "a2c", "--help").stdout.split())
+    assert "(default: ppo 8, a2c 16)" in re.sub(r" [│|] ", "", swept.replace("│ │", ""))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from agents.algorithms.a2c import A2CConfig
+from cli.command_line import parse
 from cli.errors import UserError
-from records.config import read_config, run_config
+from records.algorithm import ALGORITHMS
+from records.config import read_config, run_config, settings_of
+from records.folder import RunFolder
 
 
 def test_presets_are_the_zoos() -> None:
@@ -100,3 +106,34 @@ def test_cuda_without_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="--device cpu"):
         run_config(game="Pong", device="cuda").resolved_device()
     assert run_config(game="Pong").resolved_device().type == "cpu"
+
+
+def test_every_setting_is_declared_with_a_sentence_and_a_default() -> None:
+    for algo in ALGORITHMS:
+        for name, field in settings_of(algo).model_fields.items():
+            assert field.description, name
+            assert name == "game" or field.default is not None
+
+
+def test_the_command_of_a_run_makes_that_run() -> None:
+    config = run_config(game="Pong", algo="a2c", gamma=1 / 3, eval_every=5, precision="bfloat16")
+    script, *options = config.command()
+    kind = dataclasses.make_dataclass("Arguments", [("run", A2CConfig)])
+    assert script == "train.py"
+    assert parse(kind, "train.py", "", options).run == config
+
+
+@pytest.mark.parametrize("path", sorted(Path("docs/results/atari").rglob("config.json")), ids=str)
+def test_committed_runs_are_read(path: Path) -> None:
+    _, config = RunFolder.open(path.parent)
+    held = {n: value for n, value in json.loads(path.read_text()).items() if value is not None}
+    assert {name: config.values()[name] for name in held} == held
+    assert config.family == "atari"
+    assert config.chosen() == {}
+
+
+def test_a_setting_of_nobody_is_unknown_in_a_file_of_older_runs() -> None:
+    older = {"game": "Pong", "algo": "a2c", "n_epochs": None, "batch_size": None}
+    assert read_config(older) == run_config(game="Pong", algo="a2c")
+    with pytest.raises(UserError, match="unknown keys"):
+        read_config({**older, "n_epoch": None})

@@ -11,7 +11,7 @@ from records.config import run_config
 from records.folder import RunFolder
 from records.rows import EvaluatedGame
 from sweeps.cell import next_command
-from sweeps.grid import Sweep, load_sweep, require_same_runs, save_sweep
+from sweeps.grid import Sweep, load_sweep, require_same_runs, save_sweep, seeds_named
 from sweeps.status import Progress, progress, sweep_file, write_record
 from sweeps.table import every_cell, seconds_left, summary
 
@@ -189,3 +189,35 @@ def test_a_sweep_is_found_again_by_its_folder_alone(small_sweep):
             load_sweep(small_sweep.runs_dir)
     with pytest.raises(UserError, match="no sweep was started"):
         load_sweep(small_sweep.runs_dir / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("words", "seeds"),
+    [
+        (["3"], (1, 2, 3)),
+        (["6-8"], (6, 7, 8)),
+        (["5-5"], (5,)),
+        (["1", "4-5", "9"], (1, 4, 5, 9)),
+    ],
+)
+def test_seeds_are_a_number_a_range_or_a_list(words, seeds):
+    assert seeds_named(words) == seeds
+
+
+@pytest.mark.parametrize("word", ["many", "3-1", "-3", "1-", "1-99999999", "0" * 30, "1.5", "0"])
+def test_other_seeds_are_refused(word):
+    with pytest.raises(UserError, match="--seeds"):
+        Sweep(("Pong",), seeds=seeds_named([word])).cells()
+
+
+def test_several_values_of_a_setting_are_grids_of_their_own(tmp_path):
+    sweep = Sweep(
+        ("Pong",), ("a2c", "ppo"), ("nature",), (1,), runs_dir=tmp_path,
+        settings={"learning_rate": (1e-4, 2.5e-4), "n_epochs": (2, 8), "gamma": (0.9,)},
+    )  # fmt: skip
+    cells = {str(cell.path.relative_to(tmp_path)): cell.config.values() for cell in sweep.cells()}
+    assert len(cells) == 2 + 4  # A2C has no epochs
+    rate = cells["learning-rate-0.0001/a2c/Pong/nature/seed-1"]
+    both = cells["learning-rate-0.00025/n-epochs-8/ppo/Pong/nature/seed-1"]
+    assert (rate["learning_rate"], rate["gamma"]) == (1e-4, 0.9)
+    assert (both["learning_rate"], both["n_epochs"], both["gamma"]) == (2.5e-4, 8, 0.9)
