@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-from cli.command_line import load_own, parse, run, values_of
+from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.progress import duration
 from envs.family import Family
@@ -23,6 +23,7 @@ from evaluation.plan import Plan, load_plan
 from files.lock import exclusive
 from files.origin import now
 from records.algorithm import Algorithm
+from records.config import require_settings_of
 from sweeps.grid import (
     FOLDER,
     Cell,
@@ -137,6 +138,7 @@ def main(argv: Sequence[str]) -> int:
     algos = values_of("--algos", argv) or ["ppo"]
     load_own(algos, Algorithm, "algo")
     load_own(values_of("--family", argv), Family, "family")
+    require_settings_of(algos, names_in(argv))
     kind: Any = dataclasses.make_dataclass(
         "Arguments", [("grid", grid_options(algos)), ("running", Running)], frozen=True
     )

@@ -12,7 +12,7 @@ from typing import Any
 from agents.agent import require_trusted_extractor
 from agents.export import export_sb3
 from agents.training import train
-from cli.command_line import load_own, parse, run, values_of
+from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.settings import option, words
 from envs.family import Family, find_family
@@ -20,7 +20,7 @@ from files.untrusted import read_json, read_toml
 from policies import UnknownExtractorError, caveat, description, find_arm
 from policies.products import chosen_products
 from records.algorithm import Algorithm
-from records.config import RunConfig, run_config, settings_of
+from records.config import RunConfig, require_settings_of, run_config, settings_of
 from records.folder import RunFolder, default_path
 
 DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR.
@@ -73,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
         return _resume(parse(ResumedRun, "train.py", ResumedRun.__doc__ or "", argv))
     argv = [*_words_of_file(argv), *argv]
     algo = (values_of("--algo", argv) or [RunConfig.model_fields["algo"].default])[0]
+    require_settings_of([algo], names_in(argv))
     kind: Any = make_dataclass(
         "Arguments", [("run", settings_of(algo)), ("new", NewRun)], frozen=True
     )

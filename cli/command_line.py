@@ -56,6 +56,12 @@ def values_of(option: str, argv: Sequence[str]) -> list[str]:
     return values
 
 
+def names_in(argv: Sequence[str]) -> list[str]:
+    """The names of all options on a command line, as fields are named."""
+    options = (word.partition("=")[0] for word in argv if word.startswith("--"))
+    return [option.removeprefix("--").replace("-", "_") for option in options]
+
+
 def load_own(names: Iterable[str], kind: type, what: str) -> None:
     """Import what a person has named of their own code; other names are left alone.
 

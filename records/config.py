@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
 
 import torch
@@ -169,15 +170,22 @@ def run_config(**values: Any) -> RunConfig:
     if not isinstance(algo, str):
         raise UserError(f"algo must be text, got {shown(algo)}")
     kind = settings_of(algo)
-    if kind is not ForeignConfig:
-        foreign = sorted(set(values) & names_of_settings() - set(kind.model_fields))
-        if foreign:
-            own = sorted(set(kind.model_fields) - set(RunConfig.model_fields))
-            raise UserError(
-                f"{foreign[0]} is not a setting of {algo}: leave it out (its settings: "
-                f"{', '.join(own)})"
-            )
+    require_settings_of([algo], values)
     return kind(**{"algo": algo, **values})
+
+
+def require_settings_of(algos: Sequence[str], names: Iterable[str]) -> None:
+    """Raises UserError if one of the names is a setting of other algorithms than these."""
+    kinds = [settings_of(algo) for algo in algos]
+    if ForeignConfig in kinds:
+        return
+    own = {name for kind in kinds for name in kind.model_fields}
+    foreign = sorted(set(names) & names_of_settings() - own)
+    if foreign:
+        raise UserError(
+            f"{foreign[0]} is not a setting of {' or '.join(algos)}: leave it out (its settings: "
+            f"{', '.join(sorted(own - set(RunConfig.model_fields)))})"
+        )
 
 
 def read_config(values: Any) -> RunConfig:

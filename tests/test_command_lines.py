@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import evaluate
+import sweep
 import train
 from cli import command_line
+from cli.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--algo", "a2c", "--n-envs", "2", "--n-steps", "4", "--steps", "16", "--threads", "1"]
@@ -206,6 +208,13 @@ def test_a_file_of_settings_begins_a_run_and_options_go_before_it(
     toml.write_text('game = "Pong"\ngamma = 7\n')
     assert "gamma must be between 0" in refused("train.py", "--config", toml)
     assert "gone.toml" in refused("train.py", "--config", tmp_path / "gone.toml")
+
+
+def test_a_setting_of_another_algorithm_is_named(refused: Refused, tmp_path: Path) -> None:
+    told = refused("train.py", "--game", "Pong", "--algo", "a2c", "--n-epochs", 3)
+    assert "n_epochs is not a setting of a2c: leave it out (its settings: ent_coef" in told
+    with pytest.raises(UserError, match="clip_range is not a setting of a2c"):
+        sweep.main(["--games", "Pong", "--algos", "a2c", "--clip-range=0.1", "--dry-run"])
 
 
 def test_help_shows_each_algorithms_own_defaults() -> None:
