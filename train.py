@@ -15,7 +15,7 @@ from agents.training import train
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.settings import option, words
-from envs.family import Family, find_family
+from envs.family import FAMILIES, Family
 from files.untrusted import read_json, read_toml
 from policies import UnknownExtractorError, caveat, description, find_arm
 from policies.products import chosen_products
@@ -110,7 +110,7 @@ def _start(config: RunConfig, arguments: NewRun) -> int:
     path = arguments.out or default_path(arguments.runs_dir, config)
     _check_extractor(config.extractor)
     if arguments.describe:
-        family = find_family(config.family)
+        family = FAMILIES.find(config.family)
         shape, actions = (
             family.observation_shape(config.protocol),
             family.action_meanings(config.game),

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from agents.build import build_network
 from cli.errors import UserError
-from policies import AtariPolicy, is_import_path
+from cli.own_code import is_import_path
+from policies import AtariPolicy
 from records.config import RunConfig
 from records.folder import RunFolder
 from records.kept_checkpoints import open_checkpoint

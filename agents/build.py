@@ -7,9 +7,9 @@ from typing import Any
 import policies
 from cli.errors import UserError
 from coordconv.sb3 import capabilities
-from envs.family import find_family
+from envs.family import FAMILIES
 from policies import AtariPolicy, UnknownExtractorError, find_arm, policy_kwargs
-from records.algorithm import find_algorithm
+from records.algorithm import ALGORITHMS
 from records.checkpoint import Checkpoint
 from records.config import RunConfig
 
@@ -28,12 +28,12 @@ def build_model(config: RunConfig, env: Any) -> Any:
         network = policy_kwargs(config.extractor, config.precision)
     except UnknownExtractorError as error:
         raise UserError(str(error)) from error
-    return find_algorithm(config.algo).build(config, env, network)
+    return ALGORITHMS.find(config.algo).build(config, env, network)
 
 
 def build_network(config: RunConfig) -> AtariPolicy:
     """The untrained network of a run, without its environments or optimizer state."""
-    family = find_family(config.family)
+    family = FAMILIES.find(config.family)
     try:
         return policies.build_policy(
             config.extractor,
@@ -53,7 +53,7 @@ def restore(config: RunConfig, model: Any, checkpoint: Checkpoint) -> None:
         model: what `build_model` returned.
         checkpoint: of the run.
     """
-    kept = find_algorithm(config.algo).optimizer_state
+    kept = ALGORITHMS.find(config.algo).optimizer_state
     checkpoint.load_policy(model.policy)
     checkpoint.load_optimizer(model.policy.optimizer, kept)
     model.num_timesteps = checkpoint.state.step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,23 +56,25 @@ def require_finite_rollout(
 
 
 def require_finite_update(
-    policy: nn.Module, recorded: Mapping[str, Any], images: Tensor, step: int
+    policy: nn.Module, recorded: Mapping[str, Any], images: Callable[[], Tensor], step: int
 ) -> None:
     """Raises DivergedError if a loss or a weight is not finite after a gradient step.
 
     Args:
         policy: the network that learned.
         recorded: what SB3's train() recorded.
-        images: (N, C, H, W) uint8, some that it learned from.
+        images: gives some to find the layer with, (N, C, H, W) uint8; asked for only then.
         step: agent steps done.
     """
     for name, value in recorded.items():
         if "loss" in name and not np.isfinite(value):
             what = name.partition("/")[2].replace("_", " ")
             what = "total loss" if what == "loss" else what
-            raise DivergedError(f"the {what} is {value} at step {step:,}; {_layer(policy, images)}")
+            raise DivergedError(
+                f"the {what} is {value} at step {step:,}; {_layer(policy, images())}"
+            )
     if not torch.isfinite(torch.nn.utils.get_total_norm(policy.parameters())):
-        raise DivergedError(f"a weight is not finite at step {step:,}; {_layer(policy, images)}")
+        raise DivergedError(f"a weight is not finite at step {step:,}; {_layer(policy, images())}")
 
 
 def require_finite_optimizer(

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 from agents.build import build_model, restore
-from envs.family import find_family
+from envs.family import FAMILIES
 from files.durable import write_durably, write_new
 from records.config import RunConfig
 from records.folder import RunFolder
@@ -31,7 +31,7 @@ def export_sb3(
         which: the checkpoint: "newest", "best" or a step.
     """
     checkpoint = open_checkpoint(folder, which)
-    family = find_family(config.family)
+    family = FAMILIES.find(config.family)
     env = family.make_vec_env(config.game, config.environments, config.protocol, training=True)
     try:
         model = build_model(config, env)

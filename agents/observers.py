@@ -89,7 +89,7 @@ class FiniteNumbers:
         """Raises DivergedError."""
         model = run.model
         recorded = model.logger.name_to_value
-        require_finite_update(model.policy, recorded, run.observations(), run.step)
+        require_finite_update(model.policy, recorded, run.observations, run.step)
 
 
 class Progress:

@@ -17,7 +17,7 @@ from agents.agent import require_trusted_extractor
 from agents.build import build_network
 from cli.errors import UserError
 from coordconv import fold_model
-from envs.family import find_family
+from envs.family import FAMILIES
 from files.durable import write_new
 from policies import AtariPolicy
 from records.folder import RunFolder
@@ -69,7 +69,7 @@ def export_onnx(
     chosen = open_checkpoint(folder, checkpoint)
     policy = build_network(config.replaced(precision="float32"))
     chosen.load_policy(policy)
-    family = find_family(config.family)
+    family = FAMILIES.find(config.family)
     # Of two images: exporters take a batch of one for a constant.
     images = torch.zeros(2, *family.observation_shape(config.protocol), dtype=torch.uint8)
     agent = fold_model(WholeAgent(policy), images)

@@ -20,7 +20,7 @@ from coordconv import coordconv_layers, translation_dependence
 from coordconv.inside import inputs_of_layers
 from files.events import EventWriter
 from policies import short_name
-from records.algorithm import find_algorithm
+from records.algorithm import ALGORITHMS
 from records.config import RunConfig, is_of_the_machine
 
 SCORE = "score/mean_of_last_100_games"
@@ -39,7 +39,7 @@ class RunWriter:
 
     def __init__(self, path: Path, config: RunConfig, step: int) -> None:
         self._events = EventWriter(path, step)
-        self._losses = find_algorithm(config.algo).losses
+        self._losses = ALGORITHMS.find(config.algo).losses
         if step == 0:
             self._write_config(config)
 

@@ -29,11 +29,11 @@ from agents.tensorboard import RunWriter
 from cli.errors import UserError
 from cli.progress import ProgressReport
 from cli.signals import StopRequest
-from envs.family import find_family
+from envs.family import FAMILIES
 from files.durable import CannotWriteError
 from files.lock import exclusive
 from policies.products import fast_products
-from records.algorithm import find_algorithm
+from records.algorithm import ALGORITHMS
 from records.checkpoint import Checkpoint, TrainingState
 from records.config import RunConfig
 from records.csv_log import drop_rows_after
@@ -103,7 +103,7 @@ def _last_good(folder: RunFolder) -> str:
 
 
 def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: StopRequest) -> Outcome:
-    algorithm, family = find_algorithm(config.algo), find_family(config.family)
+    algorithm, family = ALGORITHMS.find(config.algo), FAMILIES.find(config.family)
     threads = config.threads or min(_usable_cores(), MOST_THREADS)
     torch.set_num_threads(threads)
     share_one_heap()
@@ -146,14 +146,14 @@ def _to_the_end(
     stop: StopRequest,
 ) -> Outcome:
     """The training loop: play and learn, and let the observers write down what happened."""
-    total, iterate = config.total_steps, find_algorithm(config.algo).iterate
+    total, iterate = config.total_steps, ALGORITHMS.find(config.algo).iterate
     step = 0 if state is None else state.step
     drop_rows_after(folder.evaluation_file, EvaluatedGame._fields, step)
     with (
         closing(_finished_games(folder, state)) as games,
         closing(RunWriter(folder.path, config, step)) as writer,
     ):
-        run = Training(config, folder, find_family(config.family), model, games)
+        run = Training(config, folder, FAMILIES.find(config.family), model, games)
         model.set_logger(Logger(None, []))
         model._setup_learn(total - step, None, reset_num_timesteps=False)
         games.init_callback(model)

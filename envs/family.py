@@ -8,22 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from cli import own_code
-from cli.errors import UserError
-from cli.settings import unknown
+from cli.own_code import Named
 
 Frames = NDArray[np.uint8]
 Game = gymnasium.Env[Frames, int]
-
-# Short names of the suite's own.
-FAMILIES = {"atari": "envs.atari:ATARI"}
 
 
 class Rules(Protocol):
@@ -157,36 +151,5 @@ class Family(ABC):
         return {}
 
 
-def find_family(name: str) -> Family:
-    """A family by its short name, or one that was loaded by its import path.
-
-    Raises:
-        UserError: the name is unknown, or of code that nobody has named in this process.
-    """
-    if name in FAMILIES:
-        module, _, attribute = FAMILIES[name].partition(":")
-        family: Family = getattr(import_module(module), attribute)
-        return family
-    found = own_code.loaded(name)
-    if isinstance(found, Family):
-        return found
-    check_family_name(name)
-    raise UserError(
-        f"the family {name} is code of somebody's own, and using it would run that: if you trust "
-        f"it, name it with --family {name}"
-    )
-
-
-def known_family(name: str) -> Family | None:
-    """The family, or None if it is code that nobody has named in this process."""
-    if name in FAMILIES or own_code.loaded(name) is not None:
-        return find_family(name)
-    return None
-
-
-def check_family_name(name: str) -> None:
-    """Raises UserError unless a name is a family's or could be an import path; imports nothing."""
-    if name not in FAMILIES and not own_code.has_form_of_import_path(name):
-        raise UserError(
-            unknown("family", name, FAMILIES) + ", or your own as their_package.module:NAME"
-        )
+FAMILIES: Named[Family] = Named("family", Family, {"atari": "envs.atari:ATARI"})
+"""The suite's own by its name, and a person's own by import path."""

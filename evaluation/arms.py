@@ -10,8 +10,9 @@ import numpy as np
 
 from agents.build import build_network
 from cli.errors import UserError
+from cli.own_code import is_import_path
 from evaluation.runs import EvaluatedRun
-from policies import ARMS, is_import_path, parameter_count
+from policies import ARMS, parameter_count
 from records.config import RunConfig
 from records.folder import RunFolder
 from records.rows import read_episodes

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from cli.errors import UserError
-from envs.family import Family, find_family
+from envs.family import FAMILIES, Family
 from evaluation.arms import is_control
 from evaluation.runs import EvaluatedRun, SetAside
 from evaluation.statistics import Array, Estimate
@@ -49,7 +49,7 @@ class Grid:
     @property
     def family(self) -> Family:
         """Of the games."""
-        return find_family(self.any_run.config.family)
+        return FAMILIES.find(self.any_run.config.family)
 
     @property
     def title(self) -> str:

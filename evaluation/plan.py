@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import UserError
+from cli.own_code import is_import_path
 from evaluation.results import claims
 from evaluation.runs import EvaluatedRun
 from evaluation.verdicts import Claim
 from files.origin import last_commit
 from files.untrusted import read_bytes
-from policies import UnknownExtractorError, find_arm, is_import_path
+from policies import UnknownExtractorError, find_arm
 from records.config import RunConfig, differences, run_config
 
 LARGEST_PLAN = 1_000_000  # bytes

@@ -12,7 +12,7 @@ from agents.play import evaluation_seeds
 from agents.watch import watch_game
 from cli.errors import UserError
 from cli.progress import ProgressReport
-from envs.family import find_family
+from envs.family import FAMILIES
 from evaluation.video import ShownStep, captioned, side_by_side
 from files.lock import exclusive
 from files.video import mp4
@@ -105,7 +105,7 @@ def _record(runs: Sequence[_RecordedRun], seed: int, max_steps: int | None) -> R
     games = [_shown_steps(run, seed) for run in runs]
     begun = [next(game) for game in games]
     size = captioned(begun[0]).shape
-    fps = round(find_family(first.config.family).actions_per_second)
+    fps = round(FAMILIES.find(first.config.family).actions_per_second)
     title = f"recording {first.config.game} seed {seed}"
     with (
         exclusive(first.path, "recording", RECORDING_LOCK),
@@ -128,7 +128,7 @@ def _record(runs: Sequence[_RecordedRun], seed: int, max_steps: int | None) -> R
 
 def _shown_steps(run: _RecordedRun, seed: int) -> Iterator[ShownStep]:
     """A whole game, step by step: the one that `evaluate.py score` plays from this seed."""
-    config, family = run.config, find_family(run.config.family)
+    config, family = run.config, FAMILIES.find(run.config.family)
     names = family.action_meanings(config.game)
     score = 0.0
     for step, moment in enumerate(

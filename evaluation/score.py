@@ -15,7 +15,7 @@ from agents.play import Game, distinct_games, evaluation_seeds, play_games
 from cli.errors import UserError
 from cli.progress import ProgressReport
 from cli.table import aligned
-from envs.family import Family, find_family
+from envs.family import FAMILIES, Family
 from files.lock import exclusive
 from policies.products import fast_products
 from records.csv_log import SCORING_LOCK
@@ -85,7 +85,7 @@ def score_run(
         deterministic=deterministic,
         device=device,
     )
-    folder, family = RunFolder(path), find_family(config.family)
+    folder, family = RunFolder(path), FAMILIES.find(config.family)
     known = scored_games(folder.evaluation_file, step, agent.mode)
     seeds = evaluation_seeds(episodes)
     missing = [seed for seed in seeds if seed not in known]

@@ -24,7 +24,6 @@ from policies.registry import (
     UnknownExtractorError,
     check_extractor_name,
     find_arm,
-    is_import_path,
     policy_kwargs,
 )
 
@@ -42,7 +41,6 @@ __all__ = [
     "check_extractor_name",
     "description",
     "find_arm",
-    "is_import_path",
     "parameter_count",
     "policy_kwargs",
     "short_name",

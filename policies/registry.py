@@ -11,6 +11,7 @@ from typing import Any
 
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
+from cli.own_code import has_form_of_import_path, is_import_path
 from coordconv.sb3 import ImpalaExtractor, NatureExtractor, Precision, policy_kwargs_for
 
 
@@ -121,19 +122,13 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
 )
 
 
-def is_import_path(name: str) -> bool:
-    """Whether `name` is a user's own extractor, `their_package.module:Class`."""
-    return ":" in name
-
-
 def check_extractor_name(name: str) -> None:
     """Raises UnknownExtractorError unless `name` is an arm or has the form of an import path.
 
     Imports nothing: a name that came with somebody's run folder is safe to check.
     """
     if is_import_path(name):
-        module, _, attribute = name.partition(":")
-        if all(part.isidentifier() for part in [*module.split("."), attribute]):
+        if has_form_of_import_path(name):
             return
         raise UnknownExtractorError(
             f"extractor {name!r} is not of the form their_package.module:Class"

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cli import own_code
-from cli.errors import UserError
-from cli.settings import unknown
+from cli.own_code import Named
 
 if TYPE_CHECKING:
     from records.config import RunConfig
-
-# Short names of the suite's own.
-ALGORITHMS = {"ppo": "agents.algorithms.ppo:PPO", "a2c": "agents.algorithms.a2c:A2C"}
 
 
 @dataclass(frozen=True)
@@ -64,34 +58,7 @@ class Algorithm:
     keeps_freed_memory: bool = False
 
 
-def find_algorithm(name: str) -> Algorithm:
-    """An algorithm by its short name, or one that was loaded by its import path.
-
-    Raises:
-        UserError: the name is unknown, or of code that nobody has named in this process.
-    """
-    if name in ALGORITHMS:
-        module, _, attribute = ALGORITHMS[name].partition(":")
-        algorithm: Algorithm = getattr(import_module(module), attribute)
-        return algorithm
-    found = own_code.loaded(name)
-    if isinstance(found, Algorithm):
-        return found
-    check_algorithm_name(name)
-    raise UserError(
-        f"the algorithm {name} is code of somebody's own, and training with it would run that: if "
-        f"you trust it, name it with --algo {name}"
-    )
-
-
-def known_algorithm(name: str) -> Algorithm | None:
-    """The algorithm, or None if it is code that nobody has named in this process."""
-    if name in ALGORITHMS or own_code.loaded(name) is not None:
-        return find_algorithm(name)
-    return None
-
-
-def check_algorithm_name(name: str) -> None:
-    """Raises UserError unless it is an algorithm's or could be an import path; imports nothing."""
-    if name not in ALGORITHMS and not own_code.has_form_of_import_path(name):
-        raise UserError(unknown("algo", name, ALGORITHMS))
+ALGORITHMS: Named[Algorithm] = Named(
+    "algo", Algorithm, {"ppo": "agents.algorithms.ppo:PPO", "a2c": "agents.algorithms.a2c:A2C"}
+)
+"""The suite's own by their names, and a person's own by import path."""

@@ -19,9 +19,9 @@ from cli.device import Device, resolved_device
 from cli.errors import UserError
 from cli.own_code import is_import_path
 from cli.settings import Settings, model_validator, shown, unknown, words
-from envs.family import check_family_name, known_family
+from envs.family import FAMILIES
 from policies import Precision, check_extractor_name
-from records.algorithm import ALGORITHMS, check_algorithm_name, known_algorithm
+from records.algorithm import ALGORITHMS
 
 
 class _OfTheMachine:
@@ -67,9 +67,9 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _check_names(self) -> RunConfig:
-        check_algorithm_name(self.algo)
-        check_family_name(self.family)
-        family = known_family(self.family)
+        ALGORITHMS.check(self.algo)
+        FAMILIES.check(self.family)
+        family = FAMILIES.known(self.family)
         try:
             check_extractor_name(self.extractor)
             if family is not None:
@@ -155,8 +155,8 @@ def settings_of(algo: str) -> type[RunConfig]:
     Raises:
         UserError: no algorithm has this name.
     """
-    check_algorithm_name(algo)
-    algorithm = known_algorithm(algo)
+    ALGORITHMS.check(algo)
+    algorithm = ALGORITHMS.known(algo)
     return ForeignConfig if algorithm is None else algorithm.settings
 
 

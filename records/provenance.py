@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.family import find_family
+from envs.family import FAMILIES
 from files.origin import origin
 from policies.products import chosen_products
 from records.config import RunConfig
@@ -17,6 +17,6 @@ def provenance(config: RunConfig) -> dict[str, Any]:
     return {
         **origin(PACKAGES, config.resolved_device()),
         "float32_products": chosen_products().taken,
-        "protocol_hash": find_family(config.family).protocols[config.protocol].digest(),
+        "protocol_hash": FAMILIES.find(config.family).protocols[config.protocol].digest(),
         "ended": None,
     }

@@ -11,10 +11,11 @@ from typing import Any
 
 from cli.device import resolved_device
 from cli.errors import UserError
+from cli.own_code import is_import_path
 from cli.settings import option
 from files.durable import as_json, write_durably
 from files.untrusted import read_json
-from policies import UnknownExtractorError, find_arm, is_import_path
+from policies import UnknownExtractorError, find_arm
 from records.config import (
     RunConfig,
     differences,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Sequence
-from types import FrameType
-from typing import Any
 
+from cli.signals import StopRequest
 from sweeps.cell import SECONDS_BETWEEN_LOOKS, CellProcess
 from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress, progress
@@ -29,17 +27,17 @@ def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, P
     running: dict[int, CellProcess] = {}  # by the worker's number
     cores = cores_of_workers(workers, sweep.threads)
     told = False
-    with _Interrupts() as interrupts, LiveTable(workers) as table:
-        while running or (waiting and not interrupts.stopping):
+    with StopRequest(second_interrupts=False) as stop, LiveTable(workers) as table:
+        while running or (waiting and not stop.requested):
             for worker in range(workers):
-                if worker not in running and waiting and not interrupts.stopping:
+                if worker not in running and waiting and not stop.requested:
                     running[worker] = CellProcess(sweep, waiting.popleft(), cores[worker])
-            if interrupts.stopping and not told:
+            if stop.requested and not told:
                 told = True
                 for process in running.values():
                     process.stop()
             for worker, process in list(running.items()):
-                if interrupts.killing:
+                if stop.insisted:
                     process.kill()
                 state = process.poll()
                 results[process.cell] = process.progress()
@@ -62,24 +60,3 @@ def cores_of_workers(workers: int, threads: int) -> list[tuple[int, ...]]:
     if workers * threads != len(free):
         return [()] * workers
     return [tuple(free[threads * number : threads * (number + 1)]) for number in range(workers)]
-
-
-class _Interrupts:
-    """Counts what the loop has to pass on to the runs: Ctrl-C and SIGTERM, and a second Ctrl-C."""
-
-    def __init__(self) -> None:
-        self.stopping = self.killing = False
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> _Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._interrupted)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        self.killing = self.killing or (self.stopping and number == signal.SIGINT)
-        self.stopping = True

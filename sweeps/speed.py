@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cli.errors import UserError
-from records.algorithm import find_algorithm
+from records.algorithm import ALGORITHMS
 from records.checkpoint import read_state
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
@@ -46,7 +46,7 @@ def measured_speeds(
 
 def _measure(sweep: Sweep, algo: str, count: int) -> float:
     config = next(cell.config for cell in sweep.cells() if cell.config.algo == algo)
-    steps = find_algorithm(algo).trial_steps
+    steps = ALGORITHMS.find(algo).trial_steps
     command = config.replaced(extractor=sweep.extractors[-1], steps=steps).command()
     with tempfile.TemporaryDirectory() as temporary:
         folders = [RunFolder(Path(temporary) / str(number)) for number in range(count)]
