@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _words_of_file(argv: Sequence[str]) -> list[str]:
-    """The options that --config FILE stands for: its settings that no other option names.
+    """The options that --config FILE stands for; of an option given twice the last one counts.
 
     Raises:
         UserError: the file cannot be read, or is not of settings that a run can have.
@@ -103,7 +103,7 @@ def _words_of_file(argv: Sequence[str]) -> list[str]:
             run_config(**whole)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    return words({n: value for n, value in values.items() if not values_of(option(n), argv)})
+    return words(values)
 
 
 def _start(config: RunConfig, arguments: NewRun) -> int:
