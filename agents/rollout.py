@@ -6,7 +6,8 @@ its own emulators, so that no core waits for another before the rollout ends. Ev
 a draw from the same policy on the environment's own observation, and what is stored of a step is
 what SB3 stores; only the order of the work differs.
 
-A2C also keeps the layers' outputs: its gradient step is over the same observations and weights.
+An algorithm whose gradient step is over the same observations and weights may have the passes kept
+that play made of them (`agents/recalled.py`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from functools import cache
 from queue import SimpleQueue
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from agents.divergence import require_finite_rollout
+from agents.recalled import PlayedPasses
 from agents.rollout_buffer import ImageRolloutBuffer
 from envs.family import BatchedVecEnv
 from policies import AtariPolicy
@@ -53,44 +56,55 @@ class OverlappedRollouts(OnPolicyAlgorithm):
 
     A callback that asks to stop ends play soon after: batches do not wait for callbacks, and what
     they played beyond the step it has seen is dropped.
+
+    Attributes:
+        passes: where an algorithm whose gradient step can take them up has play's passes kept.
     """
 
-    # Whether the gradient step sees all observations once, with the weights they were played with.
-    learns_from_play: ClassVar[bool] = False
-    # Whether the newest rollout kept the layers' outputs for that step.
-    outputs_kept = False
+    passes: PlayedPasses | None = None
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: Any, n_rollout_steps: int
     ) -> bool:
         """Fill the buffer; false if the callback asked to stop."""
-        self.outputs_kept = False
         if not isinstance(env, BatchedVecEnv):
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
         assert isinstance(self.policy, AtariPolicy)
-        with self.policy.playing():
-            rollout = _Rollout(self, env, rollout_buffer)
-            goes_on = rollout.play(callback)
+        example = rollout_buffer.image_rows(0, slice(1))
+        with (
+            self.policy.playing(),
+            nullcontext() if self.passes is None else self.passes.recording(example),
+        ):
+            goes_on = _Rollout(self, env, rollout_buffer).play(callback)
         if goes_on:
             callback.on_rollout_end()
         return goes_on
 
 
 class _Rollout:
-    """One rollout of all environments: what its batches share, and what SB3 does at each step."""
+    """One rollout of all environments: what its batches share, and what SB3 does at each step.
+
+    Who may write which memory, so that no lock is needed:
+
+    - A batch's thread writes the rows [step, its environments] of `buffer.images`,
+      `buffer.rewards`, `logits`, `values`, `actions` and `passes`, one step after the other. It
+      writes no other rows and reads none of other batches.
+    - The main thread reads a step's rows after every batch has put the step into `finished`, whose
+      queue orders the memory. Meanwhile it writes `buffer.episode_starts` and the algorithm's
+      counters, which no batch looks at. Everything else it writes after all threads have ended: in
+      `_complete`, and at the end of `play`, also after an error.
+    - Nobody writes weights or `noise`.
+    """
 
     def __init__(self, algorithm: OverlappedRollouts, env: Any, buffer: ImageRolloutBuffer) -> None:
         assert isinstance(algorithm.policy, AtariPolicy)
         assert isinstance(algorithm._last_obs, np.ndarray)
         self.algorithm, self.env, self.buffer = algorithm, env, buffer
         self.policy = algorithm.policy
-        self.keeps_outputs = algorithm.learns_from_play and self.policy.can_recall
-        if self.keeps_outputs and buffer.outputs is None:
-            with torch.no_grad():
-                buffer.keep_outputs(self.policy.played(buffer.image_rows(0, slice(1)))[2])
+        self.passes = algorithm.passes
         shape = (buffer.buffer_size, env.num_envs, int(env.action_space.n))
         device = self.policy.device
         # The highest of logits + Gumbel noise is a draw from their softmax. Drawn beforehand, it
@@ -183,7 +197,8 @@ class _Rollout:
         buffer.values[:] = self.values[:-1].cpu().numpy()
         buffer.pos, buffer.full = buffer.buffer_size, True
         buffer.compute_returns_and_advantage(last_values=self.values[-1], dones=last_dones)
-        self.algorithm.outputs_kept = self.keeps_outputs
+        if self.passes is not None:
+            self.passes.complete = True
 
     def _add_values_of_cut_off(self) -> None:
         """Rewards at a time limit contain what would have come behind it (SB3 issue 633)."""
@@ -240,19 +255,15 @@ class _Player:
     def _look_and_act(self, step: int) -> None:
         rollout, part = self.rollout, self.part
         images = self._stored(step)
-        outputs: list[Tensor] = []
-        if rollout.keeps_outputs:
-            logits, values, outputs = rollout.policy.played(images)
-        else:
-            logits, values = rollout.policy.logits_and_values(images)
+        logits, values = rollout.policy.logits_and_values(images)
         actions = torch.add(logits, rollout.noise[step, part]).argmax(dim=1)
         self.batch.send(actions.cpu().numpy())
         # While the emulators work.
         rollout.logits[step, part] = logits
         rollout.values[step, part] = values.squeeze(1)
         rollout.actions[step, part] = actions
-        if outputs:
-            rollout.buffer.store_outputs(step, part, outputs)
+        if rollout.passes is not None:
+            rollout.passes.store(step, part)
 
     def _stored(self, step: int) -> Tensor:
         return self.rollout.buffer.store_images(step, self.part, self.observations)

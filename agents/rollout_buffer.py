@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,6 @@ class ImageRolloutBuffer(RolloutBuffer):
     """
 
     images: Tensor
-    # What the layers gave for the images, (steps, environments, ...) each; see `keep_outputs`.
-    outputs: list[Tensor] | None = None
 
     def reset(self) -> None:
         """Start an empty rollout; the image memory is allocated once and reused."""
@@ -74,30 +72,6 @@ class ImageRolloutBuffer(RolloutBuffer):
         """What is stored there, (n, C, H, W): a channels-last view."""
         return self.images[step, environments].permute(0, 3, 1, 2)
 
-    def keep_outputs(self, example: Sequence[Tensor]) -> None:
-        """Make room for layers' outputs, of one or more observations as in `example`."""
-        if self.outputs is None:
-            self.outputs = [
-                torch.empty(
-                    (self.buffer_size, self.n_envs, *_channels_last(output).shape[1:]),
-                    dtype=output.dtype,
-                    device=output.device,
-                )
-                for output in example
-            ]
-
-    def store_outputs(self, step: int, environments: slice, outputs: Sequence[Tensor]) -> None:
-        """Keep what the layers gave, (n, C, H, W) or (n, features) each."""
-        assert self.outputs is not None
-        for memory, output in zip(self.outputs, outputs, strict=True):
-            memory[step, environments] = _channels_last(output)
-
-    def all_outputs(self) -> list[Tensor]:
-        """The kept outputs of all observations, in the order of `get` without a batch size."""
-        assert self.outputs is not None
-        whole = (memory.flatten(0, 1) for memory in self.outputs)
-        return [rows.permute(0, 3, 1, 2) if rows.dim() == 4 else rows for rows in whole]
-
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """The steps of a full rollout, in minibatches of `batch_size` in random order.
 
@@ -135,7 +109,3 @@ class ImageRolloutBuffer(RolloutBuffer):
                 advantages=advantages[part],
                 returns=returns[part],
             )
-
-
-def _channels_last(output: Tensor) -> Tensor:
-    return output.permute(0, 2, 3, 1) if output.dim() == 4 else output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import stable_baselines3
@@ -9,8 +10,8 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.algorithms import on_policy
+from agents.recalled import PlayedPasses, can_be_recalled
 from agents.rollout import OverlappedRollouts
-from agents.rollout_buffer import ImageRolloutBuffer
 from policies import AtariPolicy
 from records.algorithm import RMSPROP_TF_LIKE, Algorithm
 
@@ -37,17 +38,19 @@ class A2CConfig(on_policy.OnPolicyConfig):
 class OverlappedA2C(OverlappedRollouts, stable_baselines3.A2C):
     """A2C with overlapped rollouts, whose update takes the forward pass from them."""
 
-    learns_from_play = True
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        assert isinstance(self.policy, AtariPolicy)
+        if can_be_recalled(self.policy):
+            self.passes = PlayedPasses(self.policy, self.n_steps, self.n_envs)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "passes"]
 
     def train(self) -> None:
         """SB3's update from the rollout that was collected last."""
-        if not self.outputs_kept:
-            super().train()
-            return
-        assert isinstance(self.policy, AtariPolicy)
-        assert isinstance(self.rollout_buffer, ImageRolloutBuffer)
-        self.outputs_kept = False  # the weights they belong to are about to change
-        with self.policy.recalling(self.rollout_buffer.all_outputs()):
+        passes = self.passes
+        with passes.recalling() if passes is not None and passes.complete else nullcontext():
             super().train()
 
 

@@ -5,8 +5,8 @@ A capability is a class attribute, declared where `forward` is written:
     class Mine(BaseFeaturesExtractor):
         bears_threads = True
 
-A subclass that writes `forward` anew, or a method that belongs to a capability, has to declare it
-anew: what held of its parent need not hold of it.
+A subclass that writes `forward` anew has to declare it anew: what held of its parent need not hold
+of it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from torch import nn
 # bears_threads: several threads may call it at once, without gradients (nothing is kept from one
 #     pass to the next).
 # is_rounded_whole: in bfloat16 a copy with rounded weights answers what it answers.
-# recalls: `outputs(images)` returns what its layers return, the features last, and
-#     `recalled(images, outputs)` the features with the gradients of `forward`.
+# recalls: all its parameters belong to layers of the kinds `ConvReLU` and `LinearReLU`
+#     (coordconv.sb3.layers), and it calls each of them once in a pass.
 Capability = Literal["bears_threads", "is_rounded_whole", "recalls"]
-METHODS = frozenset({"forward", "outputs", "recalled"})
 
 
 def has(extractor: type[nn.Module], capability: Capability) -> bool:
@@ -29,6 +28,6 @@ def has(extractor: type[nn.Module], capability: Capability) -> bool:
     for kind in extractor.__mro__:
         if capability in vars(kind):
             return bool(vars(kind)[capability])
-        if METHODS & set(vars(kind)):
+        if "forward" in vars(kind):
             return False
     return False

@@ -8,7 +8,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coordconv.sb3.convolutions import CHANNELS, Channels, image_shape, make_convolution
+from coordconv.sb3.layers import CHANNELS, Channels, image_shape, make_convolution
 
 IMPALA_CHANNELS = (16, 32, 32)
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from coordconv.sb3.convolutions import (
+from coordconv.sb3.layers import (
     CHANNELS,
     Channels,
     ConvReLU,
+    LinearReLU,
     image_shape,
     make_convolution,
     output_size,
 )
-from coordconv.sb3.recalled import recalled_linear_relu
 from coordconv.tracing import is_recorded
 
 # (out_channels, kernel_size, stride) of Mnih et al. 2015, "Human-level control through deep
@@ -79,37 +77,14 @@ class NatureExtractor(BaseFeaturesExtractor):
             convolutions.append(ConvReLU(convolution))
             in_channels, size = out_channels, output_size(size, kernel, stride)
         self.convolutions = nn.Sequential(*convolutions)
-        self.linear = nn.Linear(
+        self.linear = LinearReLU(
             in_channels if pool else in_channels * math.prod(size), features_dim
         )
 
     def forward(self, observations: Tensor) -> Tensor:
         """Features (N, features_dim) of images (N, C, H, W) in [0, 1]."""
-        return self.outputs(observations)[-1]
-
-    def outputs(self, observations: Tensor) -> list[Tensor]:
-        """What each convolution and the fully connected layer return; the last are the features."""
-        outputs = [observations]
-        for convolution in self.convolutions:
-            outputs.append(convolution(outputs[-1]))
-        outputs.append(F.relu(self.linear(self._vector(outputs[-1])), inplace=True))
-        return outputs[1:]
-
-    def recalled(self, observations: Tensor, outputs: Sequence[Tensor]) -> Tensor:
-        """The features of `forward`, from `outputs` of a pass that was made with these weights.
-
-        Args:
-            observations: (N, C, H, W) in [0, 1].
-            outputs: what `outputs` returned for them.
-
-        Returns:
-            (N, features_dim), whose gradients are those of `forward`.
-        """
-        x = observations
-        for convolution, output in zip(self.convolutions, outputs[:-1], strict=True):
-            assert isinstance(convolution, ConvReLU)
-            x = convolution.recalled(x, output)
-        return recalled_linear_relu(self.linear, self._vector(x), outputs[-1])
+        features: Tensor = self.linear(self._vector(self.convolutions(observations)))
+        return features
 
     def _vector(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to what the fully connected layer sees."""

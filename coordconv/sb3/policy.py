@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from coordconv.constant import constant_where_maps
 from coordconv.sb3 import capabilities
-from coordconv.sb3.convolutions import draw_as_plain_
+from coordconv.sb3.layers import draw_as_plain_
 from coordconv.sb3.precision import DTYPES, PRECISIONS, Precision, bfloat16
 
 # 900 kB of float32 at 84×84×4, of which the processor's second cache holds most.
@@ -75,7 +75,6 @@ class AtariPolicy(ActorCriticCnnPolicy):
         self._rounded_copies: dict[nn.Module, BaseFeaturesExtractor] = {}
         self._playing = False
         self.critic_extractor_kwargs = critic_extractor_kwargs
-        self._recalled: Sequence[Tensor] | None = None
         self._images: Tensor | None = None
         super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
         # After construction: orthogonal initialisation fails on channels-last weights.
@@ -133,14 +132,8 @@ class AtariPolicy(ActorCriticCnnPolicy):
 
     def _features(self, extractor: BaseFeaturesExtractor, images: Tensor) -> Tensor:
         """Float32 features (N, features_dim) of scaled images."""
-        recalled = self._recalled
-        if recalled is not None:
-            recalling: Any = extractor
-            with self._in_precision(images):
-                features: Tensor = recalling.recalled(images, recalled)
-        else:
-            with self._in_precision(images):
-                features = self._played_by(extractor)(images)
+        with self._in_precision(images):
+            features: Tensor = self._played_by(extractor)(images)
         return features.float()
 
     def _in_precision(self, images: Tensor) -> AbstractContextManager[None]:
@@ -201,19 +194,9 @@ class AtariPolicy(ActorCriticCnnPolicy):
         return self.action_net(latent_pi), self.value_net(latent_vf)
 
     @property
-    def can_recall(self) -> bool:
-        """Whether a pass without gradient can be kept for the gradient step: see `recalling`."""
-        kind = type(self.features_extractor)
-        return self.share_features_extractor and capabilities.has(kind, "recalls")
-
-    def played(self, obs: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """What `logits_and_values` returns, and what `recalling` needs of this pass."""
-        images = self.scaled(obs)
-        extractor: Any = self._played_by(self.features_extractor)
-        with self._in_precision(images):
-            outputs = extractor.outputs(images)
-        latent_pi, latent_vf = self.mlp_extractor(outputs[-1].float())
-        return self.action_net(latent_pi), self.value_net(latent_vf), outputs
+    def playing_trunk(self) -> BaseFeaturesExtractor:
+        """The actor's trunk, or within `playing` what answers for it."""
+        return self._played_by(self.pi_features_extractor)
 
     @contextmanager
     def playing(self) -> Iterator[None]:
@@ -249,24 +232,6 @@ class AtariPolicy(ActorCriticCnnPolicy):
             self._rounded_copies[extractor] = rounded
         rounded.load_state_dict(extractor.state_dict())
         return rounded.train(extractor.training)
-
-    @contextmanager
-    def recalling(self, outputs: Sequence[Tensor]) -> Iterator[None]:
-        """Within this, the network takes its trunk's outputs from passes that were `played`.
-
-        For a gradient step over the very observations that were played, with the weights they
-        were played with: the forward pass would give the same numbers once more. Gradients are
-        those of the pass.
-
-        Args:
-            outputs: what `played` returned, of all observations in the order in which
-                `evaluate_actions` is going to see them.
-        """
-        self._recalled = outputs
-        try:
-            yield
-        finally:
-            self._recalled = None
 
     def action_logits(self, obs: Tensor) -> Tensor:
         """Unnormalised log-probabilities (N, n_actions) for uint8 images (N, C, H, W)."""

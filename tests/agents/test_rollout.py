@@ -14,6 +14,7 @@ from stable_baselines3.common.utils import set_random_seed
 
 from agents.build import build_model
 from agents.divergence import DivergedError
+from agents.recalled import PlayedPasses
 from agents.rollout import suitable_batches
 from agents.rollout_buffer import ImageRolloutBuffer
 from envs import AtariVecEnv, GameBatch
@@ -201,15 +202,15 @@ def test_an_error_behind_a_started_step_leaves_playable_environments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, env = prepared(2, "a2c")
-    store = ImageRolloutBuffer.store_outputs
+    store = PlayedPasses.store
 
-    def failing(buffer: Any, step: int, environments: slice, outputs: Any) -> None:
+    def failing(passes: PlayedPasses, step: int, environments: slice) -> None:
         if step == 3 and environments.stop == 8:
             raise MemoryError("no room for activations")
-        store(buffer, step, environments, outputs)
+        store(passes, step, environments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ImageRolloutBuffer, "store_outputs", failing)
+        patch.setattr(PlayedPasses, "store", failing)
         with pytest.raises(MemoryError, match="no room"):
             collect(model, Recorder())
     newest = np.asarray(model._last_obs).copy()
@@ -231,9 +232,9 @@ def test_a_network_that_has_diverged_ends_training() -> None:
 def test_outputs_of_an_older_rollout_are_not_learned_from() -> None:
     model, env = prepared(1, "a2c")
     assert collect(model, Recorder())
-    assert model.outputs_kept
+    assert model.passes.complete
     assert not collect(model, Recorder(limit=1))
-    assert not model.outputs_kept
+    assert not model.passes.complete
     env.close()
 
 

@@ -56,7 +56,15 @@ def test_a2c_keeps_passes_of_who_recalls_them(kind: Any, kept: bool) -> None:
     env = AtariVecEnv("Breakout", 4, threads=1)
     model = build_model(config, env)
     assert isinstance(model.policy, AtariPolicy)
-    assert model.policy.can_recall is kept
-    model.learn(32)
+    collect = model.collect_rollouts
+    complete = []
+
+    def observed(*args: Any, **kwargs: Any) -> bool:
+        goes_on = collect(*args, **kwargs)
+        complete.append(model.passes is not None and model.passes.complete)
+        return bool(goes_on)
+
+    model.collect_rollouts = observed
+    model.learn(40)
     env.close()
-    assert (model.rollout_buffer.outputs is not None) is kept
+    assert set(complete) == {kept}

@@ -1,4 +1,4 @@
-"""The convolutions that every trunk is built from: plain, with coordinates or with noise."""
+"""The layers that every trunk is built from: plain, with coordinates or with noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from coordconv import CoordConv2d, coord_conv_relu
 from coordconv.sb3.noise import NoiseConv2d
-from coordconv.sb3.recalled import recalled_convolution_relu
 
 Channels = Literal["none", "coordinates", "noise"]
 CHANNELS: tuple[Channels, ...] = ("none", "coordinates", "noise")
@@ -85,9 +84,13 @@ class ConvReLU(nn.Module):
             return coord_conv_relu(self.convolution, x)
         return F.relu(self.convolution(x), inplace=True)
 
-    def recalled(self, x: Tensor, y: Tensor) -> Tensor:
-        """`y`, an earlier output for `x` with these weights, with the gradients of `forward`."""
-        return recalled_convolution_relu(self.convolution, x, y)
+
+class LinearReLU(nn.Linear):
+    """A fully connected layer and its ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_features) to (N, out_features)."""
+        return F.relu(super().forward(x), inplace=True)
 
 
 def image_shape(observation_space: spaces.Space[object], name: str) -> tuple[int, int, int]:
