@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cli.table import markdown
 from studies.coordinates.data import SPLITS
 from studies.coordinates.settings import PRESETS
 from studies.folder import read_arrays
@@ -120,20 +121,27 @@ def table(experiments: Sequence[FinishedCoordinates]) -> list[dict[str, Any]]:
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows for a page."""
-    lines = ["| task | split | network | parameters | test | training | all right | time |"]
-    lines.append("| --- " * 8 + "|")
+    headings = ("task", "split", "network", "parameters", "test", "training", "all right", "time")
+    cells = []
     for row in sorted(rows, key=lambda r: (r["task"], r["split"], r["model"])):
         time = row["seconds"]
         if row["seconds_to_perfect"] != "":
             time = f"{row['seconds_to_perfect']:.0f} s to all right"
         else:
             time = f"{time:.0f} s"
-        lines.append(
-            f"| {row['task']} | {row['split']} | {row['model']} | {row['parameters']:,} "
-            f"| {_shown(row, 'test')} | {_shown(row, 'train')} "
-            f"| {row['perfect']} of {row['seeds']} seeds | {time} |"
+        cells.append(
+            (
+                row["task"],
+                row["split"],
+                row["model"],
+                f"{row['parameters']:,}",
+                _shown(row, "test"),
+                _shown(row, "train"),
+                f"{row['perfect']} of {row['seeds']} seeds",
+                time,
+            )
         )
-    return "\n".join(lines)
+    return markdown(headings, cells)
 
 
 def _shown(row: dict[str, Any], name: str) -> str:

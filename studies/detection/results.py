@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cli.table import markdown
 from studies.detection.settings import layout
 from studies.detection.training import MEASURES
 from studies.figures import MODELS, NAMES
@@ -93,7 +94,7 @@ def table(experiments: Sequence[FinishedDetection]) -> list[dict[str, Any]]:
     """A row for each layout, measure and network, and one for the networks' difference.
 
     Each has the mean over seeds with its 95 % interval. The difference is that of the seeds which
-    both have, and in the last columns in per cent of the convolution's mean.
+    both have, and in the last columns in percent of the convolution's mean.
     """
     rows = []
     for where in LAYOUTS:
@@ -124,8 +125,8 @@ def _row(
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows for a page: a line for each layout and measure."""
-    lines = ["| digits | IoU | convolution | CoordConv | difference | in per cent |"]
-    lines.append("| --- " * 6 + "|")
+    headings = ("digits", "IoU", "convolution", "CoordConv", "difference", "in percent")
+    lines = []
     for where, measure in dict.fromkeys((row["layout"], row["measure"]) for row in rows):
         cells = {
             row["network"]: row
@@ -134,5 +135,5 @@ def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
         }
         texts = [shown(cells.get(what), ".3f") for what in (*NAMES.values(), DIFFERENCE)]
         texts.append(shown(cells.get(DIFFERENCE), "+.1f", "percent_"))
-        lines.append(f"| {where} | {measure.replace('_', ' ')} | " + " | ".join(texts) + " |")
-    return "\n".join(lines)
+        lines.append((where, measure.replace("_", " "), *texts))
+    return markdown(headings, lines)

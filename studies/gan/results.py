@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import UserError
+from cli.table import markdown
 from studies.figures import MODELS, NAMES
 from studies.folder import ARRAYS, read_arrays
 from studies.gan.training import MEASURES, OBJECTS, VALID_IMAGES
@@ -136,9 +137,9 @@ def _row(name: str, what: str, values: Sequence[float]) -> dict[str, Any]:
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows for a page: a line for each measure."""
     columns = list(dict.fromkeys(row["images"] for row in rows))
-    lines = ["| measure | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    lines = []
     for measure in dict.fromkeys(row["measure"] for row in rows):
         cells = {row["images"]: row for row in rows if row["measure"] == measure}
         texts = [shown(cells.get(column), ".2f") for column in columns]
-        lines.append(f"| {measure.replace('_', ' ')} | " + " | ".join(texts) + " |")
-    return "\n".join(lines)
+        lines.append((measure.replace("_", " "), *texts))
+    return markdown(("measure", *columns), lines)
