@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from agents.divergence import (
     require_finite_update,
 )
 from agents.games import FinishedGames
+from agents.layers import measured_layers
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
 from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
 from agents.watch import watch_game
@@ -27,12 +29,15 @@ from records.checkpoint import TrainingState
 from records.config import RunConfig
 from records.folder import RunFolder
 from records.kept_checkpoints import save_checkpoint
+from records.layers import LayerUse, layer_log, write_where_maps
 from records.random_states import random_states
 from records.rows import evaluation_log
 
 # Losses and speed are written about this often; A2C updates every 80 steps.
 STEPS_BETWEEN_LOGS = 2_048
-LOGS_BETWEEN_COORDINATES = 8
+STEPS_BETWEEN_LAYERS = 8 * STEPS_BETWEEN_LOGS
+# How often where-maps are kept as data; they grow slowly and are large.
+WHERE_MAPS_OF_A_RUN = 4
 SECONDS_OF_A_CLIP = 20
 
 
@@ -105,11 +110,10 @@ class Progress:
 
 
 class Curves:
-    """Writes scores, losses and the network's use of place to TensorBoard."""
+    """Writes scores and losses to TensorBoard."""
 
     def __init__(self, writer: RunWriter, report: ProgressReport) -> None:
         self._writer, self._report = writer, report
-        self._logs = 0
 
     def __call__(self, run: Training) -> None:
         """At the same steps whether or not the run was interrupted."""
@@ -130,9 +134,37 @@ class Curves:
         )
         self._writer.losses(step, model.logger.name_to_value)
         model.logger.dump(step)
-        if self._logs % LOGS_BETWEEN_COORDINATES == 0:
-            self._writer.coordinates(step, model.policy, run.observations())
-        self._logs += 1
+
+
+class Layers:
+    """Writes how much each layer uses position: to TensorBoard, and as data of the run.
+
+    Args:
+        writer: of the run.
+        folder: in which the data is kept; later measurements than the run's step are gone.
+    """
+
+    def __init__(self, writer: RunWriter, folder: RunFolder) -> None:
+        self._writer, self._folder = writer, folder
+        self._is_begun = folder.layers_file.exists()
+
+    def __call__(self, run: Training) -> None:
+        """Measure at the start, at the end, and at steps between that do not depend on resumes."""
+        step, last = run.step, run.is_complete
+        keeps_maps = (
+            not self._is_begun or last or run.passed(run.config.total_steps // WHERE_MAPS_OF_A_RUN)
+        )
+        if not keeps_maps and not run.passed(STEPS_BETWEEN_LAYERS):
+            return
+        self._is_begun = True
+        measured = measured_layers(run.model.policy, run.observations())
+        if not measured:
+            return
+        self._writer.layers(step, measured)
+        with closing(layer_log(self._folder)) as log:
+            log.append(*(LayerUse(step, of.name, of.translation_dependence) for of in measured))
+        if keeps_maps:
+            write_where_maps(self._folder, step, {of.name: of.where_map for of in measured})
 
 
 class Evaluations:

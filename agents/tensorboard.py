@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch import Tensor
 from torch.utils.tensorboard.summary import hparams, image, text
 
-from coordconv import coordconv_layers, translation_dependence
-from coordconv.inside import inputs_of_layers
+from agents.layers import MeasuredLayer
 from files.events import EventWriter
-from policies import short_name
 from records.algorithm import ALGORITHMS
 from records.config import RunConfig, is_of_the_machine
 
@@ -67,31 +63,13 @@ class RunWriter:
                 sign = -1.0 if theirs == "train/entropy_loss" else 1.0
                 self._events.scalar(ours, sign * float(recorded[theirs]), step)
 
-    def coordinates(self, step: int, policy: torch.nn.Module, images: Tensor) -> None:
-        """Translation dependence and where-maps of every CoordConv layer.
-
-        Args:
-            step: agent step.
-            policy: the network.
-            images: (N, C, H, W) uint8 on the policy's device, real observations of the run.
-        """
-        if not any(coordconv_layers(policy)):
-            return
-        was_training = policy.training
-        policy.train(False)  # statistics of a user's batch normalisation stay as they are
-        with torch.random.fork_rng():  # and acting draws an action
-            inputs = inputs_of_layers(policy, images)
-        policy.train(was_training)
-        for name, layer in coordconv_layers(policy):
-            if not inputs[name]:
-                continue
-            (received, *_) = inputs[name]
-            value = translation_dependence(layer, received)
-            self._events.scalar(f"translation_dependence/{short_name(name)}", value, step)
-            with torch.no_grad():
-                maps = layer.where_map(*received.shape[2:]).float().cpu().numpy()
-            tag = f"where_maps/{short_name(name)}"
-            picture = image(tag, tiled(maps), dataformats="HW")  # type: ignore[no-untyped-call]
+    def layers(self, step: int, measured: Sequence[MeasuredLayer]) -> None:
+        """Translation dependence and where-maps of the layers at an agent step."""
+        for layer in measured:
+            dependence = layer.translation_dependence
+            self._events.scalar(f"translation_dependence/{layer.name}", dependence, step)
+            tag = f"where_maps/{layer.name}"
+            picture = image(tag, tiled(layer.where_map), dataformats="HW")  # type: ignore[no-untyped-call]
             self._events.summary(picture, step)
 
     def clip(self, step: int, frames: Sequence[NDArray[np.uint8]], fps: int) -> None:

@@ -20,6 +20,7 @@ from agents.observers import (
     Curves,
     Evaluations,
     FiniteNumbers,
+    Layers,
     Observer,
     Progress,
     Training,
@@ -44,6 +45,7 @@ from records.kept_checkpoints import (
     open_checkpoint,
     set_damaged_aside,
 )
+from records.layers import drop_layers_after
 from records.random_states import restore_random_states
 from records.rows import EvaluatedGame
 
@@ -149,6 +151,7 @@ def _to_the_end(
     total, iterate = config.total_steps, ALGORITHMS.find(config.algo).iterate
     step = 0 if state is None else state.step
     drop_rows_after(folder.evaluation_file, EvaluatedGame._fields, step)
+    drop_layers_after(folder, step)
     with (
         closing(_finished_games(folder, state)) as games,
         closing(RunWriter(folder.path, config, step)) as writer,
@@ -169,6 +172,7 @@ def _to_the_end(
                 FiniteNumbers(),
                 Progress(report),
                 Curves(writer, report),
+                Layers(writer, folder),
                 Evaluations(writer, lambda: stop.requested),
                 checkpoints,
             )

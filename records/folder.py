@@ -5,6 +5,8 @@ provenance.json         what made the run: commit, versions, hardware, command l
 checkpoints/<step>/     see records/checkpoint.py
 episodes.csv            a row for each finished game of training
 events.out.tfevents.*   TensorBoard
+layers.csv              how much each layer used position, see records/layers.py
+where_maps/             the layers' where-maps at a few moments
 evaluation.csv          a row for each evaluated game
 videos/                 mp4
 DONE                    written last
@@ -68,6 +70,16 @@ class RunFolder:
     def evaluation_file(self) -> Path:
         """Evaluated games."""
         return self.path / "evaluation.csv"
+
+    @property
+    def layers_file(self) -> Path:
+        """How much each layer used position during training."""
+        return self.path / "layers.csv"
+
+    @property
+    def where_maps(self) -> Path:
+        """Where-maps, a file for each moment that is kept."""
+        return self.path / "where_maps"
 
     @property
     def videos(self) -> Path:

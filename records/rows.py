@@ -94,7 +94,7 @@ def read_episodes(path: Path) -> Iterator[Episode]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return _read(path, Episode._fields, Episode.parsed)
+    return read_rows(path, Episode._fields, Episode.parsed)
 
 
 def read_evaluated_games(path: Path) -> Iterator[EvaluatedGame]:
@@ -103,7 +103,7 @@ def read_evaluated_games(path: Path) -> Iterator[EvaluatedGame]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return _read(path, EvaluatedGame._fields, EvaluatedGame.parsed)
+    return read_rows(path, EvaluatedGame._fields, EvaluatedGame.parsed)
 
 
 def last_episode(path: Path) -> Episode | None:
@@ -118,7 +118,12 @@ def last_episode(path: Path) -> Episode | None:
         return None
 
 
-def _read(path: Path, columns: tuple[str, ...], parsed: Callable[..., Row]) -> Iterator[Row]:
+def read_rows(path: Path, columns: tuple[str, ...], parsed: Callable[..., Row]) -> Iterator[Row]:
+    """The rows of a file, each made by `parsed` from its cells in the order of `columns`.
+
+    Raises:
+        UserError: the file is missing or damaged, or `parsed` raises ValueError.
+    """
     for number, row in enumerate(read_csv(path, columns), start=2):
         try:
             yield parsed(*row.values())

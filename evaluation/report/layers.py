@@ -1,11 +1,12 @@
-"""What CoordConv layers made of place during training, as TensorBoard has it."""
+"""How much CoordConv layers used position during training."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -14,14 +15,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agents.tensorboard import tiled
+from cli.errors import UserError
 from evaluation.grid import Grid
 from evaluation.report.figures import COLORS, STYLE, Picture, file_name, picture
+from records.folder import RunFolder
+from records.layers import read_layer_uses, read_where_maps, where_map_steps
 
 DEPENDENCE, MAPS = "translation_dependence/", "where_maps/"
 # Reading events is slow: one seed of so many games shows what happens.
 MOST_GAMES = 6
 MOMENTS = 3
 KEPT = {"scalars": 500, "images": 12, "tensors": 1, "histograms": 1, "compressedHistograms": 1}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,29 @@ class Layers:
 
 
 def read_layers(path: Path) -> Layers | None:
-    """What a run folder's TensorBoard events tell of its layers; None if that is nothing."""
+    """What a run folder tells of its layers; None if that is nothing, or damaged."""
+    folder = RunFolder(path)
+    if not folder.layers_file.exists():
+        return _read_events(path)
+    dependence: dict[str, tuple[list[int], list[float]]] = {}
+    maps: dict[str, list[tuple[int, NDArray[np.uint8]]]] = {}
+    try:
+        for use in read_layer_uses(folder):
+            steps, values = dependence.setdefault(use.layer, ([], []))
+            steps.append(use.step)
+            values.append(use.translation_dependence)
+        for step in _spread(where_map_steps(folder)):
+            of_step = read_where_maps(folder, step)
+            for name in dependence.keys() & of_step.keys():
+                maps.setdefault(name, []).append((step, tiled(of_step[name])))
+    except UserError:
+        return None
+    in_order = {name: maps[name] for name in dependence if name in maps}
+    return Layers(dependence, in_order) if dependence else None
+
+
+def _read_events(path: Path) -> Layers | None:
+    """What TensorBoard's events tell: runs made before there was layers.csv have nothing else."""
     if not any(path.glob("events.out.tfevents.*")):
         return None
     events = EventAccumulator(str(path), size_guidance=KEPT)
@@ -54,14 +83,19 @@ def read_layers(path: Path) -> Layers | None:
         maps = {}
         for tag in tags["images"]:
             if tag.startswith(MAPS):
-                frames = events.Images(tag)
-                chosen = np.linspace(0, len(frames) - 1, min(MOMENTS, len(frames))).astype(int)
                 maps[tag.removeprefix(MAPS)] = [
-                    (frames[i].step, _grey(frames[i].encoded_image_string)) for i in chosen
+                    (frame.step, _grey(frame.encoded_image_string))
+                    for frame in _spread(events.Images(tag))
                 ]
     except Exception:  # a damaged file makes the reader raise whatever it met
         return None
     return Layers(dependence, maps) if dependence else None
+
+
+def _spread(moments: Sequence[T]) -> list[T]:
+    """The first, the last and some between."""
+    count = min(MOMENTS, len(moments))
+    return [moments[i] for i in np.linspace(0, len(moments) - 1, count).astype(int)]
 
 
 def layer_pictures(grid: Grid) -> list[Picture]:
