@@ -1,7 +1,7 @@
 """Keep what the layers of finished cells show, before their events and checkpoints are gone.
 
-The grid's code was frozen before runs wrote layers.csv and where_maps/ themselves. From the project's
-root, beside `collect`, which copies the other small files:
+The code of the grid was frozen before runs wrote layers.csv and where_maps/ themselves. From the
+root of the project, beside `collect`, which copies the other small files:
 
     PYTHONPATH=. python docs/results/atari/keep_layers.py CELLS docs/results/atari/runs
 
