@@ -6,7 +6,7 @@ DEMO_GAME ?= KungFuMaster
 DEMO_ALGO ?= ppo
 DEMO_STEPS ?= 20000
 
-.PHONY: setup demo test check
+.PHONY: setup demo test check docs
 
 setup: .venv/installed
 
@@ -31,3 +31,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation site, in build/site; a broken link or a docstring without its parameter ends it.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -3,19 +3,20 @@
 A CoordConv layer sees, besides its data, each pixel's own coordinates. Use it where a convolution
 stands, or have those of a model you already trained converted:
 
->>> import torch
->>> from coordconv import CoordConv2d, fold_model, to_coordconv, translation_dependence
->>> frames = torch.rand(8, 4, 84, 84)
->>> layer = CoordConv2d(4, 32, kernel_size=8, stride=4)
->>> layer(frames).shape, layer.where_map(84, 84).shape
-(torch.Size([8, 32, 20, 20]), torch.Size([32, 20, 20]))
->>> model = torch.nn.Sequential(torch.nn.Conv2d(4, 32, 8, stride=4), torch.nn.ReLU())
->>> before = model(frames)
->>> model = to_coordconv(model)
->>> torch.equal(model(frames), before), translation_dependence(model[0], frames)
-(True, 0.0)
->>> torch.equal(fold_model(model, frames)(frames), before)
-True
+Examples:
+    >>> import torch
+    >>> from coordconv import CoordConv2d, fold_model, to_coordconv, translation_dependence
+    >>> frames = torch.rand(8, 4, 84, 84)
+    >>> layer = CoordConv2d(4, 32, kernel_size=8, stride=4)
+    >>> layer(frames).shape, layer.where_map(84, 84).shape
+    (torch.Size([8, 32, 20, 20]), torch.Size([32, 20, 20]))
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(4, 32, 8, stride=4), torch.nn.ReLU())
+    >>> before = model(frames)
+    >>> model = to_coordconv(model)
+    >>> torch.equal(model(frames), before), translation_dependence(model[0], frames)
+    (True, 0.0)
+    >>> torch.equal(fold_model(model, frames)(frames), before)
+    True
 """
 
 from coordconv.base import CoordConvNd

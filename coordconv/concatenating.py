@@ -63,8 +63,9 @@ class ConcatCoordConv1d(_ConcatCoordConv):
 class ConcatCoordConv2d(_ConcatCoordConv):
     """CoordConv2d by concatenation; nn.Conv2d's arguments by name after `kernel_size`.
 
-    >>> ConcatCoordConv2d(3, 8, kernel_size=1, with_r=True).conv
-    Conv2d(6, 8, kernel_size=(1, 1), stride=(1, 1))
+    Examples:
+        >>> ConcatCoordConv2d(3, 8, kernel_size=1, with_r=True).conv
+        Conv2d(6, 8, kernel_size=(1, 1), stride=(1, 1))
     """
 
     n_dims = 2

@@ -19,13 +19,14 @@ def constant_where_maps(model: nn.Module) -> Iterator[None]:
     with gradient compute their maps as ever. Weights must not change inside; the next block starts
     from them as they are then. `fold_model` is for models that will not change any more.
 
-    >>> import torch
-    >>> from coordconv import CoordConv2d
-    >>> layer, x = CoordConv2d(1, 2, 3), torch.zeros(1, 1, 5, 5)
-    >>> with torch.no_grad(), constant_where_maps(layer):
-    ...     same = torch.equal(layer(x), layer(x))
-    >>> same
-    True
+    Examples:
+        >>> import torch
+        >>> from coordconv import CoordConv2d
+        >>> layer, x = CoordConv2d(1, 2, 3), torch.zeros(1, 1, 5, 5)
+        >>> with torch.no_grad(), constant_where_maps(layer):
+        ...     same = torch.equal(layer(x), layer(x))
+        >>> same
+        True
     """
     layers = [layer for _, layer in coordconv_layers(model)]
     try:

@@ -50,9 +50,10 @@ def to_coordconv(
             converted: it is no convolution or a subclass of one (lazy, parametrized, quantised),
             has no CoordConv form here, or has hooks, which a new layer would lose.
 
-    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
-    >>> to_coordconv(model, "0")[0]
-    CoordConv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+    Examples:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
+        >>> to_coordconv(model, "0")[0]
+        CoordConv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
     """
     chosen = _choose(model, which)
     for name, module in chosen.items():

@@ -26,11 +26,12 @@ def fuse_batch_norm(layer: CoordConvNd, norm: Any) -> CoordConvNd:
         ValueError: one of the two is in training mode, weights are computed, or the norm has no
             running statistics.
 
-    >>> from coordconv import CoordConv2d
-    >>> layer, norm = CoordConv2d(3, 8, 3).eval(), nn.BatchNorm2d(8).eval()
-    >>> x = torch.rand(2, 3, 9, 9)
-    >>> torch.allclose(fuse_batch_norm(layer, norm)(x), norm(layer(x)), atol=1e-6)
-    True
+    Examples:
+        >>> from coordconv import CoordConv2d
+        >>> layer, norm = CoordConv2d(3, 8, 3).eval(), nn.BatchNorm2d(8).eval()
+        >>> x = torch.rand(2, 3, 9, 9)
+        >>> torch.allclose(fuse_batch_norm(layer, norm)(x), norm(layer(x)), atol=1e-6)
+        True
     """
     if layer.training or norm.training:
         raise ValueError("layer and norm must be in evaluation mode: call .eval() on both")

@@ -16,9 +16,10 @@ from coordconv.base import CoordConvNd
 def coordconv_layers(model: nn.Module) -> Iterator[tuple[str, CoordConvNd]]:
     """The CoordConv layers of a model with their dotted names, each layer once.
 
-    >>> from coordconv import CoordConv2d
-    >>> [name for name, _ in coordconv_layers(nn.Sequential(CoordConv2d(1, 2, 3), nn.ReLU()))]
-    ['0']
+    Examples:
+        >>> from coordconv import CoordConv2d
+        >>> [name for name, _ in coordconv_layers(nn.Sequential(CoordConv2d(1, 2, 3), nn.ReLU()))]
+        ['0']
     """
     for name, module in model.named_modules():
         if isinstance(module, CoordConvNd):

@@ -113,8 +113,9 @@ class CoordConv1d(_ForwardCoordConv):
     Takes nn.Conv1d's arguments and `with_r`. Input (N, in_channels, L) or (in_channels, L).
     `weight` is (out, in / groups, K), `coord_weight` (out, 1 + with_r, K).
 
-    >>> CoordConv1d(1, 4, kernel_size=3)(torch.zeros(2, 1, 10)).shape
-    torch.Size([2, 4, 8])
+    Examples:
+        >>> CoordConv1d(1, 4, kernel_size=3)(torch.zeros(2, 1, 10)).shape
+        torch.Size([2, 4, 8])
     """
 
     n_dims = 1
@@ -128,15 +129,16 @@ class CoordConv2d(_ForwardCoordConv):
     `weight` is (out, in / groups, K, L), `coord_weight` (out, 2 + with_r, K, L) whatever `groups`
     is: groups part the data, and every output sees the coordinates.
 
-    >>> layer = CoordConv2d(3, 8, kernel_size=1, with_r=True)
-    >>> layer
-    CoordConv2d(3, 8, kernel_size=(1, 1), stride=(1, 1), with_r=True)
-    >>> layer(torch.zeros(2, 3, 5, 7)).shape
-    torch.Size([2, 8, 5, 7])
-    >>> layer.coordinates((3, 2), device=torch.device("cpu"), dtype=torch.float32)[0]
-    tensor([[-1., -1.],
-            [ 0.,  0.],
-            [ 1.,  1.]])
+    Examples:
+        >>> layer = CoordConv2d(3, 8, kernel_size=1, with_r=True)
+        >>> layer
+        CoordConv2d(3, 8, kernel_size=(1, 1), stride=(1, 1), with_r=True)
+        >>> layer(torch.zeros(2, 3, 5, 7)).shape
+        torch.Size([2, 8, 5, 7])
+        >>> layer.coordinates((3, 2), device=torch.device("cpu"), dtype=torch.float32)[0]
+        tensor([[-1., -1.],
+                [ 0.,  0.],
+                [ 1.,  1.]])
     """
 
     n_dims = 2
@@ -149,8 +151,9 @@ class CoordConv3d(_ForwardCoordConv):
     Takes nn.Conv3d's arguments and `with_r`. Input (N, in_channels, D, H, W) or without N.
     `weight` is (out, in / groups, K, L, M), `coord_weight` (out, 3 + with_r, K, L, M).
 
-    >>> CoordConv3d(1, 4, kernel_size=3, padding="same")(torch.zeros(2, 1, 4, 5, 6)).shape
-    torch.Size([2, 4, 4, 5, 6])
+    Examples:
+        >>> CoordConv3d(1, 4, kernel_size=3, padding="same")(torch.zeros(2, 1, 4, 5, 6)).shape
+        torch.Size([2, 4, 4, 5, 6])
     """
 
     n_dims = 3
@@ -164,11 +167,12 @@ class CoordConvTranspose2d(CoordConvNd):
     (in_channels, H, W), whose coordinates are the ones added. `weight` is (in, out / groups, K, L),
     `coord_weight` (2 + with_r, out, K, L).
 
-    >>> layer = CoordConvTranspose2d(4, 2, kernel_size=3, stride=2, padding=1)
-    >>> layer(torch.zeros(1, 4, 5, 5)).shape
-    torch.Size([1, 2, 9, 9])
-    >>> layer(torch.zeros(1, 4, 5, 5), output_size=(10, 10)).shape
-    torch.Size([1, 2, 10, 10])
+    Examples:
+        >>> layer = CoordConvTranspose2d(4, 2, kernel_size=3, stride=2, padding=1)
+        >>> layer(torch.zeros(1, 4, 5, 5)).shape
+        torch.Size([1, 2, 9, 9])
+        >>> layer(torch.zeros(1, 4, 5, 5), output_size=(10, 10)).shape
+        torch.Size([1, 2, 10, 10])
     """
 
     n_dims = 2

@@ -3,9 +3,10 @@
 Needs stable-baselines3 beside torch. An extractor goes with SB3's own policies and with
 `AtariPolicy`:
 
->>> from coordconv.sb3 import AtariPolicy, NatureExtractor, policy_kwargs_for
->>> looks = policy_kwargs_for(NatureExtractor, channels="coordinates")
->>> # model = PPO(AtariPolicy, env, policy_kwargs=looks)  # or "CnnPolicy"
+Examples:
+    >>> from coordconv.sb3 import AtariPolicy, NatureExtractor, policy_kwargs_for
+    >>> looks = policy_kwargs_for(NatureExtractor, channels="coordinates")
+    >>> # model = PPO(AtariPolicy, env, policy_kwargs=looks)  # or "CnnPolicy"
 """
 
 from coordconv.parameters import parameter_count
