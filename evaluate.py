@@ -1,4 +1,4 @@
-"""Score trained agents over whole games, record them playing, compare or export them."""
+"""Score trained agents over whole games, watch or record them playing, compare or export them."""
 
 from __future__ import annotations
 
@@ -84,6 +84,32 @@ class RecordArguments:
 
 
 @dataclass(frozen=True)
+class WatchArguments:
+    """Watch an agent play in a window, now and at the speed of real time.
+
+    Keys: space pauses, . plays one step, n goes to the next game, up and down change the speed,
+    left and right take an older or newer checkpoint, q quits.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """A run folder, or two of one game to see them side by side."""
+    random: bool = False
+    """Random play beside the run."""
+    deterministic: bool = False
+    """Play the most likely action; the default draws actions as training does."""
+    checkpoint: str = "newest"
+    """newest, best (by training score) or a step."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the runs' own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
+    first_game: int = 0
+    """Which of the scored games to begin with."""
+
+
+@dataclass(frozen=True)
 class CompareArguments:
     """Compare arms with a baseline over games and seeds, and write a report."""
 
@@ -138,13 +164,14 @@ class ExportArguments:
 Command = (
     Annotated[ScoreArguments, tyro.conf.subcommand("score", prefix_name=False)]
     | Annotated[RecordArguments, tyro.conf.subcommand("record", prefix_name=False)]
+    | Annotated[WatchArguments, tyro.conf.subcommand("watch", prefix_name=False)]
     | Annotated[CompareArguments, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[ExportArguments, tyro.conf.subcommand("export", prefix_name=False)]
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and score, record, compare or export."""
+    """Parse the command line and score, record, watch, compare or export."""
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
@@ -159,6 +186,8 @@ def main(argv: Sequence[str]) -> int:
         named_checkpoints(folder, arguments.checkpoint)
     if isinstance(arguments, ExportArguments):
         return _export(arguments)
+    if isinstance(arguments, WatchArguments):
+        return _watch(arguments)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
@@ -235,6 +264,20 @@ def _record(arguments: RecordArguments) -> int:
     for recording in recordings:
         scores = " and ".join(f"{score:.0f}" for score in recording.scores)
         print(f"wrote {recording.path} (score {scores})")
+    return 0
+
+
+def _watch(arguments: WatchArguments) -> int:
+    from evaluation.watch import watch_runs  # it opens what draws windows, slowly
+
+    watch_runs(
+        arguments.runs,
+        random=arguments.random,
+        deterministic=arguments.deterministic,
+        checkpoint=arguments.checkpoint,
+        trusted=arguments.extractor,
+        first_game=arguments.first_game,
+    )
     return 0
 
 

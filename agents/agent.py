@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from agents.build import build_network
 from cli.errors import UserError
@@ -18,6 +20,25 @@ from policies import AtariPolicy
 from records.config import RunConfig
 from records.folder import RunFolder
 from records.kept_checkpoints import open_checkpoint
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What an agent made of one observation.
+
+    Attributes:
+        action: what it plays.
+        probabilities: of the actions (n_actions,) float64. An agent that plays the most likely one
+            has them too.
+        value: what its critic expects of the game from here on, in discounted rewards of training;
+            None without a critic.
+    """
+
+    action: int
+    probabilities: NDArray[np.float64]
+    value: float | None
 
 
 class Agent(Protocol):
@@ -30,6 +51,10 @@ class Agent(Protocol):
         self, observations: NDArray[np.uint8], generators: Sequence[np.random.Generator]
     ) -> NDArray[np.int64]:
         """Actions (N,) for images (N, 4, 84, 84), drawn from each game's generator."""
+        ...
+
+    def decide(self, observation: NDArray[np.uint8], generator: np.random.Generator) -> Decision:
+        """What `act` plays for one image (4, 84, 84), and why."""
         ...
 
 
@@ -47,6 +72,11 @@ class RandomAgent:
     ) -> NDArray[np.int64]:
         """Uniform actions (N,)."""
         return np.array([rng.integers(self._actions) for rng in generators], dtype=np.int64)
+
+    def decide(self, observation: NDArray[np.uint8], generator: np.random.Generator) -> Decision:
+        """A uniform action, and no value."""
+        action = int(self.act(observation[None], [generator])[0])
+        return Decision(action, np.full(self._actions, 1 / self._actions), None)
 
 
 class PolicyAgent:
@@ -66,17 +96,43 @@ class PolicyAgent:
         Raises:
             UserError: the network's output is not finite.
         """
+        logits = self._seen(self._policy.action_logits, observations)
+        return self._chosen(self._finite(logits), generators)
+
+    def decide(self, observation: NDArray[np.uint8], generator: np.random.Generator) -> Decision:
+        """The action that `act` plays, with its distribution and value, of one and the same pass.
+
+        Raises:
+            UserError: the network's output is not finite.
+        """
+        seen, values = self._seen(self._policy.logits_and_values, observation[None])
+        logits = self._finite(seen)
+        weights = np.exp(logits[0] - logits[0].max())
+        (value,) = self._finite(values).flat
+        (action,) = self._chosen(logits, [generator])
+        return Decision(int(action), weights / weights.sum(), float(value))
+
+    def _seen(self, network: Callable[[Tensor], T], observations: NDArray[np.uint8]) -> T:
+        """What the network says of images (N, 4, 84, 84)."""
         was_training = self._policy.training
         self._policy.set_training_mode(False)
         with torch.no_grad():
-            images = torch.as_tensor(observations, device=self._policy.device)
-            logits = self._policy.action_logits(images).double().cpu().numpy()
+            outputs = network(torch.as_tensor(observations, device=self._policy.device))
         self._policy.set_training_mode(was_training)
-        if not np.isfinite(logits).all():
+        return outputs
+
+    def _finite(self, outputs: Tensor) -> NDArray[np.float64]:
+        numbers: NDArray[np.float64] = outputs.double().cpu().numpy()
+        if not np.isfinite(numbers).all():
             raise UserError(f"the network of {self.name} gives numbers that are not finite")
+        return numbers
+
+    def _chosen(
+        self, logits: NDArray[np.float64], generators: Sequence[np.random.Generator]
+    ) -> NDArray[np.int64]:
         if not self._deterministic:
             # The highest of logits + Gumbel noise is a draw from their softmax.
-            logits += np.stack([rng.gumbel(size=logits.shape[1]) for rng in generators])
+            logits = logits + np.stack([rng.gumbel(size=logits.shape[1]) for rng in generators])
         actions: NDArray[np.int64] = logits.argmax(axis=1)
         return actions
 

@@ -78,21 +78,22 @@ def record_runs(
         )
         runs.append(_RecordedRun(path, agent, config, step))
     if together:
-        _require_comparable(runs)
+        if len(runs) != 2:
+            raise UserError(f"--side-by-side takes two run folders, got {len(runs)}")
+        require_one_game([run.config for run in runs], "--side-by-side")
     groups = [runs] if together else [[run] for run in runs]
     seeds = evaluation_seeds(episodes, first_seed)
     with fast_products():
         return [_record(group, seed, max_steps) for group in groups for seed in seeds]
 
 
-def _require_comparable(runs: Sequence[_RecordedRun]) -> None:
-    if len(runs) != 2:
-        raise UserError(f"--side-by-side takes two run folders, got {len(runs)}")
+def require_one_game(configs: Sequence[RunConfig], command: str) -> None:
+    """Raises UserError when runs that are to be shown together play different games."""
     for name in ("family", "game", "protocol"):
-        first, second = (getattr(run.config, name) for run in runs)
-        if first != second:
+        values = list(dict.fromkeys(getattr(config, name) for config in configs))
+        if len(values) > 1:
             raise UserError(
-                f"--side-by-side needs two runs of the same {name}, got {first} and {second}"
+                f"{command} needs two runs of the same {name}, got {' and '.join(values)}"
             )
 
 
@@ -135,4 +136,6 @@ def _shown_steps(run: _RecordedRun, seed: int) -> Iterator[ShownStep]:
         watch_game(run.agent, family, config.game, config.protocol, seed), start=1
     ):
         score += moment.reward
-        yield ShownStep(moment.screen, run.title, score, step, names[moment.action], moment.over)
+        yield ShownStep(
+            moment.screen, run.title, score, step, names[moment.decision.action], moment.over
+        )
