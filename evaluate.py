@@ -77,8 +77,11 @@ class RecordArguments:
     """The same for a family of games of your own, package.module:NAME."""
     first_game: int = 0
     """Which of the scored games to begin with."""
+    progress: bool = False
+    """Show the beginning of the same game at every kept checkpoint, in one video of each run."""
     max_steps: int | None = None
-    """End a video after so many agent steps."""
+    """End a video after so many agent steps; with --progress each part of it, and after 300 (20
+    seconds) if left out."""
     dry_run: bool = False
     """Print what would be recorded and record nothing."""
 
@@ -251,6 +254,8 @@ def _random_scores(scores: Sequence[Score], arguments: ScoreArguments) -> list[S
 
 
 def _record(arguments: RecordArguments) -> int:
+    if arguments.progress and arguments.checkpoint != "newest":
+        raise UserError("--progress shows every checkpoint: leave out --checkpoint")
     recordings = record_runs(
         arguments.runs,
         arguments.episodes,
@@ -260,10 +265,14 @@ def _record(arguments: RecordArguments) -> int:
         trusted=arguments.extractor,
         first_seed=arguments.first_game,
         max_steps=arguments.max_steps,
+        progress=arguments.progress,
     )
     for recording in recordings:
-        scores = " and ".join(f"{score:.0f}" for score in recording.scores)
-        print(f"wrote {recording.path} (score {scores})")
+        told = [" and ".join(f"{score:.0f}" for score in scores) for _, scores in recording.scenes]
+        if arguments.progress:
+            steps = (step for step, _ in recording.scenes)
+            told = [f"{score} at {step:,}" for score, step in zip(told, steps, strict=True)]
+        print(f"wrote {recording.path} (score {', '.join(told)})")
     return 0
 
 

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from agents.agent import require_trusted_extractor
+from agents.ancestor import Beginning
 from agents.export import export_sb3
-from agents.training import train
+from agents.training import checkpoint_to_continue, train
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.settings import option, words
@@ -19,11 +22,18 @@ from envs.family import FAMILIES, Family
 from files.untrusted import read_json, read_toml
 from policies import UnknownExtractorError, caveat, description, find_arm
 from policies.products import chosen_products
-from records.algorithm import Algorithm
-from records.config import RunConfig, require_settings_of, run_config, settings_of
+from records.algorithm import ALGORITHMS, Algorithm
+from records.config import (
+    RunConfig,
+    is_of_the_machine,
+    require_settings_of,
+    run_config,
+    settings_of,
+)
 from records.folder import RunFolder, default_path
 
-DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR.
+DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR, and give a run more
+steps with --resume DIR --steps N.
 
 Options and defaults are those of the algorithm: see --algo a2c --help for A2C's.
 """
@@ -39,6 +49,10 @@ class NewRun:
     """The run folder itself, in place of one below --runs-dir."""
     config: Path | None = None
     """Begin with the settings of a file: a run's config.json, or TOML; options here go before."""
+    begin_from: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Begin with this run's weights, and with its settings where no option here says otherwise."""
+    checkpoint: str = "newest"
+    """Which checkpoint of --from RUN: newest, best (by training score) or a step."""
     describe: bool = False
     """Print the network layer by layer and train nothing."""
     dry_run: bool = False
@@ -53,6 +67,8 @@ class ResumedRun:
 
     resume: Path
     """The run folder."""
+    steps: int | None = None
+    """Go on to this many agent steps in all, with constant schedules."""
     extractor: str | None = None
     """Repeat a run's own package.module:Class here to let its code be imported."""
     algo: str | None = None
@@ -72,6 +88,7 @@ def main(argv: Sequence[str]) -> int:
     if any(word == "--resume" or word.startswith("--resume=") for word in argv):
         return _resume(parse(ResumedRun, "train.py", ResumedRun.__doc__ or "", argv))
     argv = [*_words_of_file(argv), *argv]
+    argv = [*_words_of_ancestor(argv), *argv]
     algo = (values_of("--algo", argv) or [RunConfig.model_fields["algo"].default])[0]
     require_settings_of([algo], names_in(argv))
     kind: Any = make_dataclass(
@@ -106,6 +123,30 @@ def _words_of_file(argv: Sequence[str]) -> list[str]:
     return words(values)
 
 
+def _words_of_ancestor(argv: Sequence[str]) -> list[str]:
+    """The options that --from RUN stands for: every setting that decides what is learned.
+
+    With another algorithm than the run's, those that every algorithm has.
+
+    Raises:
+        UserError: it is no run, or uses somebody's own code that the person has not named.
+    """
+    runs = values_of("--from", argv)
+    if not runs:
+        if "checkpoint" in names_in(argv):
+            raise UserError("--checkpoint says which one of --from RUN: name the run too")
+        return []
+    path = Path(runs[0])
+    _, config = RunFolder.open(path)
+    if not values_of("--extractor", argv):
+        require_trusted_extractor(config, (), path)
+    algo = (values_of("--algo", argv) or [config.algo])[0]
+    ALGORITHMS.find(algo)
+    kind = type(config) if algo == config.algo else RunConfig
+    values = {n: v for n, v in config.values().items() if n in kind.model_fields}
+    return words({n: v for n, v in values.items() if not is_of_the_machine(n)})
+
+
 def _start(config: RunConfig, arguments: NewRun) -> int:
     path = arguments.out or default_path(arguments.runs_dir, config)
     _check_extractor(config.extractor)
@@ -120,11 +161,15 @@ def _start(config: RunConfig, arguments: NewRun) -> int:
         print(f"float32 products by {chosen_products()}")
         return 0
     config.resolved_device()
+    beginning, told = None, ""
+    if arguments.begin_from is not None:
+        beginning = Beginning(arguments.begin_from, arguments.checkpoint, config)
+        told = f" from {arguments.begin_from} at step {beginning.ancestors[0].step:,}"
     if arguments.dry_run:
-        print(f"would train {config.total_steps:,} steps into {path}")
+        print(f"would train {config.total_steps:,} steps into {path}{told}")
         print(config.to_json(), end="")
         return 0
-    folder = RunFolder.create(path, config)
+    folder = beginning.create(path) if beginning else RunFolder.create(path, config)
     return _train(config, folder, resume=False, export=arguments.export_sb3)
 
 
@@ -142,15 +187,20 @@ def _resume(arguments: ResumedRun) -> int:
     if named is not None and named != config.extractor:
         raise UserError(f"{folder.path} was trained with {config.extractor!r}, not {named!r}")
     require_trusted_extractor(config, [named or ""], folder.path)
-    if folder.is_done:
+    longer = config if arguments.steps is None else folder.longer(config, arguments.steps)
+    if folder.is_done and longer == config:
         if arguments.export_sb3:
             print(f"wrote {export_sb3(folder, config)}")
             return 0
-        raise UserError(f"{folder.path} is finished: there is nothing to resume")
+        raise UserError(
+            f"{folder.path} is finished: there is nothing to resume, unless it is to make more "
+            "steps (--steps N)"
+        )
     if arguments.dry_run:
-        print(f"would continue {folder.path} to step {config.total_steps:,}")
+        checkpoint_to_continue(longer, folder)
+        print(f"would continue {folder.path} to step {longer.total_steps:,}")
         return 0
-    return _train(config, folder, resume=True, export=arguments.export_sb3)
+    return _train(longer, folder, resume=True, export=arguments.export_sb3)
 
 
 def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) -> int:

@@ -254,5 +254,5 @@ class Checkpoints:
             episodes_bytes=games.bytes_written,
             rng=random_states(),
         )
-        save_checkpoint(run.folder, model.policy, model.policy.optimizer, state)
+        save_checkpoint(run.folder, model.policy, model.policy.optimizer, state, run.config.keep)
         self._last = run.step

@@ -73,10 +73,12 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
 
     Args:
         config: the run.
-        folder: its folder, newly created, or with `resume` holding a checkpoint.
-        resume: continue from the newest checkpoint. Weights, optimiser, counters, schedules,
-            random streams, TensorBoard and episodes.csv go on where it was; the games that were
-            being played cannot be restored and start afresh.
+        folder: its folder, newly created, or with `resume` holding a checkpoint. One that was
+            created with ancestors holds the checkpoint that the run begins with.
+        resume: continue from the newest checkpoint, to the last step that `config` has now.
+            Weights, optimiser, counters, schedules, random streams, TensorBoard and episodes.csv
+            go on where it was; the games that were being played cannot be restored and start
+            afresh.
 
     Raises:
         UserError: the run cannot be built or continued, a file cannot be written, or a number is
@@ -111,11 +113,11 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: StopRequest
     share_one_heap()
     if algorithm.keeps_freed_memory:
         keep_freed_memory()
-    checkpoint = _checkpoint_to_continue(config, folder) if resume else None
+    checkpoint = checkpoint_to_continue(config, folder) if resume else _first(folder)
     if resume:
         folder.note_resume(config)
-    if checkpoint is not None:
-        set_damaged_aside(folder, checkpoint)
+        if checkpoint is not None:
+            set_damaged_aside(folder, checkpoint)
     batches = suitable_batches(config.environments, threads) if bears_threads(config) else 1
     env = family.make_vec_env(
         config.game,
@@ -128,14 +130,17 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: StopRequest
     )
     try:
         model = build_model(config, env)
+        state, resumes = None, 0
         if checkpoint is not None:
-            # After SB3, which seeds the environments itself when it is built.
-            env.seed(_environment_seed(config.seed, checkpoint.state.resumes + 1))
+            state = checkpoint.state
             restore(config, model, checkpoint)
-            restore_random_states(checkpoint.state.rng)
-        state = None if checkpoint is None else checkpoint.state
+            if resume:
+                resumes = state.resumes + 1
+                # After SB3, which seeds the environments itself when it is built.
+                env.seed(_environment_seed(config.seed, resumes))
+                restore_random_states(state.rng)
         checkpoint = None  # and what it has read
-        return _to_the_end(config, folder, model, state, stop)
+        return _to_the_end(config, folder, model, state, resumes, stop)
     finally:
         env.close()
 
@@ -145,6 +150,7 @@ def _to_the_end(
     folder: RunFolder,
     model: Any,
     state: TrainingState | None,
+    resumes: int,
     stop: StopRequest,
 ) -> Outcome:
     """The training loop: play and learn, and let the observers write down what happened."""
@@ -160,11 +166,7 @@ def _to_the_end(
         model.set_logger(Logger(None, []))
         model._setup_learn(total - step, None, reset_num_timesteps=False)
         games.init_callback(model)
-        checkpoints = (
-            Checkpoints(writer, run, 0)
-            if state is None
-            else Checkpoints(writer, run, state.resumes + 1, state.step)
-        )
+        checkpoints = Checkpoints(writer, run, resumes, None if state is None else state.step)
         checkpoints.write_if_new(run)
         title = f"{config.algo} {config.game} {config.extractor} seed {config.seed}"
         with ProgressReport(title, total, step) as report:
@@ -187,14 +189,26 @@ def _to_the_end(
         return Outcome(run.step, run.is_complete, speed, games.score)
 
 
-def _checkpoint_to_continue(config: RunConfig, folder: RunFolder) -> Checkpoint | None:
-    """The newest checkpoint; None of a run that was killed at its start and begins again."""
-    if not list_checkpoints(folder) and _is_untouched(folder):
+def checkpoint_to_continue(config: RunConfig, folder: RunFolder) -> Checkpoint | None:
+    """The newest checkpoint; None of a run that was killed at its start and begins again.
+
+    Raises:
+        UserError: all are damaged, or the run has made more steps than it is to make.
+    """
+    if not list_checkpoints(folder) and _is_untouched(folder) and not folder.ancestors():
         return None
     checkpoint = open_checkpoint(folder, to_continue=True)
     if checkpoint.state.step > config.total_steps:
-        raise UserError(f"{checkpoint.path} is beyond the {config.total_steps:,} steps of its run")
+        raise UserError(
+            f"{folder.path} has made {checkpoint.state.step:,} steps, and cannot go on to "
+            f"{config.total_steps:,}: ask for more, with --steps"
+        )
     return checkpoint
+
+
+def _first(folder: RunFolder) -> Checkpoint | None:
+    """What a new run begins with, if it has ancestors."""
+    return open_checkpoint(folder) if folder.ancestors() else None
 
 
 def _is_untouched(folder: RunFolder) -> bool:

@@ -35,6 +35,7 @@ from evaluation.runs import (
 )
 from files.durable import as_json, temporary_name, write_durably
 from files.untrusted import read_json
+from records.folder import EXTENDED
 
 MARK = "report.json"  # tells a report of ours from a folder that must not be written to
 MADE_BY = "made by evaluate.py compare"
@@ -270,6 +271,7 @@ def _notices(comparison: Comparison, mode: str) -> list[str]:
     without = sum(not run.provenance for run in grid.runs.values())
     if without:
         notices.append(f"{grid.algo}: {without} runs do not tell what made them (provenance.json)")
+    notices += _notices_of_beginnings(grid)
     for name, what in (("commit", "commits"), ("processor", "processors")):
         values = {str(run.provenance.get(name)) for run in grid.runs.values()}
         if len(values) > 1:
@@ -282,6 +284,30 @@ def _notices(comparison: Comparison, mode: str) -> list[str]:
         )
     if any(run.provenance.get("dirty") for run in grid.runs.values()):
         notices.append(f"{grid.algo}: some runs were made with local changes to the suite")
+    return notices
+
+
+def _notices_of_beginnings(grid: Grid) -> list[str]:
+    """Runs that did not go from random weights to a last step that was named beforehand."""
+    notices = []
+    runs = list(grid.runs.values())
+    longer = sum(bool(run.provenance.get(EXTENDED)) for run in runs)
+    if longer:
+        notices.append(
+            f"{grid.title}: {longer} of {len(runs)} runs were begun with another number of steps "
+            "and given this one later (provenance.json)"
+        )
+    beginnings = {run.ancestors[0].policy_sha256 for run in runs if run.ancestors}
+    if beginnings:
+        notices.append(
+            f"{grid.title}: all runs began with the weights of others, and their steps are those "
+            "that came after"
+        )
+    if 0 < len(beginnings) < len(runs):
+        notices.append(
+            f"{grid.title}: {len(runs)} runs began with {len(beginnings)} checkpoints: those that "
+            "share one are not independent, and how good it was is in no interval"
+        )
     return notices
 
 

@@ -114,6 +114,8 @@ class Part:
         other = differences(config, self.config(config.extractor, config.game, config.seed))
         if other:
             return f"{other[0]} {config.values().get(other[0])} is not planned"
+        if run.ancestors:
+            return "beginning with the weights of another run is not planned"
         if len(run.games) != self.episodes:
             return f"{len(run.games)} scored games are not planned"
         began = _moment(run.provenance.get("started"))

@@ -1,10 +1,14 @@
-"""Recorded gameplay of trained agents, alone or two on the same game next to each other."""
+"""Recorded gameplay of trained agents, alone or two on the same game next to each other.
+
+A video has a scene for each game that it shows: one, or one for each checkpoint of the runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from agents.agent import Agent, load_agent
@@ -13,23 +17,38 @@ from agents.watch import watch_game
 from cli.errors import UserError
 from cli.progress import ProgressReport
 from envs.family import FAMILIES
-from evaluation.video import ShownStep, captioned, side_by_side
+from evaluation.video import HEIGHT, WIDTH, ShownStep, side_by_side
 from files.lock import exclusive
 from files.video import mp4
 from policies.products import fast_products
 from records.config import RunConfig
 from records.folder import RunFolder
+from records.kept_checkpoints import named_checkpoints
 
 # Held while a video is made; training and scoring may go on beside it.
 RECORDING_LOCK = ".recording.lock"
 
 
+# Of each scene that shows progress: 20 seconds at Atari's 15 actions a second.
+STEPS_OF_A_SCENE = 300
+
+
 @dataclass(frozen=True)
 class Recording:
-    """A video that was written, and the final score of each agent in it."""
+    """A video that was written.
+
+    Attributes:
+        path: the mp4.
+        scenes: for each scene the checkpoint's step and the last score of each agent in it.
+    """
 
     path: Path
-    scores: tuple[float, ...]
+    scenes: tuple[tuple[int, tuple[float, ...]], ...]
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The last score of each agent in the last scene."""
+        return self.scenes[-1][1]
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,35 @@ class _RecordedRun:
         return f"{self.config.algo} {self.config.extractor}"
 
 
+class _Progress:
+    """The scenes of runs that learn: one for each checkpoint that all of them kept, in order.
+
+    They are loaded one by one; a damaged one is left out, and stderr says so.
+    """
+
+    def __init__(self, paths: Sequence[Path], load: Callable[[Path, str], _RecordedRun]) -> None:
+        kept = [[each.name for each in named_checkpoints(RunFolder(path))] for path in paths]
+        self._steps = [step for step in kept[0][::-1] if all(step in names for names in kept)]
+        if not self._steps:
+            raise UserError(
+                f"{' and '.join(map(str, paths))} kept no checkpoint of the same step: record each "
+                "by itself"
+            )
+        self._paths, self._load = paths, load
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[list[_RecordedRun]]:
+        for step in self._steps:
+            try:
+                scene = [self._load(path, step) for path in self._paths]
+            except UserError as damage:
+                print(f"{damage}: left out", file=sys.stderr)
+            else:
+                yield scene
+
+
 def record_runs(
     paths: Sequence[Path],
     episodes: int = 1,
@@ -54,6 +102,7 @@ def record_runs(
     trusted: Collection[str] = (),
     first_seed: int = 0,
     max_steps: int | None = None,
+    progress: bool = False,
 ) -> list[Recording]:
     """Record whole games into each run's `videos/`.
 
@@ -66,25 +115,41 @@ def record_runs(
         checkpoint: "newest", "best" or a step.
         trusted: as in `load_agent`.
         first_seed: which of the evaluation's games to begin with.
-        max_steps: end a video after so many agent steps; None for the whole game.
+        max_steps: end a scene after so many agent steps; None for the whole game, or with
+            `progress` for `STEPS_OF_A_SCENE`.
+        progress: show the beginning of the same game at every checkpoint, one after the other.
 
     Raises:
         UserError: not run folders, or two that cannot be shown together.
     """
-    runs = []
-    for path in paths:
+
+    def load(path: Path, which: str) -> _RecordedRun:
         agent, config, step = load_agent(
-            path, checkpoint=checkpoint, trusted=trusted, deterministic=deterministic
+            path, checkpoint=which, trusted=trusted, deterministic=deterministic
         )
-        runs.append(_RecordedRun(path, agent, config, step))
+        return _RecordedRun(path, agent, config, step)
+
     if together:
-        if len(runs) != 2:
-            raise UserError(f"--side-by-side takes two run folders, got {len(runs)}")
-        require_one_game([run.config for run in runs], "--side-by-side")
-    groups = [runs] if together else [[run] for run in runs]
+        if len(paths) != 2:
+            raise UserError(f"--side-by-side takes two run folders, got {len(paths)}")
+        require_one_game([RunFolder.open(path)[1] for path in paths], "--side-by-side")
+    groups = [paths] if together else [[path] for path in paths]
+    limit = max_steps or (STEPS_OF_A_SCENE if progress else 10**9)
+    films: list[_Scenes] = (
+        [_Progress(group, load) for group in groups]
+        if progress
+        else [[[load(path, checkpoint) for path in group]] for group in groups]
+    )
     seeds = evaluation_seeds(episodes, first_seed)
     with fast_products():
-        return [_record(group, seed, max_steps) for group in groups for seed in seeds]
+        return [
+            _record(scenes, group, seed, limit)
+            for group, scenes in zip(groups, films, strict=True)
+            for seed in seeds
+        ]
+
+
+_Scenes = _Progress | Sequence[Sequence[_RecordedRun]]
 
 
 def require_one_game(configs: Sequence[RunConfig], command: str) -> None:
@@ -97,45 +162,58 @@ def require_one_game(configs: Sequence[RunConfig], command: str) -> None:
             )
 
 
-def _record(runs: Sequence[_RecordedRun], seed: int, max_steps: int | None) -> Recording:
-    first = runs[0]
-    names = "-vs-".join(f"{r.config.extractor.replace(':', '.')}-{r.step}" for r in runs)
-    path = RunFolder(first.path).videos / f"{first.config.game}-{names}-seed-{seed}.mp4"
-    limit = max_steps if max_steps is not None else 10**9
-    last: list[ShownStep] = []
-    games = [_shown_steps(run, seed) for run in runs]
-    begun = [next(game) for game in games]
-    size = captioned(begun[0]).shape
-    fps = round(FAMILIES.find(first.config.family).actions_per_second)
-    title = f"recording {first.config.game} seed {seed}"
+def _record(scenes: _Scenes, paths: Sequence[Path], seed: int, limit: int) -> Recording:
+    configs = [RunFolder.open(path)[1] for path in paths]
+    first = configs[0]
+    names = [config.extractor.replace(":", ".") for config in configs]
+    if grows := isinstance(scenes, _Progress):
+        names[-1] += "-progress"
+    else:
+        names = [f"{name}-{run.step}" for name, run in zip(names, scenes[0], strict=True)]
+    video = f"{first.game}-{'-vs-'.join(names)}-seed-{seed}.mp4"
+    path = RunFolder(paths[0]).videos / video
+    fps = round(FAMILIES.find(first.family).actions_per_second)
+    # The length of a game is not known beforehand; 27,000 steps is the longest there is.
+    length = min(limit, 27_000)
+    shown: list[tuple[int, tuple[float, ...]]] = []
     with (
-        exclusive(first.path, "recording", RECORDING_LOCK),
-        mp4(path, size[1] * len(runs), size[0], fps) as write,
-        # The length of a game is not known beforehand; 27,000 steps is the longest there is.
-        ProgressReport(title, min(limit, 27_000)) as progress,
+        exclusive(paths[0], "recording", RECORDING_LOCK),
+        mp4(path, WIDTH * len(paths), HEIGHT, fps) as write,
+        ProgressReport(f"recording {first.game} seed {seed}", length * len(scenes)) as progress,
     ):
-        for count, steps in enumerate(chain([begun], zip_longest(*games)), start=1):
-            # A game that is over keeps its last picture until the other one ends too.
-            last = [
-                replace(last[index], over=True) if shown is None else shown
-                for index, shown in enumerate(steps)
-            ]
-            write(side_by_side(last))
-            progress.update(count)
-            if count >= limit:
-                break
-    return Recording(path, tuple(shown.score for shown in last))
+        for scene in scenes:
+            last: tuple[ShownStep, ...] = ()
+            for count, last in enumerate(islice(_played(scene, seed, grows), limit), start=1):
+                write(side_by_side(last))
+                progress.update(len(shown) * length + count)
+            shown.append((scene[0].step, tuple(step.score for step in last)))
+        if not shown:
+            raise UserError(f"no checkpoint of {paths[0]} can be shown: restore one")
+    return Recording(path, tuple(shown))
 
 
-def _shown_steps(run: _RecordedRun, seed: int) -> Iterator[ShownStep]:
+def _played(
+    scene: Sequence[_RecordedRun], seed: int, grows: bool
+) -> Iterator[tuple[ShownStep, ...]]:
+    """The game of a scene, step by step, as each of its runs plays it."""
+    last: tuple[ShownStep, ...] = ()
+    for steps in zip_longest(*(_shown_steps(run, seed, grows) for run in scene)):
+        # A game that is over keeps its last picture until the other one ends too.
+        last = tuple(
+            replace(last[index], over=True) if shown is None else shown
+            for index, shown in enumerate(steps)
+        )
+        yield last
+
+
+def _shown_steps(run: _RecordedRun, seed: int, grows: bool) -> Iterator[ShownStep]:
     """A whole game, step by step: the one that `evaluate.py score` plays from this seed."""
     config, family = run.config, FAMILIES.find(run.config.family)
     names = family.action_meanings(config.game)
-    score = 0.0
+    score, checkpoint = 0.0, run.step if grows else None
     for step, moment in enumerate(
         watch_game(run.agent, family, config.game, config.protocol, seed), start=1
     ):
         score += moment.reward
-        yield ShownStep(
-            moment.screen, run.title, score, step, names[moment.decision.action], moment.over
-        )
+        action = names[moment.decision.action]
+        yield ShownStep(moment.screen, run.title, score, step, action, moment.over, checkpoint)

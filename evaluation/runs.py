@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
 from cli.errors import UserError
 from evaluation.score import scored_games
 from files.untrusted import read_json, unsealed
-from records.config import RunConfig, differences
+from records.ancestor import Ancestor, ancestors_in
+from records.config import RunConfig, differences, is_of_the_machine
 from records.folder import RunFolder
 from records.rows import MODES
 
@@ -35,12 +36,14 @@ class EvaluatedRun:
         config: of the run.
         games: whole games from fresh seeds, the same ones for every run of a comparison.
         provenance: what made it; empty where the file is missing or damaged.
+        ancestors: the agents whose weights it began with, the nearest first.
     """
 
     path: Path
     config: RunConfig
     games: tuple[Game, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    ancestors: tuple[Ancestor, ...] = ()
 
     @property
     def score(self) -> float:
@@ -94,6 +97,14 @@ def _runs_below(root: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
+class _Scored(NamedTuple):
+    path: Path
+    config: RunConfig
+    games: dict[int, Game]
+    provenance: Mapping[str, Any]
+    ancestors: tuple[Ancestor, ...]
+
+
 def read_runs(
     paths: Iterable[Path], mode: str, episodes: int | None = None
 ) -> tuple[list[EvaluatedRun], list[SetAside]]:
@@ -105,20 +116,22 @@ def read_runs(
         episodes: games each run counts with; None for what most runs have. A run with fewer is
             set aside, of one with more the first ones count.
     """
-    scored: list[tuple[Path, RunConfig, dict[int, Game]]] = []
+    scored: list[_Scored] = []
     aside: list[SetAside] = []
     for path in paths:
         config = None
         try:
             folder, config = RunFolder.open(path)
             games = _games(folder, config, mode)
+            made_by = _provenance(path)
+            ancestors = ancestors_in(made_by, folder.provenance_file)
         except UserError as error:
             aside.append(SetAside(path, config, str(error)))
             continue
-        scored.append((path, config, games))
+        scored.append(_Scored(path, config, games, made_by, ancestors))
     usual = _usual_numbers(scored) if episodes is None else {}
     runs = []
-    for path, config, games in scored:
+    for path, config, games, made_by, ancestors in scored:
         wanted = usual.get(config.algo, episodes)
         assert wanted is not None
         seeds = evaluation_seeds(wanted)
@@ -130,24 +143,25 @@ def read_runs(
             )
             aside.append(SetAside(path, config, why))
         else:
-            runs.append(EvaluatedRun(path, config, mine, _provenance(path)))
+            runs.append(EvaluatedRun(path, config, mine, made_by, ancestors))
     return runs, aside
 
 
-def _usual_numbers(
-    scored: Iterable[tuple[Path, RunConfig, Mapping[int, Game]]],
-) -> dict[str, int]:
+def _usual_numbers(scored: Iterable[_Scored]) -> dict[str, int]:
     """For each algorithm the number of games that most runs were scored on."""
     counts: dict[str, Counter[int]] = {}
-    for _, config, games in scored:
-        counts.setdefault(config.algo, Counter())[len(games)] += 1
+    for run in scored:
+        counts.setdefault(run.config.algo, Counter())[len(run.games)] += 1
     return {
         algo: max(mine, key=lambda count: (mine[count], count)) for algo, mine in counts.items()
     }
 
 
 def require_one_kind(runs: Sequence[EvaluatedRun]) -> None:
-    """Raises UserError if runs of one algorithm differ in more than game, extractor and seed."""
+    """Raises UserError if runs of one algorithm differ in more than game, extractor and seed.
+
+    Runs that began with the weights of others must have ancestors of one kind too.
+    """
     first = runs[0]
     for other in runs[1:]:
         names = [
@@ -159,12 +173,37 @@ def require_one_kind(runs: Sequence[EvaluatedRun]) -> None:
             values = [str(run.config.values().get(names[0])) for run in (first, other)]
             more = f" (and in {', '.join(names[1:])})" if names[1:] else ""
             raise _different(names[0], values, (first, other), more)
+        mine, theirs = _ancestry(first), _ancestry(other)
+        for name in {**mine, **theirs}:
+            if mine.get(name) != theirs.get(name):
+                values = [str(kind.get(name)) for kind in (mine, theirs)]
+                raise _different(name, values, (first, other))
     hashed = [run for run in runs if run.provenance.get("protocol_hash") is not None]
     for other in hashed[1:]:
         pair = (hashed[0], other)
         values = [str(run.provenance["protocol_hash"])[:12] for run in pair]
         if values[0] != values[1]:
             raise _different("protocol_hash", values, pair)
+
+
+def _ancestry(run: EvaluatedRun) -> dict[str, object]:
+    """What runs of one comparison must have in common of those whose weights they began with.
+
+    How many there were and, of each, the step of its checkpoint and every setting that decides
+    what is learned, but for the seed. A game or an extractor that is the run's own counts as that:
+    each arm may have learned before, on each game, if all have.
+    """
+    own = run.config.values()
+    told: dict[str, object] = {"ancestors": len(run.ancestors) or "none"}
+    for place, ancestor in enumerate(run.ancestors, start=1):
+        values: dict[str, object] = {"checkpoint": ancestor.step}
+        for name, value in ancestor.config.values().items():
+            if name != "seed" and not is_of_the_machine(name):
+                is_own = name in ("game", "extractor") and value == own[name]
+                values[name] = "its own" if is_own else value
+        whose = "ancestor's " * place
+        told |= {whose + name: value for name, value in values.items()}
+    return told
 
 
 def _different(

@@ -14,12 +14,16 @@ SCALE = 3
 SCREEN = (160 * SCALE, 210 * SCALE)
 # 630 + 58 = 688 and 480 are multiples of 16, as video encoders like them.
 CAPTION_HEIGHT = 58
+WIDTH, HEIGHT = SCREEN[0], SCREEN[1] + CAPTION_HEIGHT
 MARGIN = 10
 
 
 @dataclass(frozen=True)
 class ShownStep:
-    """One agent step as a video shows it: the screen (210, 160, 3) and what is written under it."""
+    """One agent step as a video shows it: the screen (210, 160, 3) and what is written under it.
+
+    `checkpoint` is the step of the one that plays, where a video shows several.
+    """
 
     screen: Frame
     title: str
@@ -27,6 +31,7 @@ class ShownStep:
     step: int
     action: str
     over: bool = False
+    checkpoint: int | None = None
 
 
 def captioned(shown: ShownStep) -> Frame:
@@ -34,16 +39,17 @@ def captioned(shown: ShownStep) -> Frame:
     screen = Image.fromarray(shown.screen).resize(SCREEN, Image.Resampling.NEAREST)
     if shown.over:
         screen = Image.eval(screen, lambda value: value // 3)
-    picture = Image.new("RGB", (SCREEN[0], SCREEN[1] + CAPTION_HEIGHT), (16, 16, 16))
+    picture = Image.new("RGB", (WIDTH, HEIGHT), (16, 16, 16))
     picture.paste(screen, (0, 0))
     draw = ImageDraw.Draw(picture)
     large, small = ImageFont.load_default(20), ImageFont.load_default(16)
-    right = SCREEN[0] - MARGIN
+    right = WIDTH - MARGIN
     top, bottom = SCREEN[1] + 17, SCREEN[1] + 42
     action = "game over" if shown.over else shown.action
+    trained = "" if shown.checkpoint is None else f"checkpoint {shown.checkpoint:,}, "
     draw.text((MARGIN, top), shown.title, "white", large, anchor="lm")
     draw.text((right, top), f"score {shown.score:.0f}", "#ffd24a", large, anchor="rm")
-    draw.text((MARGIN, bottom), f"step {shown.step:,}", "#a0a0a0", small, anchor="lm")
+    draw.text((MARGIN, bottom), f"{trained}step {shown.step:,}", "#a0a0a0", small, anchor="lm")
     draw.text((right, bottom), action, "#7cc7ff", small, anchor="rm")
     return np.asarray(picture)
 

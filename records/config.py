@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from cli.device import Device, resolved_device
 from cli.errors import UserError
 from cli.own_code import is_import_path
-from cli.settings import Settings, model_validator, shown, unknown, words
+from cli.settings import Settings, choices, model_validator, shown, unknown, words
 from envs.family import FAMILIES
 from policies import Precision, check_extractor_name
 from records.algorithm import ALGORITHMS
@@ -33,6 +33,20 @@ OF_THE_MACHINE = _OfTheMachine()
 # The upper ends are far beyond sense and keep a damaged or hostile configuration from asking for
 # the machine's whole memory.
 Steps = Annotated[int, Field(ge=1, le=10**11)]
+# Two, so that there is one left when the newest is damaged.
+FEWEST_KEPT, MOST_KEPT = 2, 1_000_000
+
+
+def _checked_keep(value: object) -> object:
+    if value != "all" and not (type(value) is int and FEWEST_KEPT <= value <= MOST_KEPT):
+        raise UserError(
+            f"keep must be all, or between {FEWEST_KEPT} and {MOST_KEPT:,}, got {shown(value)}"
+        )
+    return value
+
+
+Keep = Annotated[int | Literal["all"], BeforeValidator(_checked_keep)]
+Schedule = Literal["linear", "constant"]
 
 
 class RunConfig(Settings):
@@ -60,6 +74,8 @@ class RunConfig(Settings):
     """The games' family: atari, or your own as package.module:NAME."""
     checkpoint_every: Annotated[Steps, OF_THE_MACHINE] = 100_000
     """Agent steps between checkpoints."""
+    keep: Annotated[Keep, OF_THE_MACHINE] = FEWEST_KEPT
+    """How many of the newest checkpoints are kept, the best one besides; or all."""
     eval_every: Annotated[int, Field(ge=0, le=10**11), OF_THE_MACHINE] = 0
     """Agent steps between evaluations on whole games during training; 0 for none."""
     eval_episodes: Annotated[int, Field(ge=1, le=100_000), OF_THE_MACHINE] = 8
@@ -94,6 +110,15 @@ class RunConfig(Settings):
     def total_steps(self) -> int:
         """The agent steps the run makes: `steps` rounded up to whole iterations."""
         return math.ceil(self.steps / self.steps_of_iteration) * self.steps_of_iteration
+
+    @property
+    def drawn_over_steps(self) -> list[str]:
+        """The settings that are schedules over all steps: another number of them is another run."""
+        return [
+            name
+            for name, field in type(self).model_fields.items()
+            if choices(field) == get_args(Schedule) and getattr(self, name) != "constant"
+        ]
 
     def to_json(self) -> str:
         """Every field, as `config.json` holds it."""
@@ -225,6 +250,3 @@ def differences(first: RunConfig, second: RunConfig) -> list[str]:
         for name in {**one, **other}
         if not is_of_the_machine(name) and one.get(name) != other.get(name)
     ]
-
-
-Schedule = Literal["linear", "constant"]

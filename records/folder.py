@@ -15,7 +15,7 @@ DONE                    written last
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from cli.errors import UserError
 from files.durable import (
     as_json,
     cannot_write,
+    fsync_folder,
     remove_temporary_files,
     temporary_name,
     write_durably,
@@ -31,13 +32,19 @@ from files.durable import (
 from files.lock import LOCK_NAME, exclusive
 from files.origin import now
 from files.untrusted import read_json, sealed, unsealed
+from records.ancestor import Ancestor, ancestors_in, recorded
+from records.checkpoint import remove_checkpoint
 from records.config import RunConfig, differences, read_config
 from records.provenance import provenance
 
 # In provenance.json: the configuration as it was when the run began.
 CONFIG = "config"
+# There too: when the run was given another last step, {"from", "to", "at"}.
+EXTENDED = "extended"
 # Where a run was continued last; a file of thousands of them could not be read any more.
 RESUMES_KEPT = 200
+# What `create` writes before config.json makes the folder a run, of one that has ancestors.
+FIRST_CHECKPOINT = ("0", ".0.tmp")
 
 
 @dataclass(frozen=True)
@@ -97,35 +104,61 @@ class RunFolder:
         return self.done_file.is_file()
 
     @classmethod
-    def create(cls, path: Path, config: RunConfig) -> RunFolder:
+    def create(
+        cls,
+        path: Path,
+        config: RunConfig,
+        ancestors: Sequence[Ancestor] = (),
+        write_first: Callable[[Path], None] = lambda path: None,
+    ) -> RunFolder:
         """A new run folder with its config and provenance.
+
+        config.json is written last: where it is, all that the run began with is there too.
+
+        Args:
+            path: the folder.
+            config: of the run.
+            ancestors: whose weights it begins with, the nearest first.
+            write_first: writes the checkpoint of step 0 into a folder; of a run with ancestors.
 
         Raises:
             UserError: the folder exists and holds something, or cannot be written.
         """
         folder = cls(path)
-        made_by = {**provenance(config), CONFIG: config.values()}
+        made_by = {**provenance(config), **recorded(ancestors), CONFIG: config.values()}
         try:
             folder._require_empty()  # before the lock is laid there
             path.mkdir(parents=True, exist_ok=True)
             with exclusive(path):
                 folder._require_empty()
-                write_durably(folder.config_file, config.to_json())
+                for name in FIRST_CHECKPOINT:
+                    remove_checkpoint(folder.checkpoints / name)
+                write_first(folder.checkpoints / FIRST_CHECKPOINT[0])
                 write_durably(folder.provenance_file, as_json(sealed(made_by)))
+                write_durably(folder.config_file, config.to_json())
         except OSError as error:
             raise cannot_write(path, error) from error
         return folder
 
     def _require_empty(self) -> None:
-        # What a process leaves that was killed before it began does not count.
-        ours = (LOCK_NAME, temporary_name(self.config_file).name)
-        if self.path.exists() and any(entry.name not in ours for entry in self.path.iterdir()):
+        if not self.path.exists():
+            return
+        begun = self.config_file.exists()
+        if begun or any(not self._is_leftover(entry) for entry in self.path.iterdir()):
             remedy = (
                 f"continue it with --resume {self.path}, or choose another --out or --seed"
-                if self.config_file.exists()
+                if begun
                 else "choose another with --out"
             )
             raise UserError(f"{self.path} is not empty, nothing was written: {remedy}")
+
+    def _is_leftover(self, entry: Path) -> bool:
+        """Whether a process leaves this that was killed before its run had begun."""
+        if entry == self.checkpoints and entry.is_dir():
+            return {path.name for path in entry.iterdir()} <= set(FIRST_CHECKPOINT)
+        files = (self.config_file, self.provenance_file)
+        ours = {LOCK_NAME, self.provenance_file.name, *(temporary_name(f).name for f in files)}
+        return entry.name in ours
 
     @classmethod
     def open(cls, path: Path) -> tuple[RunFolder, RunConfig]:
@@ -156,35 +189,83 @@ class RunFolder:
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
+    def ancestors(self) -> tuple[Ancestor, ...]:
+        """The agents whose weights the run began with, the nearest first; none for a new start.
+
+        Raises:
+            UserError: provenance.json is damaged.
+        """
+        return ancestors_in(self._provenance(), self.provenance_file)
+
+    def longer(self, config: RunConfig, steps: int) -> RunConfig:
+        """The run of a configuration with another last step.
+
+        Raises:
+            UserError: a schedule was drawn over the steps it has.
+        """
+        wanted = config.replaced(steps=steps)
+        if wanted.total_steps == config.total_steps:
+            return config
+        for name in config.drawn_over_steps:
+            raise UserError(
+                f"{self.path} cannot go on to {steps:,} steps: its {name} is "
+                f"{config.values()[name]}, drawn over its {config.steps:,} steps; leave them as "
+                f"they are, or begin a new run from its weights with --from {self.path}"
+            )
+        return wanted
+
     def note_resume(self, config: RunConfig) -> None:
         """Add to provenance.json what continues the run from here: maybe another machine.
 
+        Where `config` has another last step than the run had so far, that is written down too.
+        First DONE goes, then config.json changes, then provenance.json: a power cut in between
+        leaves a run to be resumed, and what provenance.json does not know yet is noted then.
+
+        Args:
+            config: of the run; the folder must be held, and have a checkpoint to go on from.
+
         Raises:
-            UserError: the run was started with another configuration than config.json has now.
+            UserError: the run was started with another configuration than this.
         """
         record = self._provenance()
-        self._require_as_started(config, record)
-        record["resumed"] = [*record.get("resumed", []), provenance(config)][-RESUMES_KEPT:]
-        write_durably(self.provenance_file, as_json(sealed(record)))
-
-    def _require_as_started(self, config: RunConfig, record: Mapping[str, Any]) -> None:
-        if CONFIG not in record:  # of a run that began before it was written down
-            return
-        started = read_config(record[CONFIG])
-        changed = differences(started, config)
-        if changed == ["steps"]:
+        before = self._require_as_started(config, record)
+        if before.steps != config.steps:
             print(
-                f"{self.path} was begun for {started.steps:,} steps and goes on to "
-                f"{config.steps:,}, as {self.config_file} now says",
+                f"{self.path} goes on to {config.steps:,} steps; it was a run of {before.steps:,}",
                 file=sys.stderr,
             )
-        elif changed:
+            change = {"from": before.steps, "to": config.steps, "at": now()}
+            record[EXTENDED] = [*record.get(EXTENDED, []), change][-RESUMES_KEPT:]
+            self._set_last_step(config)
+        record["resumed"] = [*record.get("resumed", []), provenance(config)][-RESUMES_KEPT:]
+        write_durably(self.provenance_file, as_json(sealed({**record, "ended": None})))
+
+    def _set_last_step(self, config: RunConfig) -> None:
+        try:
+            self.done_file.unlink(missing_ok=True)
+            fsync_folder(self.path)
+        except OSError as error:
+            raise cannot_write(self.done_file, error) from error
+        write_durably(self.config_file, config.to_json())
+
+    def _require_as_started(self, config: RunConfig, record: Mapping[str, Any]) -> RunConfig:
+        """The configuration that the run had so far, which differs in nothing but its last step."""
+        if CONFIG not in record:  # of a run that began before it was written down
+            started = RunFolder.open(self.path)[1]
+        else:
+            started = read_config(record[CONFIG])
+        if record.get(EXTENDED):
+            started = started.replaced(steps=record[EXTENDED][-1]["to"])
+        changed = [name for name in differences(started, config) if name != "steps"]
+        if changed:
             name = changed[0]
             now_is, was = (of.values().get(name) for of in (config, started))
             raise UserError(
                 f"{self.config_file} has {name} {now_is}, and the run was begun with {was}: put "
                 f"that back; or, if it was changed on purpose, move {self.provenance_file} away"
             )
+        self.longer(started, config.steps)
+        return started
 
     def finish(self) -> None:
         """Mark the run complete: the time it ended, then DONE as the very last file."""
@@ -198,11 +279,19 @@ class RunFolder:
         remedy = f"move {self.provenance_file} away to go on without it"
         try:
             record = unsealed(read_json(self.provenance_file), self.provenance_file)
-            if not isinstance(record.get("resumed", []), list):
+            if not isinstance(record.get("resumed", []), list) or not _is_list_of_changes(
+                record.get(EXTENDED, [])
+            ):
                 raise UserError(f"{self.provenance_file} is damaged")
         except UserError as error:
             raise UserError(f"{error}: {remedy}") from error
         return record
+
+
+def _is_list_of_changes(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(change, dict) and type(change.get("to")) is int for change in value
+    )
 
 
 def default_path(runs_dir: Path, config: RunConfig) -> Path:

@@ -20,15 +20,25 @@ from records.checkpoint import (
     remove_checkpoint,
     write_checkpoint,
 )
+from records.config import Keep
 from records.folder import RunFolder
 
 
 def save_checkpoint(
-    folder: RunFolder, policy: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
+    folder: RunFolder,
+    policy: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: TrainingState,
+    keep: Keep,
 ) -> Path:
-    """Write a checkpoint, then remove all but the newest two and the best.
+    """Write a checkpoint, then remove all but the newest ones and the best.
 
-    Two, so that there is one left when the newest is damaged.
+    Args:
+        folder: of the run.
+        policy: its network.
+        optimizer: of the network.
+        state: where the run stands.
+        keep: how many of the newest are kept, or all.
 
     Returns:
         The checkpoint's folder.
@@ -39,7 +49,8 @@ def save_checkpoint(
     final = folder.checkpoints / str(state.step)
     try:
         write_checkpoint(final, policy, optimizer, state)
-        _prune(folder)
+        if keep != "all":
+            _prune(folder, keep)
     finally:
         clear_leftovers(folder)
     return final
@@ -133,11 +144,11 @@ def set_damaged_aside(folder: RunFolder, used: Checkpoint) -> None:
         print(f"{path} is kept as {target.name}", file=sys.stderr)
 
 
-def _prune(folder: RunFolder) -> None:
+def _prune(folder: RunFolder, newest: int) -> None:
     found = list_checkpoints(folder)
-    keep = {*found[-2:], max(found, key=_merit)}
+    kept = {*found[-newest:], max(found, key=_merit)}
     for path in found:
-        if path not in keep:
+        if path not in kept:
             # Renamed first: a folder whose name is a number is always complete.
             try:
                 path.rename(path.with_name(f".{path.name}.old"))

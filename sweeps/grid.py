@@ -221,6 +221,11 @@ def require_same_run(cell: Cell) -> None:
             f"{cell.path} holds another run ({shown}): choose another --runs-dir, or ask for what "
             "is there"
         )
+    if folder.ancestors():
+        raise OtherRunError(
+            f"{cell.path} holds another run (it began with the weights of an earlier one): choose "
+            "another --runs-dir"
+        )
 
 
 def require_same_runs(cells: Sequence[Cell]) -> None:

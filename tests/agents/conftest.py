@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,16 @@ import pytest
 from agents.training import Outcome, train
 from records.config import RunConfig, run_config
 from records.folder import RunFolder
+from records.kept_checkpoints import list_checkpoints
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 2},
     "a2c": {"n_envs": 4, "n_steps": 4},
+}
+# A run with these can be given another last step.
+CONSTANT = {
+    "ppo": {"learning_rate_schedule": "constant", "clip_range_schedule": "constant"},
+    "a2c": {"learning_rate_schedule": "constant"},
 }
 
 
@@ -24,6 +31,14 @@ def small_config(algo: str = "a2c", **changes: Any) -> RunConfig:
         "game": "Breakout", "algo": algo, "extractor": "coordconv", "steps": 64, "threads": 1,
     }  # fmt: skip
     return run_config(**{**values, **SMALL[algo], **changes})
+
+
+def rewound(folder: RunFolder, step: int) -> None:
+    """Make a finished run one that was stopped at one of its checkpoints."""
+    for checkpoint in list_checkpoints(folder):
+        if int(checkpoint.name) > step:
+            shutil.rmtree(checkpoint)
+    folder.done_file.unlink()
 
 
 TrainRun = Callable[..., tuple[RunFolder, RunConfig, Outcome]]

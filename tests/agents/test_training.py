@@ -32,7 +32,7 @@ from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints, open_checkpoint, save_checkpoint
 from records.rows import Episode, EvaluatedGame
 
-from .conftest import TrainRun, small_config
+from .conftest import CONSTANT, TrainRun, rewound, small_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,12 +42,9 @@ def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
 
 
 def continued(folder: RunFolder, steps: int) -> None:
-    """Continue a finished run to a later last step, as if it had been interrupted there."""
-    config = read_config(json.loads(folder.config_file.read_text()))
-    longer = config.replaced(steps=steps)
-    folder.config_file.write_text(longer.to_json())
-    folder.done_file.unlink()
-    train(longer, folder, resume=True)
+    """Continue a finished run to a later last step."""
+    _, config = RunFolder.open(folder.path)
+    train(folder.longer(config, steps), folder, resume=True)
 
 
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
@@ -112,7 +109,7 @@ def test_only_the_newest_two_and_the_best_checkpoint_are_kept(train_run: TrainRu
 
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: str) -> None:
-    folder, _, _ = train_run(algo=algo, steps=640)
+    folder, _, _ = train_run(algo=algo, steps=640, **CONSTANT[algo])
     before = open_checkpoint(folder).state
     rows_before = folder.episodes_file.read_bytes()
     optimizer = load_file(open_checkpoint(folder).path / "optimizer.safetensors")
@@ -136,10 +133,8 @@ def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: 
 def test_resuming_goes_on_with_the_schedule_and_the_weights(
     train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, config, _ = train_run(algo="ppo", steps=640)
-    longer = config.replaced(steps=1280)
-    folder.config_file.write_text(longer.to_json())
-    folder.done_file.unlink()
+    folder, config, _ = train_run(algo="ppo", steps=1280, checkpoint_every=640)
+    rewound(folder, 640)
     before = weights(folder)
     rates: list[float] = []
     learn = PPO.train
@@ -149,7 +144,7 @@ def test_resuming_goes_on_with_the_schedule_and_the_weights(
         rates.append(float(model.policy.optimizer.param_groups[0]["lr"]))
 
     monkeypatch.setattr(PPO, "train", recorded)
-    train(longer, folder, resume=True)
+    train(config, folder, resume=True)
     # Ten rollouts of 64 steps are left of twenty: from 9/20 of the initial rate down to nothing.
     assert rates == pytest.approx([2.5e-4 * left / 20 for left in range(9, -1, -1)])
     change = max(float((weights(folder)[k] - v).abs().max()) for k, v in before.items())
@@ -241,7 +236,8 @@ def test_an_update_after_loading_is_the_update_that_would_have_come(
     for _ in range(3):
         step(live.policy)
     state = dataclasses.replace(open_checkpoint(folder).state, step=10**6)
-    restore(config, loaded, Checkpoint(save_checkpoint(folder, live.policy, optimizer, state)))
+    saved = save_checkpoint(folder, live.policy, optimizer, state, config.keep)
+    restore(config, loaded, Checkpoint(saved))
     step(live.policy)
     step(loaded.policy)
     for ours, other in zip(live.policy.parameters(), loaded.policy.parameters(), strict=True):
@@ -378,7 +374,6 @@ def test_ctrl_c_checkpoints_and_the_run_can_be_continued(tmp_path: Path) -> None
     folder, config = RunFolder.open(out)
     step = int(open_checkpoint(folder).path.name)
     assert not folder.is_done
-    longer = config.replaced(steps=step + 40)
-    folder.config_file.write_text(longer.to_json())
+    longer = folder.longer(config, step + 40)
     assert train(longer, folder, resume=True).step == longer.total_steps
     assert {str(step), str(longer.total_steps)} <= set(os.listdir(folder.checkpoints))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+import evaluate
 from cli.errors import UserError
-from evaluation.record import record_runs
+from evaluation.record import STEPS_OF_A_SCENE, record_runs
 from evaluation.video import ShownStep, captioned, side_by_side
 from files.video import mp4
 
@@ -91,3 +94,59 @@ def test_side_by_side_takes_two_runs_of_one_game(make_run: MakeRun) -> None:
     other = make_run("c", game="Pong")
     with pytest.raises(UserError, match="same game, got Breakout and Pong"):
         record_runs([coordconv, other], together=True)
+
+
+def test_progress_shows_the_same_game_at_every_kept_checkpoint(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_run(steps=48, checkpoint_every=16, keep="all")
+    assert evaluate.main(["record", str(path), "--progress", "--max-steps", "4"]) == 0
+    (video,) = (path / "videos").iterdir()
+    assert video.name == "Breakout-coordconv-progress-seed-1.mp4"
+    assert capsys.readouterr().out == f"wrote {video} (score 0 at 0, 0 at 16, 0 at 32, 0 at 48)\n"
+    _, frames = read(video)
+    assert len(frames) == 4 * 4
+    scenes = [frame[:630].astype(int) for frame in frames[::4]]
+    assert all(np.abs(scene - scenes[0]).mean() < 1 for scene in scenes), "another game"
+    captions = [frame[630:].astype(int) for frame in frames[::4]]
+    assert all(np.abs(caption - captions[0]).max() > 50 for caption in captions[1:])
+
+
+def test_the_caption_tells_the_checkpoint() -> None:
+    plain, told, other = (captioned(shown_step(checkpoint=step)) for step in (None, 0, 10_000_000))
+    assert not np.array_equal(plain, told)
+    assert not np.array_equal(told, other)
+    assert np.array_equal(told[:, 300:], other[:, 300:]), "it reaches the action"
+
+
+def test_progress_is_bounded_and_leaves_out_what_is_damaged(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_run(steps=32, checkpoint_every=16, keep="all")
+    os.truncate(path / "checkpoints/16/policy.safetensors", 1000)
+    (recording,) = record_runs([path], progress=True)
+    assert [step for step, _ in recording.scenes] == [0, 32]
+    assert "16/policy.safetensors is damaged" in capsys.readouterr().err
+    _, frames = read(recording.path)
+    assert 0 < len(frames) <= 2 * STEPS_OF_A_SCENE
+    for step in (0, 32):
+        os.truncate(path / f"checkpoints/{step}/policy.safetensors", 1000)
+    before = recording.path.read_bytes()
+    with pytest.raises(UserError, match=r"no checkpoint of .* can be shown"):
+        record_runs([path], progress=True)
+    assert recording.path.read_bytes() == before
+
+
+def test_progress_side_by_side_is_of_the_checkpoints_that_both_kept(make_run: MakeRun) -> None:
+    some = make_run("a", steps=48, checkpoint_every=16)
+    every = make_run("b", steps=48, checkpoint_every=16, keep="all", extractor="nature")
+    (recording,) = record_runs([some, every], together=True, progress=True, max_steps=2)
+    assert recording.path.name == "Breakout-coordconv-vs-nature-progress-seed-1.mp4"
+    assert [step for step, _ in recording.scenes] == [32, 48]
+    assert all(len(scores) == 2 for _, scores in recording.scenes)
+    other = make_run("c", steps=64, checkpoint_every=64, seed=3)
+    shutil.rmtree(other / "checkpoints/0")
+    with pytest.raises(UserError, match="kept no checkpoint of the same step"):
+        record_runs([some, other], together=True, progress=True)
+    with pytest.raises(UserError, match="leave out --checkpoint"):
+        evaluate.main(["record", str(some), "--progress", "--checkpoint", "best"])

@@ -128,7 +128,7 @@ def test_a_row_of_training_that_does_not_fit_stops_it(broken: RunFolder) -> None
     config = lengthened(broken, 4000)
     with (
         files_of_at_most(broken.episodes_file.stat().st_size + 10),
-        pytest.raises(UserError, match=r"cannot write .*(episodes\.csv|provenance\.json)"),
+        pytest.raises(UserError, match=r"cannot write .*(episodes|provenance|config)\.(csv|json)"),
     ):
         train(config, broken, resume=True)
     assert train(config, broken, resume=True).finished

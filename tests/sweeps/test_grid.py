@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from cli.command_line import parse
 from cli.errors import UserError
 from records.config import run_config
 from records.folder import RunFolder
 from records.rows import EvaluatedGame
 from sweeps.cell import next_command
 from sweeps.grid import Sweep, load_sweep, require_same_runs, save_sweep, seeds_named
+from sweeps.options import grid_options, sweep_of
 from sweeps.status import Progress, progress, sweep_file, write_record
 from sweeps.table import every_cell, seconds_left, summary
 
@@ -221,3 +223,13 @@ def test_several_values_of_a_setting_are_grids_of_their_own(tmp_path):
     both = cells["learning-rate-0.00025/n-epochs-8/ppo/Pong/nature/seed-1"]
     assert (rate["learning_rate"], rate["gamma"]) == (1e-4, 0.9)
     assert (both["learning_rate"], both["n_epochs"], both["gamma"]) == (2.5e-4, 8, 0.9)
+
+
+def test_a_sweep_says_how_many_checkpoints_its_runs_keep(tmp_path):
+    words = ["--games", "Pong", "--algos", "a2c", "--runs-dir", str(tmp_path)]
+    options = parse(grid_options(["a2c"]), "sweep.py", "", [*words, "--keep", "all"])
+    (cell, *_) = sweep_of(options).cells()
+    command = next_command(sweep_of(options), cell)
+    assert command[command.index("--keep") + 1] == "all"
+    RunFolder.create(cell.path, cell.config.replaced(keep=5))
+    require_same_runs([cell])  # of the machine: the run is the same
