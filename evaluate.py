@@ -65,6 +65,8 @@ class RecordArguments:
     """Games to record."""
     side_by_side: bool = False
     """Two runs of one game, on the same seed, next to each other."""
+    saliency: bool = False
+    """Color what moves the chosen action's probability (blue) and the value (red)."""
     deterministic: bool = False
     """Play the most likely action; the default draws actions as training does."""
     checkpoint: str = "newest"
@@ -231,6 +233,7 @@ def _record(arguments: RecordArguments) -> int:
         trusted=arguments.extractor,
         first_seed=arguments.first_game,
         max_steps=arguments.max_steps,
+        with_saliency=arguments.saliency,
     )
     for recording in recordings:
         scores = " and ".join(f"{score:.0f}" for score in recording.scores)
