@@ -20,8 +20,10 @@ from envs.family import Family
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
+from evaluation.report.sensitivity import by_game, sensitivity_picture, sensitivity_table
 from evaluation.score import Score, score_random, score_run, score_table
-from files.durable import require_new
+from evaluation.sensitivity import measure
+from files.durable import require_new, write_durably
 from records.algorithm import Algorithm
 from records.folder import RunFolder
 from records.kept_checkpoints import named_checkpoints
@@ -86,6 +88,26 @@ class RecordArguments:
 
 
 @dataclass(frozen=True)
+class SensitivityArguments:
+    """Measure how far agents' policies move when the same picture is shifted by a few pixels."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders."""
+    picture: Path | None = None
+    """A new file, .png or .svg: the same over the screen, agents next to each other."""
+    checkpoint: str = "newest"
+    """newest, best (by training score) or a step."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the runs' own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
+    dry_run: bool = False
+    """Print what would be measured and measure nothing."""
+
+
+@dataclass(frozen=True)
 class CompareArguments:
     """Compare arms with a baseline over games and seeds, and write a report."""
 
@@ -140,13 +162,14 @@ class ExportArguments:
 Command = (
     Annotated[ScoreArguments, tyro.conf.subcommand("score", prefix_name=False)]
     | Annotated[RecordArguments, tyro.conf.subcommand("record", prefix_name=False)]
+    | Annotated[SensitivityArguments, tyro.conf.subcommand("sensitivity", prefix_name=False)]
     | Annotated[CompareArguments, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[ExportArguments, tyro.conf.subcommand("export", prefix_name=False)]
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and score, record, compare or export."""
+    """Parse the command line and score, record, look, compare or export."""
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
@@ -161,6 +184,8 @@ def main(argv: Sequence[str]) -> int:
         named_checkpoints(folder, arguments.checkpoint)
     if isinstance(arguments, ExportArguments):
         return _export(arguments)
+    if isinstance(arguments, SensitivityArguments):
+        return _sensitivity(arguments)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
@@ -238,6 +263,33 @@ def _record(arguments: RecordArguments) -> int:
     for recording in recordings:
         scores = " and ".join(f"{score:.0f}" for score in recording.scores)
         print(f"wrote {recording.path} (score {scores})")
+    return 0
+
+
+PICTURES = (".png", ".svg")
+
+
+def _sensitivity(arguments: SensitivityArguments) -> int:
+    file = arguments.picture
+    if file is not None:
+        if file.suffix not in PICTURES:
+            raise UserError(f"--picture must end in {' or '.join(PICTURES)}, got {file}")
+        require_new(file)
+    if arguments.dry_run:
+        for path in arguments.runs:
+            print(f"would measure {path}")
+        return 0
+    rows = by_game(
+        [
+            measure(path, checkpoint=arguments.checkpoint, trusted=arguments.extractor)
+            for path in arguments.runs
+        ]
+    )
+    print(sensitivity_table(rows).text())
+    if file is not None:
+        drawn = sensitivity_picture(rows, file.stem)
+        write_durably(file, drawn.png if file.suffix == ".png" else drawn.svg)
+        print(f"wrote {file}")
     return 0
 
 

@@ -38,9 +38,7 @@ class PlaceMap:
 
     def enlarged(self, height: int, width: int) -> NDArray[Any]:
         """The map (height, width) of the whole picture at any size, bilinear between places."""
-        rows, columns = (
-            _shares(*sizes) for sizes in zip(self.size, (height, width), strict=True)
-        )
+        rows, columns = (_shares(*sizes) for sizes in zip(self.size, (height, width), strict=True))
         return (rows @ self.values.cpu().double() @ columns.T).numpy()
 
 

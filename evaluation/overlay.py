@@ -72,7 +72,6 @@ def overlaid(screen: Frame, seen: Saliency, full: FullColor) -> Frame:
     strongest = np.maximum(actor, critic)
     # Each color in proportion to its map; where both are full it is magenta.
     color = np.maximum(actor * BLUE, critic * RED)
-    gray = screen @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as the emulator's own gray
-    return np.asarray(
-        gray[..., None] * (1 - (1 - SCREEN_SHOWS) * strongest) + (1 - SCREEN_SHOWS) * color
-    ).round().astype(np.uint8)
+    gray = (screen @ np.array([0.299, 0.587, 0.114]))[..., None]  # ITU-R BT.601
+    blended = gray + (1 - SCREEN_SHOWS) * (color - strongest * gray)
+    return np.asarray(blended.round(), dtype=np.uint8)

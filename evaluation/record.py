@@ -107,9 +107,7 @@ def _require_comparable(runs: Sequence[_RecordedRun]) -> None:
             )
 
 
-def _record(
-    runs: Sequence[_RecordedRun], seed: int, limit: int, with_saliency: bool
-) -> Recording:
+def _record(runs: Sequence[_RecordedRun], seed: int, limit: int, with_saliency: bool) -> Recording:
     first = runs[0]
     names = "-vs-".join(f"{r.config.extractor.replace(':', '.')}-{r.step}" for r in runs)
     ending = "-saliency" if with_saliency else ""
@@ -120,9 +118,7 @@ def _record(
         seen = [_saliencies(run, seed, limit) for run in runs]
         full = full_color(chain.from_iterable(seen))
         # Played again, now that the scale of all steps is known: kept screens could fill memory.
-        games = [
-            _shown_steps(run, seed, mine, full) for run, mine in zip(runs, seen, strict=True)
-        ]
+        games = [_shown_steps(run, seed, mine, full) for run, mine in zip(runs, seen, strict=True)]
     begun = [next(game) for game in games]
     size = captioned(begun[0]).shape
     fps = round(FAMILIES.find(first.config.family).actions_per_second)

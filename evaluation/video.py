@@ -35,7 +35,7 @@ class ShownStep:
 
 
 def captioned(shown: ShownStep) -> Frame:
-    """The screen three times as large with text under it: (688, 480, 3), (704, 480, 3) with legend."""
+    """The screen three times as large with text under it: (688, 480, 3), or 704 with a legend."""
     screen = Image.fromarray(shown.screen).resize(SCREEN, Image.Resampling.NEAREST)
     if shown.over:
         screen = Image.eval(screen, lambda value: value // 3)
