@@ -14,6 +14,8 @@ from torch import Tensor
 # every fifth pixel.
 EVERY = 5
 WINDOW_SIGMA = 5.0
+# 10 MB of float32 at 4×84×84: the system clears larger new memory page by page.
+PICTURES_AT_ONCE = 96
 
 
 class ActorCritic(Protocol):
@@ -49,19 +51,26 @@ def answers(policy: ActorCritic, images: Tensor) -> tuple[Tensor, Tensor]:
     return logits.double().softmax(dim=1), values.double().squeeze(1)
 
 
-def replaced_by_place(picture: Tensor, replacement: Tensor) -> Tensor:
-    """A picture with one place at a time replaced, row by row: (places, C, H, W).
+def answers_by_place(
+    policy: ActorCritic, picture: Tensor, replacement: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A policy's answers with one place at a time replaced, row by row, as `answers` gives them.
 
     Args:
+        policy: asked about all places.
         picture: (C, H, W) float.
         replacement: of the same shape; it shows through a window about the place.
     """
-    windows = _windows(*picture.shape[1:])
     # Channels last, as convolutions like it.
     shown, difference = (
         image.permute(1, 2, 0).contiguous() for image in (picture, replacement - picture)
     )
-    return torch.addcmul(shown, windows, difference).permute(0, 3, 1, 2)
+    parts = [
+        answers(policy, torch.addcmul(shown, windows, difference).permute(0, 3, 1, 2))
+        for windows in torch.split(_windows(*picture.shape[1:]), PICTURES_AT_ONCE)
+    ]
+    probabilities, values = map(torch.cat, zip(*parts, strict=True))
+    return probabilities, values
 
 
 def of_places(values: Tensor, size: tuple[int, int]) -> PlaceMap:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from agents.places import ActorCritic, PlaceMap, answers, of_places, replaced_by_place
+from agents.places import ActorCritic, PlaceMap, answers, answers_by_place, of_places
 
 BLUR_SIGMA = 3.0  # pixels; section 3 of the paper
 
@@ -50,7 +50,7 @@ def saliency(policy: ActorCritic, observation: NDArray[np.uint8], action: int) -
     blurred = gaussian_filter(observation.astype(np.float32), (0, BLUR_SIGMA, BLUR_SIGMA))
     picture = torch.as_tensor(observation).float()
     before, value = answers(policy, picture[None])
-    after, values = answers(policy, replaced_by_place(picture, torch.as_tensor(blurred)))
+    after, values = answers_by_place(policy, picture, torch.as_tensor(blurred))
     size = observation.shape[1:]
     return Saliency(
         of_places((after - before)[:, action].abs(), size), of_places((values - value).abs(), size)

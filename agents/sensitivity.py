@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.agent import PolicyAgent, playing
-from agents.places import ActorCritic, PlaceMap, answers, of_places, replaced_by_place
+from agents.places import ActorCritic, PlaceMap, answers, answers_by_place, of_places
 from envs.family import Family
 
 SHIFTS = (1, 2, 4, 8)  # pixels of the observation
@@ -138,7 +138,7 @@ def sensitivity(policy: ActorCritic, played: Played) -> Sensitivity:
 
 def _by_place(policy: ActorCritic, pictures: Tensor, policies: Tensor) -> PlaceMap:
     moved = [
-        distance(before, answers(policy, replaced_by_place(picture, after))[0])
+        distance(before, answers_by_place(policy, picture, after)[0])
         for picture, before in zip(pictures, policies, strict=True)
         for after in (shifted(picture, SHIFT, direction) for direction in DIRECTIONS)
     ]

@@ -105,7 +105,7 @@ def test_saliency_colors_the_screen_each_action_was_chosen_from(make_run: MakeRu
     assert meta["size"] == (480, 704), "a line says what full colors mean"
     assert len(colored) == len(before) == 12
     assert read(both.path)[0]["size"] == (960, 704)
-    # A fresh agent is moved by nothing, so what is left is the screen of the step before, in gray.
+    # A fresh agent is moved by next to nothing: what is left is the screen, in gray.
     for shown, earlier in zip(colored[1:], before, strict=False):
         gray = earlier[:630].astype(float) @ [0.299, 0.587, 0.114]
         assert np.abs(shown[:630].mean(axis=2) - gray).mean() < 6
