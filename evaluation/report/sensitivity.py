@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -122,7 +123,7 @@ def _maps(figure: Figure, row: Any, agents: Sequence[tuple[str, Sensitivity]]) -
         shown = axis.imshow(
             one.by_place.enlarged(*one.picture.shape), cmap="inferno", vmin=0, vmax=highest
         )
-        axis.set_title(name)
+        axis.set_title(textwrap.fill(name, 20))
     figure.colorbar(shown, ax=list(row), shrink=0.8)
 
 
