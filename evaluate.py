@@ -20,8 +20,10 @@ from envs.family import Family
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
+from evaluation.report.sensitivity import by_game, sensitivity_picture, sensitivity_table
 from evaluation.score import Score, score_random, score_run, score_table
-from files.durable import require_new
+from evaluation.sensitivity import measure
+from files.durable import require_new, write_durably
 from records.algorithm import Algorithm
 from records.folder import RunFolder
 from records.kept_checkpoints import named_checkpoints
@@ -65,6 +67,8 @@ class RecordArguments:
     """Games to record."""
     side_by_side: bool = False
     """Two runs of one game, on the same seed, next to each other."""
+    saliency: bool = False
+    """Color what moves the chosen action's probability (blue) and the value (red)."""
     deterministic: bool = False
     """Play the most likely action; the default draws actions as training does."""
     checkpoint: str = "newest"
@@ -91,7 +95,8 @@ class WatchArguments:
     """Watch an agent play in a window, now and at the speed of real time.
 
     Keys: space pauses, . plays one step, n goes to the next game, up and down change the speed,
-    left and right take an older or newer checkpoint, q quits.
+    left and right take an older or newer checkpoint, s colors what moves the agent,
+    q quits.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -110,6 +115,26 @@ class WatchArguments:
     """The same for a family of games of your own, package.module:NAME."""
     first_game: int = 0
     """Which of the scored games to begin with."""
+
+
+@dataclass(frozen=True)
+class SensitivityArguments:
+    """Measure how far agents' policies move when the same picture is shifted by a few pixels."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders."""
+    picture: Path | None = None
+    """A new file, .png or .svg: the same over the screen, agents next to each other."""
+    checkpoint: str = "newest"
+    """newest, best (by training score) or a step."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the runs' own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
+    dry_run: bool = False
+    """Print what would be measured and measure nothing."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +193,14 @@ Command = (
     Annotated[ScoreArguments, tyro.conf.subcommand("score", prefix_name=False)]
     | Annotated[RecordArguments, tyro.conf.subcommand("record", prefix_name=False)]
     | Annotated[WatchArguments, tyro.conf.subcommand("watch", prefix_name=False)]
+    | Annotated[SensitivityArguments, tyro.conf.subcommand("sensitivity", prefix_name=False)]
     | Annotated[CompareArguments, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[ExportArguments, tyro.conf.subcommand("export", prefix_name=False)]
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and score, record, watch, compare or export."""
+    """Parse the command line and score, record, watch, measure, compare or export."""
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
@@ -191,6 +217,8 @@ def main(argv: Sequence[str]) -> int:
         return _export(arguments)
     if isinstance(arguments, WatchArguments):
         return _watch(arguments)
+    if isinstance(arguments, SensitivityArguments):
+        return _sensitivity(arguments)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
@@ -266,6 +294,7 @@ def _record(arguments: RecordArguments) -> int:
         first_seed=arguments.first_game,
         max_steps=arguments.max_steps,
         progress=arguments.progress,
+        with_saliency=arguments.saliency,
     )
     for recording in recordings:
         told = [" and ".join(f"{score:.0f}" for score in scores) for _, scores in recording.scenes]
@@ -287,6 +316,33 @@ def _watch(arguments: WatchArguments) -> int:
         trusted=arguments.extractor,
         first_game=arguments.first_game,
     )
+    return 0
+
+
+PICTURES = (".png", ".svg")
+
+
+def _sensitivity(arguments: SensitivityArguments) -> int:
+    file = arguments.picture
+    if file is not None:
+        if file.suffix not in PICTURES:
+            raise UserError(f"--picture must end in {' or '.join(PICTURES)}, got {file}")
+        require_new(file)
+    if arguments.dry_run:
+        for path in arguments.runs:
+            print(f"would measure {path}")
+        return 0
+    rows = by_game(
+        [
+            measure(path, checkpoint=arguments.checkpoint, trusted=arguments.extractor)
+            for path in arguments.runs
+        ]
+    )
+    print(sensitivity_table(rows).text())
+    if file is not None:
+        drawn = sensitivity_picture(rows, file.stem)
+        write_durably(file, drawn.png if file.suffix == ".png" else drawn.svg)
+        print(f"wrote {file}")
     return 0
 
 

@@ -136,6 +136,11 @@ class PolicyAgent:
         actions: NDArray[np.int64] = logits.argmax(axis=1)
         return actions
 
+    @property
+    def policy(self) -> AtariPolicy:
+        """The network."""
+        return self._policy
+
     def playing(self) -> AbstractContextManager[None]:
         """Within this no weight changes: see `AtariPolicy.playing`."""
         return self._policy.playing()

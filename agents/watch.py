@@ -10,17 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.agent import Agent, Decision, playing
-from envs.family import Family
+from envs.family import Family, Game
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One agent step: the screen after it (H, W, 3), what was decided, and what it gave."""
+    """One agent step.
+
+    Attributes:
+        screen: after it (H, W, 3).
+        decision: what was decided.
+        reward: what it gave.
+        over: whether the game has ended with it.
+        observation: what the action was chosen from (C, H, W).
+        seen: the screen at that moment (H, W, 3), of the step before.
+    """
 
     screen: NDArray[np.uint8]
     decision: Decision
     reward: float
     over: bool
+    observation: NDArray[np.uint8]
+    seen: NDArray[np.uint8]
 
 
 def watch_game(
@@ -31,10 +42,17 @@ def watch_game(
     with closing(env), playing(agent):
         generator = np.random.default_rng(seed)
         over = False
+        screen = _screen(env)
         while not over:
-            decision = agent.decide(observation, generator)
+            before, seen = observation, screen
+            decision = agent.decide(before, generator)
             observation, reward, terminated, truncated, _ = env.step(decision.action)
             over = terminated or truncated
-            screen = env.render()
-            assert isinstance(screen, np.ndarray)
-            yield Moment(screen, decision, float(reward), over)
+            screen = _screen(env)
+            yield Moment(screen, decision, float(reward), over, before, seen)
+
+
+def _screen(env: Game) -> NDArray[np.uint8]:
+    screen = env.render()
+    assert isinstance(screen, np.ndarray)
+    return screen

@@ -23,6 +23,11 @@ from evaluation.report.page import (
     save_pictures,
     small_budget,
 )
+from evaluation.report.sensitivity import (
+    measured_arms,
+    sensitivity_picture,
+    sensitivity_table,
+)
 from evaluation.report.tables import games_table, write_csv
 from evaluation.results import Comparison, compare, sentence
 from evaluation.runs import (
@@ -199,7 +204,8 @@ def _write(
     promised = request.plan.promised() if request.plan else ()
     sections = [_section(compared, request) for compared in compare(found, promised)]
     for section in sections:
-        save_pictures([*section.pictures, *section.layers], request.out / "figures")
+        drawn = [*section.pictures, *section.shifts, *section.layers]
+        save_pictures(drawn, request.out / "figures")
     comparisons = [section.comparison for section in sections]
     write_csv(comparisons, request.out)
     write_durably(request.out / "report.md", _text(markdown(sections, notices, command)))
@@ -236,13 +242,16 @@ def _section(comparison: Comparison, request: Request) -> Section:
     curves = read_curves(list(grid.runs.values()))
     notices = [*_notices(comparison, request.mode), *curves.problems]
     clips, problems = record_clips(grid, request.videos, request.deterministic, request.trusted)
+    shifts, unmeasured = measured_arms(grid, request.trusted)
     return Section(
         comparison,
         request.mode,
         all_pictures(comparison, curves),
         layer_pictures(grid),
         clips,
-        [*notices, *problems],
+        [*notices, *problems, *unmeasured],
+        [sensitivity_picture(shifts, f"{grid.part}-shifts")] if shifts else (),
+        sensitivity_table(shifts) if shifts else None,
     )
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, zip_longest
+from itertools import chain, islice, repeat, zip_longest
 from pathlib import Path
 
-from agents.agent import Agent, load_agent
+from agents.agent import PolicyAgent, load_agent
 from agents.play import evaluation_seeds
-from agents.watch import watch_game
+from agents.saliency import Saliency, saliency
+from agents.watch import Moment, watch_game
 from cli.errors import UserError
 from cli.progress import ProgressReport
 from envs.family import FAMILIES
-from evaluation.video import HEIGHT, WIDTH, ShownStep, side_by_side
+from evaluation.overlay import FullColor, full_color, overlaid
+from evaluation.video import HEIGHT, LEGEND_HEIGHT, WIDTH, ShownStep, side_by_side
 from files.lock import exclusive
 from files.video import mp4
 from policies.products import fast_products
@@ -27,8 +29,8 @@ from records.kept_checkpoints import named_checkpoints
 
 # Held while a video is made; training and scoring may go on beside it.
 RECORDING_LOCK = ".recording.lock"
-
-
+# 30 minutes of real time, the longest game that the Atari protocols allow.
+LONGEST_GAME = 27_000
 # Of each scene that shows progress: 20 seconds at Atari's 15 actions a second.
 STEPS_OF_A_SCENE = 300
 
@@ -54,7 +56,7 @@ class Recording:
 @dataclass(frozen=True)
 class _RecordedRun:
     path: Path
-    agent: Agent
+    agent: PolicyAgent
     config: RunConfig
     step: int
 
@@ -103,6 +105,7 @@ def record_runs(
     first_seed: int = 0,
     max_steps: int | None = None,
     progress: bool = False,
+    with_saliency: bool = False,
 ) -> list[Recording]:
     """Record whole games into each run's `videos/`.
 
@@ -118,6 +121,8 @@ def record_runs(
         max_steps: end a scene after so many agent steps; None for the whole game, or with
             `progress` for `STEPS_OF_A_SCENE`.
         progress: show the beginning of the same game at every checkpoint, one after the other.
+        with_saliency: over the screen each action was chosen from, show what moved the agent, on
+            one scale for the whole video.
 
     Raises:
         UserError: not run folders, or two that cannot be shown together.
@@ -143,13 +148,15 @@ def record_runs(
     seeds = evaluation_seeds(episodes, first_seed)
     with fast_products():
         return [
-            _record(scenes, group, seed, limit)
+            _record(scenes, group, seed, limit, with_saliency)
             for group, scenes in zip(groups, films, strict=True)
             for seed in seeds
         ]
 
 
 _Scenes = _Progress | Sequence[Sequence[_RecordedRun]]
+# What moved an agent at each step of a game, and the scale on which that is shown.
+_Look = tuple[Sequence[Saliency], FullColor] | None
 
 
 def require_one_game(configs: Sequence[RunConfig], command: str) -> None:
@@ -162,7 +169,9 @@ def require_one_game(configs: Sequence[RunConfig], command: str) -> None:
             )
 
 
-def _record(scenes: _Scenes, paths: Sequence[Path], seed: int, limit: int) -> Recording:
+def _record(
+    scenes: _Scenes, paths: Sequence[Path], seed: int, limit: int, with_saliency: bool
+) -> Recording:
     configs = [RunFolder.open(path)[1] for path in paths]
     first = configs[0]
     names = [config.extractor.replace(":", ".") for config in configs]
@@ -170,20 +179,30 @@ def _record(scenes: _Scenes, paths: Sequence[Path], seed: int, limit: int) -> Re
         names[-1] += "-progress"
     else:
         names = [f"{name}-{run.step}" for name, run in zip(names, scenes[0], strict=True)]
-    video = f"{first.game}-{'-vs-'.join(names)}-seed-{seed}.mp4"
+    ending = "-saliency" if with_saliency else ""
+    video = f"{first.game}-{'-vs-'.join(names)}-seed-{seed}{ending}.mp4"
     path = RunFolder(paths[0]).videos / video
     fps = round(FAMILIES.find(first.family).actions_per_second)
-    # The length of a game is not known beforehand; 27,000 steps is the longest there is.
-    length = min(limit, 27_000)
+    # The length of a game is not known beforehand.
+    length = min(limit, LONGEST_GAME)
+    height = HEIGHT
+    looks: Iterator[_Look] = repeat(None)
+    if with_saliency:
+        height += LEGEND_HEIGHT
+        seen = [_saliencies(run, seed, limit) for scene in scenes for run in scene]
+        # The games are played again, now that the scale of all steps is known: screens that were
+        # kept could fill the memory.
+        looks = zip(seen, repeat(full_color(chain.from_iterable(seen))), strict=False)
     shown: list[tuple[int, tuple[float, ...]]] = []
     with (
         exclusive(paths[0], "recording", RECORDING_LOCK),
-        mp4(path, WIDTH * len(paths), HEIGHT, fps) as write,
+        mp4(path, WIDTH * len(paths), height, fps) as write,
         ProgressReport(f"recording {first.game} seed {seed}", length * len(scenes)) as progress,
     ):
         for scene in scenes:
             last: tuple[ShownStep, ...] = ()
-            for count, last in enumerate(islice(_played(scene, seed, grows), limit), start=1):
+            games = [_shown_steps(run, seed, grows, next(looks)) for run in scene]
+            for count, last in enumerate(islice(_played(games), limit), start=1):
                 write(side_by_side(last))
                 progress.update(len(shown) * length + count)
             shown.append((scene[0].step, tuple(step.score for step in last)))
@@ -192,12 +211,10 @@ def _record(scenes: _Scenes, paths: Sequence[Path], seed: int, limit: int) -> Re
     return Recording(path, tuple(shown))
 
 
-def _played(
-    scene: Sequence[_RecordedRun], seed: int, grows: bool
-) -> Iterator[tuple[ShownStep, ...]]:
-    """The game of a scene, step by step, as each of its runs plays it."""
+def _played(games: Sequence[Iterator[ShownStep]]) -> Iterator[tuple[ShownStep, ...]]:
+    """Games next to each other, step by step."""
     last: tuple[ShownStep, ...] = ()
-    for steps in zip_longest(*(_shown_steps(run, seed, grows) for run in scene)):
+    for steps in zip_longest(*games):
         # A game that is over keeps its last picture until the other one ends too.
         last = tuple(
             replace(last[index], over=True) if shown is None else shown
@@ -206,14 +223,35 @@ def _played(
         yield last
 
 
-def _shown_steps(run: _RecordedRun, seed: int, grows: bool) -> Iterator[ShownStep]:
+def _shown_steps(run: _RecordedRun, seed: int, grows: bool, look: _Look) -> Iterator[ShownStep]:
     """A whole game, step by step: the one that `evaluate.py score` plays from this seed."""
-    config, family = run.config, FAMILIES.find(run.config.family)
-    names = family.action_meanings(config.game)
+    names = FAMILIES.find(run.config.family).action_meanings(run.config.game)
     score, checkpoint = 0.0, run.step if grows else None
-    for step, moment in enumerate(
-        watch_game(run.agent, family, config.game, config.protocol, seed), start=1
-    ):
+    for index, moment in enumerate(_moments(run, seed)):
         score += moment.reward
         action = names[moment.decision.action]
-        yield ShownStep(moment.screen, run.title, score, step, action, moment.over, checkpoint)
+        shown = ShownStep(
+            moment.screen, run.title, score, index + 1, action, moment.over, checkpoint
+        )
+        if look is not None:
+            colors, full = look
+            screen = overlaid(moment.seen, colors[index], full)
+            shown = replace(shown, screen=screen, legend=str(full))
+        yield shown
+
+
+def _saliencies(run: _RecordedRun, seed: int, limit: int) -> list[Saliency]:
+    """What moves the agent at each step of that game."""
+    title = f"looking at {run.config.game} seed {seed} as {run.title}"
+    found = []
+    with ProgressReport(title, min(limit, LONGEST_GAME)) as progress:
+        for moment in islice(_moments(run, seed), limit):
+            found.append(saliency(run.agent.policy, moment.observation, moment.decision.action))
+            progress.update(len(found))
+    return found
+
+
+def _moments(run: _RecordedRun, seed: int) -> Iterator[Moment]:
+    config = run.config
+    family = FAMILIES.find(config.family)
+    return watch_game(run.agent, family, config.game, config.protocol, seed)

@@ -15,6 +15,7 @@ SCREEN = (160 * SCALE, 210 * SCALE)
 # 630 + 58 = 688 and 480 are multiples of 16, as video encoders like them.
 CAPTION_HEIGHT = 58
 WIDTH, HEIGHT = SCREEN[0], SCREEN[1] + CAPTION_HEIGHT
+LEGEND_HEIGHT = 16
 MARGIN = 10
 
 
@@ -23,6 +24,7 @@ class ShownStep:
     """One agent step as a video shows it: the screen (210, 160, 3) and what is written under it.
 
     `checkpoint` is the step of the one that plays, where a video shows several.
+    `legend` is a further line, of what was drawn on the screen.
     """
 
     screen: Frame
@@ -32,14 +34,16 @@ class ShownStep:
     action: str
     over: bool = False
     checkpoint: int | None = None
+    legend: str = ""
 
 
 def captioned(shown: ShownStep) -> Frame:
-    """The screen three times as large with two lines of text under it: (688, 480, 3)."""
+    """The screen three times as large with text under it: (688, 480, 3), or 704 with a legend."""
     screen = Image.fromarray(shown.screen).resize(SCREEN, Image.Resampling.NEAREST)
     if shown.over:
         screen = Image.eval(screen, lambda value: value // 3)
-    picture = Image.new("RGB", (WIDTH, HEIGHT), (16, 16, 16))
+    height = HEIGHT + (LEGEND_HEIGHT if shown.legend else 0)
+    picture = Image.new("RGB", (WIDTH, height), (16, 16, 16))
     picture.paste(screen, (0, 0))
     draw = ImageDraw.Draw(picture)
     large, small = ImageFont.load_default(20), ImageFont.load_default(16)
@@ -51,6 +55,8 @@ def captioned(shown: ShownStep) -> Frame:
     draw.text((right, top), f"score {shown.score:.0f}", "#ffd24a", large, anchor="rm")
     draw.text((MARGIN, bottom), f"{trained}step {shown.step:,}", "#a0a0a0", small, anchor="lm")
     draw.text((right, bottom), action, "#7cc7ff", small, anchor="rm")
+    legend = ImageFont.load_default(13)
+    draw.text((MARGIN, bottom + LEGEND_HEIGHT), shown.legend, "#a0a0a0", legend, anchor="lm")
     return np.asarray(picture)
 
 

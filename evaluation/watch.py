@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from agents.agent import Agent, RandomAgent, load_agent
+from agents.agent import Agent, PolicyAgent, RandomAgent, load_agent
 from agents.play import evaluation_seeds
-from agents.watch import watch_game
+from agents.saliency import Saliency, saliency
+from agents.watch import Moment, watch_game
 from cli.errors import UserError
 from cli.signals import StopRequest
 from envs.family import FAMILIES
+from evaluation.overlay import full_color, overlaid
 from evaluation.pace import Pace
 from evaluation.pane import Pane, pictured
 from evaluation.record import require_one_game
 from evaluation.video import ShownStep
 from evaluation.window import CLOSED, Window
+from files.video import Frame
 from policies.products import fast_products
 from records.config import RunConfig
 from records.folder import RunFolder
@@ -26,15 +30,17 @@ from records.kept_checkpoints import list_checkpoints
 
 MOST_PLAYERS = 2
 SECONDS_BETWEEN_GAMES = 2.0
+# The colors of a saliency map are scaled by the newest of them, half a minute of Atari.
+STEPS_OF_A_SCALE = 450
 # How soon a key counts while no step is due.
 SECONDS_BETWEEN_LOOKS = 0.01
 
-PAUSE, ONE_STEP, NEXT_GAME = "space", ".", "n"
+PAUSE, ONE_STEP, NEXT_GAME, SALIENCY = "space", ".", "n", "s"
 FASTER, SLOWER, OLDER, NEWER = "up", "down", "left", "right"
 ENDS = ("q", "escape", CLOSED)
 KEYS = (
     "space: pause   .: one step   n: next game   up, down: speed   "
-    "left, right: checkpoint   q: quit"
+    "left, right: checkpoint   s: saliency   q: quit"
 )
 
 
@@ -49,6 +55,7 @@ class Player:
 
     Attributes:
         config: as above.
+        shows_saliency: whether the screen shows what moves the agent, from its next step on.
         pane: the newest step; there is one as soon as a game has begun.
     """
 
@@ -57,6 +64,8 @@ class Player:
     def __init__(self, config: RunConfig, agent: Agent, title: str, weights: str) -> None:
         self.config = config
         self._agent, self._title, self._weights = agent, title, weights
+        self.shows_saliency = False
+        self._seen: deque[Saliency] = deque(maxlen=STEPS_OF_A_SCALE)
         self._panes: Generator[Pane, None, None] | None = None
 
     def begin(self, seed: int) -> None:
@@ -88,8 +97,18 @@ class Player:
             for count, moment in enumerate(moments, start=1):
                 score += moment.reward
                 action = names[moment.decision.action]
-                shown = ShownStep(moment.screen, self._title, score, count, action, moment.over)
-                yield Pane(shown, moment.decision, names, self._weights, self._agent.mode)
+                screen, note = self._looked_at(moment)
+                shown = ShownStep(screen, self._title, score, count, action, moment.over)
+                yield Pane(shown, moment.decision, names, self._weights, self._agent.mode, note)
+
+    def _looked_at(self, moment: Moment) -> tuple[Frame, str]:
+        """The screen to show, and what its colors mean."""
+        if not self.shows_saliency or not isinstance(self._agent, PolicyAgent):
+            return moment.screen, ""
+        action = moment.decision.action
+        self._seen.append(saliency(self._agent.policy, moment.observation, action))
+        full = full_color(self._seen)
+        return overlaid(moment.seen, self._seen[-1], full), str(full)
 
 
 class TrainedPlayer(Player):
@@ -241,6 +260,9 @@ class Session:
                 self._step(time.monotonic())
         elif key == NEXT_GAME:
             self._next_game()
+        elif key == SALIENCY:
+            for player in self._players:
+                player.shows_saliency = not player.shows_saliency
         elif key in (FASTER, SLOWER):
             self._pace.change(1 if key == FASTER else -1)
         elif key in (OLDER, NEWER):

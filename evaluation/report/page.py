@@ -18,6 +18,7 @@ from evaluation.grid import Grid
 from evaluation.report.figures import Picture
 from evaluation.report.gameplay import Clip
 from evaluation.report.tables import (
+    Table,
     aggregates_table,
     arms_table,
     games_table,
@@ -32,6 +33,12 @@ from records.config import RunConfig
 LARGEST_SVG = 1_500_000
 # Below this no published score of any game is within reach, and most games are near random play.
 FEW_STEPS = 1_000_000
+SHIFTED = (
+    "How far each policy moves when the whole picture is shifted by so many pixels, as the total "
+    "variation distance between action distributions (docs/saliency.md), and as yardsticks how "
+    "far it moves to the next step and to another game's picture. Of the first games by name, the "
+    "lowest seed of each arm; ± is the standard error over the games that agent played."
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Section:
     layers: Sequence[Picture] = ()
     clips: Sequence[Clip] = ()
     notices: Sequence[str] = field(default=())
+    shifts: Sequence[Picture] = ()
+    shifts_table: Table | None = None
 
 
 def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> str:
@@ -83,9 +92,11 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
             parts += [aggregates.markdown()] if aggregates else []
         parts.append(how_to_read(comparison))
         parts.append(arms_table(grid).markdown())
+        if section.shifts_table is not None:
+            parts += [SHIFTED, section.shifts_table.markdown()]
         parts += [
             f"![{picture.title}](figures/{picture.name}.svg)"
-            for picture in [*section.pictures, *section.layers]
+            for picture in [*section.pictures, *section.shifts, *section.layers]
         ]
         references = references_table(grid)
         if references:
@@ -182,6 +193,9 @@ def _section(section: Section, command: str) -> Mapping[str, Any]:
         ],
         "how_to_read": how_to_read(comparison),
         "pictures": [_shown(picture) for picture in section.pictures],
+        "shifted": SHIFTED,
+        "shifts": [_shown(picture) for picture in section.shifts],
+        "shifts_table": section.shifts_table,
         "layers": [_shown(picture) for picture in section.layers],
         "clips": [
             {"title": clip.title, "source": data_uri(clip.path.read_bytes(), "video/mp4")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -70,6 +71,12 @@ def test_watching_shows_the_very_game_that_was_scored() -> None:
     assert len(moments) == scored.length
     assert [moment.over for moment in moments] == [False] * (len(moments) - 1) + [True]
     assert moments[0].screen.shape == (210, 160, 3)
+    # What is drawn over a screen is about the observation that is a smaller picture of it.
+    assert moments[0].observation.shape == (4, 84, 84)
+    for moment in moments:
+        gray = cv2.cvtColor(moment.seen, cv2.COLOR_RGB2GRAY)
+        smaller = cv2.resize(gray, (84, 84), interpolation=cv2.INTER_AREA)
+        assert np.abs(smaller.astype(int) - moment.observation[-1]).max() <= 1
 
 
 @pytest.mark.parametrize("deterministic", [False, True])

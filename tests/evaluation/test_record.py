@@ -150,3 +150,21 @@ def test_progress_side_by_side_is_of_the_checkpoints_that_both_kept(make_run: Ma
         record_runs([some, other], together=True, progress=True)
     with pytest.raises(UserError, match="leave out --checkpoint"):
         evaluate.main(["record", str(some), "--progress", "--checkpoint", "best"])
+
+
+def test_saliency_colors_the_screen_each_action_was_chosen_from(make_run: MakeRun) -> None:
+    coordconv, nature = make_run("a"), make_run("b", extractor="nature")
+    (plain,) = record_runs([coordconv], max_steps=12)
+    (alone,) = record_runs([coordconv], max_steps=12, with_saliency=True)
+    (both,) = record_runs([coordconv, nature], together=True, max_steps=3, with_saliency=True)
+    assert alone.path != plain.path
+    assert alone.path.name.endswith("-saliency.mp4")
+    assert alone.scores == plain.scores
+    (_, before), (meta, colored) = read(plain.path), read(alone.path)
+    assert meta["size"] == (480, 704), "a line says what full colors mean"
+    assert len(colored) == len(before) == 12
+    assert read(both.path)[0]["size"] == (960, 704)
+    # A fresh agent is moved by next to nothing: what is left is the screen, in gray.
+    for shown, earlier in zip(colored[1:], before, strict=False):
+        gray = earlier[:630].astype(float) @ [0.299, 0.587, 0.114]
+        assert np.abs(shown[:630].mean(axis=2) - gray).mean() < 6

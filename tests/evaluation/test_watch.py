@@ -107,7 +107,12 @@ def test_keys_rule_the_games_and_the_screen_shows_them(screen: Path, make_run: M
         damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
         assert press(session, "right")
         assert "damaged" in player.pane.note
+        assert press(session, "s")
+        assert press(session, ".")
+        assert player.pane.note.startswith("blue: action's probability")
         first = player.pane.shown.screen
+        gray = first.astype(int).max(axis=2) - first.min(axis=2)
+        assert gray.mean() < 20, "the game's own colors have gone"
         assert press(session, "n")
         assert player.pane.shown.step == 1
         assert not press(session, "q")
