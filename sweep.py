@@ -41,7 +41,7 @@ from sweeps.speed import measured_speeds
 from sweeps.status import Progress, progress
 from sweeps.table import every_cell, summary
 
-STOPPED = 130  # exit code after Ctrl-C or SIGTERM
+STOPPED = 130  # exit code after Ctrl-C, SIGTERM or SIGHUP
 
 
 @dataclass(frozen=True)
