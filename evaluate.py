@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +21,11 @@ from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
-from files.durable import require_new
+from files.durable import CannotWriteError, require_new
 from records.algorithm import Algorithm
 from records.folder import RunFolder
 from records.kept_checkpoints import named_checkpoints
+from records.results_folder import results_folder
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class ScoreArguments:
     """newest, best (by training score) or a step."""
     random: bool = False
     """Also score random play on the same games."""
+    out: Path | None = None
+    """Keep the scores below this folder, as runs are kept, and leave the runs' own alone."""
     extractor: tuple[str, ...] = ()
     """Repeat the runs' own package.module:Class here to let that code be imported."""
     algo: tuple[str, ...] = ()
@@ -63,6 +66,8 @@ class RecordArguments:
     """Run folders."""
     episodes: int = 1
     """Games to record."""
+    out: Path | None = None
+    """Keep the videos below this folder, as runs are kept, and leave the runs' own alone."""
     side_by_side: bool = False
     """Two runs of one game, on the same seed, next to each other."""
     deterministic: bool = False
@@ -153,19 +158,27 @@ def main(argv: Sequence[str]) -> int:
     _check_numbers(arguments)
     if isinstance(arguments, CompareArguments):
         return _compare(arguments)
+    runs = []
     for path in arguments.runs:
         folder, config = RunFolder.open(path)
         require_trusted_extractor(config, arguments.extractor, path)
         named_checkpoints(folder, arguments.checkpoint)
+        runs.append((folder, config))
     if isinstance(arguments, ExportArguments):
         return _export(arguments)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
         return 0
-    if isinstance(arguments, ScoreArguments):
-        return _score(arguments)
-    return _record(arguments)
+    if arguments.out is not None:
+        places = tuple(results_folder(*run, arguments.out).path for run in runs)
+        arguments = replace(arguments, runs=places)
+    try:
+        return _score(arguments) if isinstance(arguments, ScoreArguments) else _record(arguments)
+    except CannotWriteError as error:
+        if arguments.out is not None:
+            raise
+        raise UserError(f"{error}; or keep the results elsewhere with --out DIR") from error
 
 
 BOUNDS = {

@@ -22,6 +22,7 @@ from policies.products import chosen_products
 from records.algorithm import Algorithm
 from records.config import RunConfig, require_settings_of, run_config, settings_of
 from records.folder import RunFolder, default_path
+from records.results_folder import run_of
 
 DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR.
 
@@ -138,6 +139,9 @@ def _check_extractor(name: str) -> None:
 
 def _resume(arguments: ResumedRun) -> int:
     folder, config = RunFolder.open(arguments.resume)
+    run = run_of(folder)
+    if run is not None:
+        raise UserError(f"{folder.path} holds results of {run} only: name that to continue it")
     named = arguments.extractor
     if named is not None and named != config.extractor:
         raise UserError(f"{folder.path} was trained with {config.extractor!r}, not {named!r}")

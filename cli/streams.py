@@ -18,8 +18,8 @@ def forgiving_streams() -> Iterator[None]:
 
     A character that the encoding lacks is written as its escape. A stream that was closed swallows
     what is written. Stderr tells how work goes, and work goes on where nobody is left to be told:
-    the terminal was closed, say. Stdout carries what was asked for: if it cannot be written, whoever
-    prints or flushes gets a UserError, or a BrokenPipeError if the reader has gone.
+    the terminal was closed, say. Stdout carries what was asked for: if it cannot be written,
+    whoever prints or flushes gets a UserError, or a BrokenPipeError if the reader has gone.
     """
     before = sys.stdout, sys.stderr
     _hold_closed_descriptors()

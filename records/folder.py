@@ -159,19 +159,21 @@ class RunFolder:
         if CONFIG not in record:  # of a run that began before it was written down
             return
         started = read_config(record[CONFIG])
-        changed = differences(started, config)
-        if changed == ["steps"]:
+        changed = [name for name in differences(started, config) if name != "steps"]
+        if not changed and config.steps != started.steps:
             print(
                 f"{self.path} was begun for {started.steps:,} steps and goes on to "
                 f"{config.steps:,}, as {self.config_file} now says",
                 file=sys.stderr,
             )
         elif changed:
-            name = changed[0]
-            now_is, was = (of.values().get(name) for of in (config, started))
+            now_is, was = (
+                ", ".join(f"{name} {of.values().get(name)}" for name in changed)
+                for of in (config, started)
+            )
             raise UserError(
-                f"{self.config_file} has {name} {now_is}, and the run was begun with {was}: put "
-                f"that back; or, if it was changed on purpose, move {self.provenance_file} away"
+                f"{self.config_file} has {now_is}, and the run was begun with {was}: put that "
+                f"back; or, if it was changed on purpose, move {self.provenance_file} away"
             )
 
     def finish(self) -> None:
