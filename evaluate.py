@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from agents.export import export_sb3
 from agents.onnx_file import export_onnx
 from cli.command_line import load_own, parse, run
 from cli.errors import UserError
+from cli.shell import joined
 from envs.family import Family
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
@@ -299,7 +299,7 @@ def _compare(arguments: CompareArguments) -> int:
                 f"{len(grid.games)} games, {len(grid.runs)} runs) into {request.out}"
             )
         return 0
-    command = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
+    command = joined(["python", "evaluate.py", *sys.argv[1:]])
     print(for_terminal(write_report(request, command)))
     print(f"report: {request.out / 'index.html'}")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
@@ -15,6 +14,7 @@ from agents.training import train
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.settings import option, words
+from cli.shell import quoted
 from envs.family import FAMILIES, Family
 from files.untrusted import read_json, read_toml
 from policies import UnknownExtractorError, caveat, description, find_arm
@@ -162,7 +162,7 @@ def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) 
     if warning is not None:
         print(warning, file=sys.stderr)
     outcome = train(config, folder, resume=resume)
-    where = shlex.quote(str(folder.path))
+    where = quoted(folder.path)
     score = (
         "" if outcome.score is None else f", mean score of the last 100 games {outcome.score:,.1f}"
     )

@@ -30,7 +30,8 @@ T = TypeVar("T")
 
 def live_terminal() -> Console | None:
     """Stderr, if it is a terminal on which lines can be written anew."""
-    console = Console(stderr=True)
+    # What is shown may be a path, which is no markup.
+    console = Console(stderr=True, markup=False, emoji=False)
     return console if sys.stderr.isatty() and not console.is_dumb_terminal else None
 
 
@@ -60,7 +61,7 @@ class _Bar(Progress):
 
     def __init__(self, console: Console) -> None:
         line = Column(no_wrap=True)
-        title = TextColumn("{task.description}")
+        title = TextColumn("{task.description}", markup=False)
         bar, part = BarColumn(bar_width=20), TaskProgressColumn(table_column=line)
         steps = MofNCompleteColumn(table_column=line)
         speed, note = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[note]}")

@@ -94,7 +94,9 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
 
 def _missing(found: Sequence[Grid]) -> int:
     """How many cells are missing: what a plan's part misses may be missing beside it once more."""
-    planned = [(grid.algo, key) for grid in found if not _is_unplanned(grid) for key in grid.missing]
+    planned = [
+        (grid.algo, key) for grid in found if not _is_unplanned(grid) for key in grid.missing
+    ]
     besides = {(grid.algo, key) for grid in found if _is_unplanned(grid) for key in grid.missing}
     return len(planned) + len(besides - set(planned))
 
@@ -249,7 +251,13 @@ def _section(comparison: Comparison, request: Request) -> Section:
     grid = comparison.grid
     curves = read_curves(list(grid.runs.values()))
     notices = [*_notices(comparison, request.mode), *curves.problems]
-    clips, problems = record_clips(grid, request.videos, request.deterministic, request.trusted)
+    clips, problems = record_clips(
+        grid,
+        request.videos,
+        request.deterministic,
+        request.trusted,
+        request.out / f"videos-{grid.part}",
+    )
     return Section(
         comparison,
         request.mode,

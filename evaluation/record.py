@@ -54,8 +54,9 @@ def record_runs(
     trusted: Collection[str] = (),
     first_seed: int = 0,
     max_steps: int | None = None,
+    videos: Path | None = None,
 ) -> list[Recording]:
-    """Record whole games into each run's `videos/`.
+    """Record whole games.
 
     Args:
         paths: run folders.
@@ -67,6 +68,7 @@ def record_runs(
         trusted: as in `load_agent`.
         first_seed: which of the evaluation's games to begin with.
         max_steps: end a video after so many agent steps; None for the whole game.
+        videos: where they are kept, whose parent exists; None for each run's own `videos/`.
 
     Raises:
         UserError: not run folders, or two that cannot be shown together.
@@ -82,7 +84,11 @@ def record_runs(
     groups = [runs] if together else [[run] for run in runs]
     seeds = evaluation_seeds(episodes, first_seed)
     with fast_products():
-        return [_record(group, seed, max_steps) for group in groups for seed in seeds]
+        return [
+            _record(group, seed, max_steps, videos or RunFolder(group[0].path).videos)
+            for group in groups
+            for seed in seeds
+        ]
 
 
 def _require_comparable(runs: Sequence[_RecordedRun]) -> None:
@@ -96,10 +102,12 @@ def _require_comparable(runs: Sequence[_RecordedRun]) -> None:
             )
 
 
-def _record(runs: Sequence[_RecordedRun], seed: int, max_steps: int | None) -> Recording:
+def _record(
+    runs: Sequence[_RecordedRun], seed: int, max_steps: int | None, videos: Path
+) -> Recording:
     first = runs[0]
     names = "-vs-".join(f"{r.config.extractor.replace(':', '.')}-{r.step}" for r in runs)
-    path = RunFolder(first.path).videos / f"{first.config.game}-{names}-seed-{seed}.mp4"
+    path = videos / f"{first.config.game}-{names}-seed-{seed}.mp4"
     limit = max_steps if max_steps is not None else 10**9
     last: list[ShownStep] = []
     games = [_shown_steps(run, seed) for run in runs]
@@ -108,7 +116,7 @@ def _record(runs: Sequence[_RecordedRun], seed: int, max_steps: int | None) -> R
     fps = round(FAMILIES.find(first.config.family).actions_per_second)
     title = f"recording {first.config.game} seed {seed}"
     with (
-        exclusive(first.path, "recording", RECORDING_LOCK),
+        exclusive(videos.parent, "recording", RECORDING_LOCK),
         mp4(path, size[1] * len(runs), size[0], fps) as write,
         # The length of a game is not known beforehand; 27,000 steps is the longest there is.
         ProgressReport(title, min(limit, 27_000)) as progress,

@@ -19,7 +19,7 @@ def results_folder(run: RunFolder, config: RunConfig, out: Path) -> RunFolder:
     """The place for a run's results below a folder; made if it is not there.
 
     Raises:
-        UserError: it holds something else, such as the results of another run, or cannot be written.
+        UserError: it holds something else, the results of another run say, or cannot be written.
     """
     place = RunFolder(default_path(out, config))
     _require_ours(place, run)
