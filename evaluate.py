@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from agents.export import export_sb3
 from agents.onnx_file import export_onnx
 from cli.command_line import load_own, parse, run
 from cli.errors import UserError
+from cli.shell import joined
 from envs.family import Family
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
@@ -23,10 +23,11 @@ from evaluation.record import record_runs
 from evaluation.report.sensitivity import by_game, sensitivity_picture, sensitivity_table
 from evaluation.score import Score, score_random, score_run, score_table
 from evaluation.sensitivity import measure
-from files.durable import require_new, write_durably
+from files.durable import CannotWriteError, require_new, write_durably
 from records.algorithm import Algorithm
 from records.folder import RunFolder
 from records.kept_checkpoints import named_checkpoints
+from records.results_folder import results_folder
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class ScoreArguments:
     """newest, best (by training score) or a step."""
     random: bool = False
     """Also score random play on the same games."""
+    out: Path | None = None
+    """Keep the scores below this folder, as runs are kept, and leave the runs' own alone."""
     extractor: tuple[str, ...] = ()
     """Repeat the runs' own package.module:Class here to let that code be imported."""
     algo: tuple[str, ...] = ()
@@ -65,6 +68,8 @@ class RecordArguments:
     """Run folders."""
     episodes: int = 1
     """Games to record."""
+    out: Path | None = None
+    """Keep the videos below this folder, as runs are kept, and leave the runs' own alone."""
     side_by_side: bool = False
     """Two runs of one game, on the same seed, next to each other."""
     saliency: bool = False
@@ -209,10 +214,12 @@ def main(argv: Sequence[str]) -> int:
     _check_numbers(arguments)
     if isinstance(arguments, CompareArguments):
         return _compare(arguments)
+    runs = []
     for path in arguments.runs:
         folder, config = RunFolder.open(path)
         require_trusted_extractor(config, arguments.extractor, path)
         named_checkpoints(folder, arguments.checkpoint)
+        runs.append((folder, config))
     if isinstance(arguments, ExportArguments):
         return _export(arguments)
     if isinstance(arguments, WatchArguments):
@@ -223,9 +230,15 @@ def main(argv: Sequence[str]) -> int:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
         return 0
-    if isinstance(arguments, ScoreArguments):
-        return _score(arguments)
-    return _record(arguments)
+    if arguments.out is not None:
+        places = tuple(results_folder(*run, arguments.out).path for run in runs)
+        arguments = replace(arguments, runs=places)
+    try:
+        return _score(arguments) if isinstance(arguments, ScoreArguments) else _record(arguments)
+    except CannotWriteError as error:
+        if arguments.out is not None:
+            raise
+        raise UserError(f"{error}; or keep the results elsewhere with --out DIR") from error
 
 
 BOUNDS = {
@@ -394,7 +407,7 @@ def _compare(arguments: CompareArguments) -> int:
                 f"{len(grid.games)} games, {len(grid.runs)} runs) into {request.out}"
             )
         return 0
-    command = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
+    command = joined(["python", "evaluate.py", *sys.argv[1:]])
     print(for_terminal(write_report(request, command)))
     print(f"report: {request.out / 'index.html'}")
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import tyro
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.progress import duration
+from cli.shell import joined, quoted
 from envs.family import Family
 from evaluation import power
 from evaluation.plan import Plan, load_plan
@@ -41,7 +41,7 @@ from sweeps.speed import measured_speeds
 from sweeps.status import Progress, progress
 from sweeps.table import every_cell, summary
 
-STOPPED = 130  # exit code after Ctrl-C or SIGTERM
+STOPPED = 130  # exit code after Ctrl-C, SIGTERM or SIGHUP
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _every(running: Running, sweeps: Sequence[Sweep]) -> int:
 def _run(running: Running, sweep: Sweep, workers: int) -> int:
     if running.background:
         give_way()
-    command = shlex.join(["python", "sweep.py", *sys.argv[1:]])
+    command = joined(["python", "sweep.py", *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
     with exclusive(sweep_folder(sweep), "sweeping"):
         save_sweep(sweep, {**made_by, "command": command})
@@ -201,9 +201,7 @@ def _ended(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command
     if failed:
         print(f"logs: {sweep.runs_dir / FOLDER}", file=sys.stderr)
     if all(now.state == "done" for now in results.values()):
-        print(
-            f"compare: python evaluate.py compare {shlex.quote(str(sweep.runs_dir))} --out report"
-        )
+        print(f"compare: python evaluate.py compare {quoted(sweep.runs_dir)} --out report")
         return 0
     print(f"go on with: {command}")
     return 1 if failed else STOPPED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
@@ -18,6 +17,7 @@ from agents.training import checkpoint_to_continue, train
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.settings import option, words
+from cli.shell import quoted
 from envs.family import FAMILIES, Family
 from files.untrusted import read_json, read_toml
 from policies import UnknownExtractorError, caveat, description, find_arm
@@ -31,6 +31,7 @@ from records.config import (
     settings_of,
 )
 from records.folder import RunFolder, default_path
+from records.results_folder import run_of
 
 DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR, and give a run more
 steps with --resume DIR --steps N.
@@ -183,6 +184,9 @@ def _check_extractor(name: str) -> None:
 
 def _resume(arguments: ResumedRun) -> int:
     folder, config = RunFolder.open(arguments.resume)
+    run = run_of(folder)
+    if run is not None:
+        raise UserError(f"{folder.path} holds results of {run} only: name that to continue it")
     named = arguments.extractor
     if named is not None and named != config.extractor:
         raise UserError(f"{folder.path} was trained with {config.extractor!r}, not {named!r}")
@@ -208,7 +212,7 @@ def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) 
     if warning is not None:
         print(warning, file=sys.stderr)
     outcome = train(config, folder, resume=resume)
-    where = shlex.quote(str(folder.path))
+    where = quoted(folder.path)
     score = (
         "" if outcome.score is None else f", mean score of the last 100 games {outcome.score:,.1f}"
     )

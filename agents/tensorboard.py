@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams, image, text
 
 from agents.layers import MeasuredLayer
@@ -22,6 +23,8 @@ from records.config import RunConfig, is_of_the_machine
 SCORE = "score/mean_of_last_100_games"
 NORMALISED = "score/human_normalised"
 EVALUATION = "evaluation/score"
+# Of the HParams tab; the next one by name is the algorithm.
+FIRST_COLUMNS = ("extractor", "game", "seed")
 
 
 class RunWriter:
@@ -47,7 +50,8 @@ class RunWriter:
             if not is_of_the_machine(name)
         }
         metrics = {SCORE: 0.0, NORMALISED: 0.0}
-        for summary in hparams(values, metrics):  # type: ignore[no-untyped-call]
+        experiment, *session = hparams(values, metrics)  # type: ignore[no-untyped-call]
+        for summary in (_arranged(experiment), *session):
             self._events.summary(summary)
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
@@ -95,6 +99,17 @@ class RunWriter:
     def close(self) -> None:
         """Close the file."""
         self._events.close()
+
+
+def _arranged(experiment: Summary) -> Summary:
+    """The HParams tab's columns in the order that matters: it shows the first five unasked."""
+    plugin = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    # It sorts by name, and those that are said to differ go before.
+    for column in content.experiment.hparam_infos:
+        column.differs = column.name in FIRST_COLUMNS
+    plugin.content = content.SerializeToString()
+    return experiment
 
 
 def tiled(maps: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -65,7 +65,7 @@ class Outcome:
 
 
 def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outcome:
-    """Train a run to its last step, or until Ctrl-C or SIGTERM asks it to stop.
+    """Train a run to its last step, or until Ctrl-C, SIGTERM or SIGHUP asks it to stop.
 
     Asked to stop, it finishes the update at hand, writes a checkpoint and returns.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import environment, growth, layer, limits, threads, training
 from benchmarks.measure import machine
+from cli.streams import forgiving_streams
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BENCHMARKS: dict[str, Callable[[], str]] = {
@@ -51,4 +52,5 @@ def with_section(page: str, name: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with forgiving_streams():
+        main()

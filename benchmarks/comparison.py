@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.made_up_runs import make_grid_of_runs
 from benchmarks.measure import in_own_process, machine
+from cli.streams import forgiving_streams
 from envs import GAMES, human_normalised
 from evaluation.compare import Request, write_report
 
@@ -53,13 +54,14 @@ def run(games: int, seeds: int, training_games: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--games", type=int, default=57)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--training-games", type=int, default=5000)
-    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        worker(arguments.worker)
-    else:
-        run(arguments.games, arguments.seeds, arguments.training_games)
+    with forgiving_streams():
+        parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+        parser.add_argument("--games", type=int, default=57)
+        parser.add_argument("--seeds", type=int, default=5)
+        parser.add_argument("--training-games", type=int, default=5000)
+        parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+        arguments = parser.parse_args()
+        if arguments.worker:
+            worker(arguments.worker)
+        else:
+            run(arguments.games, arguments.seeds, arguments.training_games)

@@ -40,6 +40,7 @@ from agents.algorithms.a2c import OverlappedA2C
 from agents.algorithms.ppo import OverlappedPPO
 from agents.build import build_model, restore
 from benchmarks.memory import last_step, resident_mb
+from cli.streams import forgiving_streams
 from envs import AtariVecEnv
 from evaluation import record
 from records.checkpoint import read_state
@@ -359,4 +360,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with forgiving_streams():
+        main()

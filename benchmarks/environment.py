@@ -22,6 +22,7 @@ from gymnasium.vector import AutoresetMode
 
 from benchmarks.measure import print_report, table, taking_turns
 from benchmarks.stock_sb3 import make_env
+from cli.streams import forgiving_streams
 from envs import AtariVecEnv, rom_id
 
 BARE, OURS, STOCK = "bare AtariVectorEnv", "AtariVecEnv", "make_atari_env"
@@ -86,6 +87,7 @@ def run(repeats: int = 7) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=7)
-    run(parser.parse_args().repeats)
+    with forgiving_streams():
+        parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+        parser.add_argument("--repeats", type=int, default=7)
+        run(parser.parse_args().repeats)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.measure import in_own_process, print_report
 from benchmarks.training import train_here
+from cli.streams import forgiving_streams
 from cli.table import markdown
 from coordconv import CoordConv2d
 from policies import NatureExtractor
@@ -152,13 +153,14 @@ def _line(axis: Axes, measured: dict[int, list[float]], color: str, label: str) 
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, default=Path("docs/results/performance"))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--worker", nargs=3, metavar="X", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        algorithm, environments, network = arguments.worker
-        worker(algorithm, int(environments), network)
-    else:
-        run(arguments.repeats, arguments.out)
+    with forgiving_streams():
+        parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+        parser.add_argument("--out", type=Path, default=Path("docs/results/performance"))
+        parser.add_argument("--repeats", type=int, default=3)
+        parser.add_argument("--worker", nargs=3, metavar="X", help=argparse.SUPPRESS)
+        arguments = parser.parse_args()
+        if arguments.worker:
+            algorithm, environments, network = arguments.worker
+            worker(algorithm, int(environments), network)
+        else:
+            run(arguments.repeats, arguments.out)

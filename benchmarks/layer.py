@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from benchmarks.measure import print_report, table, taking_turns
 from benchmarks.stock_sb3 import EXTRACTORS
+from cli.streams import forgiving_streams
 from coordconv import constant_where_maps, fold_model
 from coordconv.sb3.precision import is_emulated
 from policies import AtariPolicy, policy_kwargs
@@ -156,6 +157,7 @@ def run(repeats: int = 15) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=15)
-    run(parser.parse_args().repeats)
+    with forgiving_streams():
+        parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+        parser.add_argument("--repeats", type=int, default=15)
+        run(parser.parse_args().repeats)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
+from cli.streams import forgiving_streams
 from cli.table import markdown
 
 ROOT = Path(__file__).parents[1]
@@ -49,4 +50,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with forgiving_streams():
+        main()

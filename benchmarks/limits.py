@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.environment import timed
 from benchmarks.measure import in_own_process, print_report, taking_turns
 from benchmarks.training import PRECISION_OF
+from cli.streams import forgiving_streams
 from cli.table import markdown
 from coordconv.sb3.precision import PRECISIONS, Precision, is_emulated
 from envs import AtariVecEnv
@@ -206,4 +207,5 @@ def emulation_ms(game: str, threads: int) -> float:
 
 
 if __name__ == "__main__":
-    run()
+    with forgiving_streams():
+        run()

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from cli.streams import forgiving_streams
+
 SECONDS_BETWEEN_SAMPLES = 5.0
 ROOT = Path(__file__).parents[1]
 
@@ -88,4 +90,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with forgiving_streams():
+        main()

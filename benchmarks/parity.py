@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from cli.streams import forgiving_streams
 from cli.table import markdown
 
 mpl.use("Agg")
@@ -229,4 +230,5 @@ def draw(rows: list[Row], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with forgiving_streams():
+        main()

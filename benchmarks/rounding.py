@@ -42,6 +42,7 @@ from torch.nn import functional as F
 from agents.build import build_model, restore
 from agents.rollout_buffer import ImageRolloutBuffer
 from benchmarks.measure import machine
+from cli.streams import forgiving_streams
 from cli.table import markdown
 from envs import AtariVecEnv
 from policies import AtariPolicy
@@ -327,4 +328,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with forgiving_streams():
+        main()

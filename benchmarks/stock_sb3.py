@@ -32,6 +32,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 from torch import nn
 
+from cli.streams import forgiving_streams
+
 gymnasium.register_envs(ale_py)
 
 
@@ -157,4 +159,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with forgiving_streams():
+        main()

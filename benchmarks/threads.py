@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.measure import Values, finished, print_report, start, table, taking_turns
+from cli.streams import forgiving_streams
 
 TRAINING = "benchmarks.training"
 STEPS = {"ppo": 4 * 1024, "a2c": 8 * 1024}
@@ -86,6 +87,7 @@ def which(what: str, values: Values, first: str, second: str) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=3)
-    run(parser.parse_args().repeats)
+    with forgiving_streams():
+        parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+        parser.add_argument("--repeats", type=int, default=3)
+        run(parser.parse_args().repeats)

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import finished, in_own_process, print_report, start, table, taking_turns
+from cli.streams import forgiving_streams
 from cli.table import markdown
 from coordconv.sb3.precision import is_emulated
 
@@ -258,14 +259,15 @@ def run(
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--games", nargs="+", default=["Pong", "Breakout"])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="of one run; left out, the faster is found")
-    parser.add_argument("--worker", nargs=6, metavar="X", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        kind, algo, game, extractor, threads, steps = arguments.worker
-        worker(kind, algo, game, extractor, int(threads), int(steps))
-    else:
-        run(tuple(arguments.games), arguments.repeats, threads_of_one=arguments.threads)
+    with forgiving_streams():
+        parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+        parser.add_argument("--games", nargs="+", default=["Pong", "Breakout"])
+        parser.add_argument("--repeats", type=int, default=3)
+        parser.add_argument("--threads", type=int, help="of one run; left out, the faster is found")
+        parser.add_argument("--worker", nargs=6, metavar="X", help=argparse.SUPPRESS)
+        arguments = parser.parse_args()
+        if arguments.worker:
+            kind, algo, game, extractor, threads, steps = arguments.worker
+            worker(kind, algo, game, extractor, int(threads), int(steps))
+        else:
+            run(tuple(arguments.games), arguments.repeats, threads_of_one=arguments.threads)

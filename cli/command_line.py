@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import tyro
 
 from cli.errors import UserError
 from cli.own_code import is_import_path, load
+from cli.signals import ending_as_ctrl_c
+from cli.streams import forgiving_streams
+
+NARROWEST_HELP = 20  # columns
 
 
 def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -> Any:
@@ -24,7 +30,7 @@ def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -
     """
     captured = io.StringIO()
     try:
-        with contextlib.redirect_stderr(captured):
+        with contextlib.redirect_stderr(captured), _room_for_help():
             return tyro.cli(
                 arguments,
                 prog=program,
@@ -75,25 +81,41 @@ def load_own(names: Iterable[str], kind: type, what: str) -> None:
 
 def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
     """Run a script's main and exit with its code: 2 and one line for what a person can mend."""
-    try:
-        code = main(sys.argv[1:])
-    except UserError as error:
-        print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        code = 130
-    except BrokenPipeError:
-        # Whoever read our output has gone: `evaluate.py ... | head`.
-        sys.stderr.close()
-        code = 1
-    except OSError as error:
-        # What no place of ours expected: a disk that fails, say.
-        where = f"{error.filename}: " if error.filename else ""
-        with contextlib.suppress(OSError):
+    with forgiving_streams(), ending_as_ctrl_c():
+        try:
+            try:
+                code: str | int | None = main(sys.argv[1:])
+            except SystemExit as stop:  # help was asked for
+                code = stop.code
+            sys.stdout.flush()
+        except UserError as error:
+            print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+            code = 2
+        except KeyboardInterrupt:
+            print(f"{program}: interrupted", file=sys.stderr)
+            code = 130
+        except BrokenPipeError:  # whoever read our output has gone: `evaluate.py ... | head`
+            code = 1
+        except OSError as error:
+            # What no place of ours expected: a disk that fails, say.
+            where = f"{error.filename}: " if error.filename else ""
             print(f"{program}: error: {where}{error.strerror or error}", file=sys.stderr)
-        code = 2
+            code = 2
     raise SystemExit(code)
+
+
+@contextlib.contextmanager
+def _room_for_help() -> Iterator[None]:
+    """Within this a terminal has some columns at least: tyro never comes to an end of a few."""
+    said = os.environ.get("COLUMNS")
+    if shutil.get_terminal_size().columns < NARROWEST_HELP:
+        os.environ["COLUMNS"] = str(NARROWEST_HELP)
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if said is not None:
+            os.environ["COLUMNS"] = said
 
 
 def _one_line(boxed: str) -> str:

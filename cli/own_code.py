@@ -7,6 +7,8 @@ among what was loaded and never imported; `load` is for the names that the perso
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -42,15 +44,29 @@ def load(name: str, kind: type, what: str) -> Any:
     """
     if not has_form_of_import_path(name):
         raise UserError(f"{what} {name[:80]!r} is not of the form their_package.module:NAME")
-    module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = import_own(name)
     except Exception as error:  # importing runs the person's code, which may raise anything
         raise UserError(f"{what} {name!r} cannot be imported: {error}") from error
     if not isinstance(found, kind):
         raise UserError(f"{what} {name!r} is not an instance of {kind.__module__}.{kind.__name__}")
     _loaded[name] = found
     return found
+
+
+def import_own(name: str) -> Any:
+    """What an import path stands for, whatever that is.
+
+    It may lie in the folder that the person stands in, wherever the suite lies: python looks there
+    last, so that nothing else in the folder takes the place of another module.
+
+    Raises:
+        Exception: whatever importing it raises.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def loaded(name: str) -> Any | None:

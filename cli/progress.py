@@ -4,19 +4,82 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column, Table
 
 SECONDS_BETWEEN_LINES = 15.0  # few enough for a log file
+WIDEST = 10_000  # of a table that nothing narrows
+
+T = TypeVar("T")
+
+
+def live_terminal() -> Console | None:
+    """Stderr, if it is a terminal on which lines can be written anew."""
+    # What is shown may be a path, which is no markup.
+    console = Console(stderr=True, markup=False, emoji=False)
+    return console if sys.stderr.isatty() and not console.is_dumb_terminal else None
+
+
+def fitting(
+    console: Console, columns: Sequence[T], less: Iterable[T], table: Callable[[Sequence[T]], Table]
+) -> Table:
+    """A table with as many of its columns as there is room for.
+
+    Args:
+        console: where it is shown.
+        columns: all of them.
+        less: those that may be left out, the least important first.
+        table: makes a table of some columns.
+    """
+    room, unbounded = console.width, console.options.update_width(WIDEST)
+    shown = table(columns)
+    for one in less:
+        if Measurement.get(console, unbounded, shown).maximum <= room:
+            break
+        columns = [column for column in columns if column is not one]
+        shown = table(columns)
+    return shown
+
+
+class _Bar(Progress):
+    """One line, as long as the terminal is wide at the moment."""
+
+    def __init__(self, console: Console) -> None:
+        line = Column(no_wrap=True)
+        title = TextColumn("{task.description}", markup=False)
+        bar, part = BarColumn(bar_width=20), TaskProgressColumn(table_column=line)
+        steps = MofNCompleteColumn(table_column=line)
+        speed, note = TextColumn("{task.fields[speed]}"), TextColumn("{task.fields[note]}")
+        left = TimeRemainingColumn(table_column=line)
+        self._terminal = console
+        self._every = (title, bar, part, steps, speed, left, note)
+        self._less = (bar, note, title, speed, steps)
+        super().__init__(*self._every, console=console, speed_estimate_period=120)
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """The columns that there is room for."""
+        tasks = list(tasks)
+
+        def table(columns: Sequence[ProgressColumn]) -> Table:
+            self.columns = tuple(columns)
+            return super(_Bar, self).make_tasks_table(tasks)
+
+        return fitting(self._terminal, self._every, self._less, table)
 
 
 class ProgressReport:
@@ -34,18 +97,9 @@ class ProgressReport:
         self._first = self._done = done
         self._start = self._last_line = time.monotonic()
         self._bar: Progress | None = None
-        if sys.stderr.isatty():
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[speed]}"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
-                speed_estimate_period=120,
-            )
+        terminal = live_terminal()
+        if terminal is not None:
+            self._bar = _Bar(terminal)
             self._task = self._bar.add_task(title, total=total, completed=done, speed="", note="")
 
     def __enter__(self) -> ProgressReport:

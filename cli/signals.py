@@ -1,14 +1,20 @@
-"""Ctrl-C and SIGTERM as requests that long work answers at its next good moment."""
+"""Ctrl-C, SIGTERM and SIGHUP: work that can wait notes them, all other work ends in order."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+Handler = Callable[[int, FrameType | None], None]
+
 
 class StopRequest:
-    """Within this, Ctrl-C and SIGTERM are noted and interrupt nothing.
+    """Within this, Ctrl-C, SIGTERM and SIGHUP are noted and interrupt nothing.
+
+    A SIGHUP that is ignored stays ignored, as under nohup.
 
     Args:
         second_interrupts: whether a second Ctrl-C raises KeyboardInterrupt at once; otherwise it is
@@ -25,16 +31,11 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._previous[number] = signal.signal(number, self._note)
-            except ValueError:  # not in the main thread: whoever started us decides
-                break
+        self._previous = _handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        _restore(self._previous)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
@@ -42,3 +43,38 @@ class StopRequest:
                 raise KeyboardInterrupt
             self.insisted = True
         self.requested = True
+
+
+@contextmanager
+def ending_as_ctrl_c() -> Iterator[None]:
+    """Within this, SIGTERM and SIGHUP raise KeyboardInterrupt: what is open is closed and removed.
+
+    A SIGHUP that is ignored stays ignored.
+    """
+    previous = _handled((signal.SIGTERM, signal.SIGHUP), _interrupt)
+    try:
+        yield
+    finally:
+        _restore(previous)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _handled(numbers: tuple[int, ...], handler: Handler) -> dict[int, Any]:
+    """Give signals a handler; returns those they had before."""
+    previous: dict[int, Any] = {}
+    for number in numbers:
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue
+        try:
+            previous[number] = signal.signal(number, handler)
+        except ValueError:  # not in the main thread: whoever started us decides
+            break
+    return previous
+
+
+def _restore(previous: dict[int, Any]) -> None:
+    for number, handler in previous.items():
+        signal.signal(number, handler)

@@ -80,18 +80,35 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
         found, aside = _planned_grids(request, request.plan, paths)
     else:
         found, aside = _grids(request, paths)
-    missing = [line for grid in found for line in missing_lines(grid)]
-    missing += _without_algorithm(aside, {grid.algo for grid in found})
-    missing += [f"{run.path}: {run.why}" for run in aside if run.config is None]
-    if missing and not request.allow_missing:
-        for line in missing[:LINES_SHOWN]:
+    others = _without_algorithm(aside, {grid.algo for grid in found})
+    unreadable = [f"{run.path}: {run.why}" for run in aside if run.config is None]
+    missing = _missing(found) + len(others)
+    if (missing or unreadable) and not request.allow_missing:
+        every = (line for grid in found for line in missing_lines(grid))
+        lines = [*dict.fromkeys(every), *others, *unreadable]
+        for line in lines[:LINES_SHOWN]:
             print(f"missing: {line}", file=sys.stderr)
-        more = f", {LINES_SHOWN} of them above" if len(missing) > LINES_SHOWN else ""
+        # Which cell it was cannot be told: there may be a line for it among the missing ones.
+        besides = f", and {len(unreadable)} runs cannot be read" if unreadable else ""
+        more = f"; the first {LINES_SHOWN} are above" if len(lines) > LINES_SHOWN else ""
         raise UserError(
-            f"{len(missing)} cells are missing{more}: complete them (sweep.py started again does "
-            "only what is missing), or leave them out with --allow-missing"
+            f"{missing} cells are missing{besides}{more}: complete them (sweep.py started again "
+            "does only what is missing), or leave them out with --allow-missing"
         )
     return found, aside
+
+
+def _missing(found: Sequence[Grid]) -> int:
+    """How many cells are missing: what a plan's part misses may be missing beside it once more."""
+    planned = [
+        (grid.algo, key) for grid in found if not _is_unplanned(grid) for key in grid.missing
+    ]
+    besides = {(grid.algo, key) for grid in found if _is_unplanned(grid) for key in grid.missing}
+    return len(planned) + len(besides - set(planned))
+
+
+def _is_unplanned(grid: Grid) -> bool:
+    return grid.part.endswith(UNPLANNED)
 
 
 def _grids(request: Request, paths: Sequence[Path]) -> tuple[list[Grid], list[SetAside]]:
@@ -241,7 +258,13 @@ def _section(comparison: Comparison, request: Request) -> Section:
     grid = comparison.grid
     curves = read_curves(list(grid.runs.values()))
     notices = [*_notices(comparison, request.mode), *curves.problems]
-    clips, problems = record_clips(grid, request.videos, request.deterministic, request.trusted)
+    clips, problems = record_clips(
+        grid,
+        request.videos,
+        request.deterministic,
+        request.trusted,
+        request.out / f"videos-{grid.part}",
+    )
     shifts, unmeasured = measured_arms(grid, request.trusted)
     return Section(
         comparison,
@@ -332,7 +355,7 @@ def _notices_of_plan(plan: Plan | None, found: Sequence[Grid]) -> list[str]:
         if part.name not in begun
     ]
     for grid in found:
-        for run in grid.runs.values() if grid.part.endswith(UNPLANNED) else ():
+        for run in grid.runs.values() if _is_unplanned(grid) else ():
             parts, why = plan.place_of(run)
             if not parts:
                 notices.append(f"unplanned: {run.path}: {why}")

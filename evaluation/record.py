@@ -106,8 +106,9 @@ def record_runs(
     max_steps: int | None = None,
     progress: bool = False,
     with_saliency: bool = False,
+    videos: Path | None = None,
 ) -> list[Recording]:
-    """Record whole games into each run's `videos/`.
+    """Record whole games.
 
     Args:
         paths: run folders.
@@ -123,6 +124,7 @@ def record_runs(
         progress: show the beginning of the same game at every checkpoint, one after the other.
         with_saliency: over the screen each action was chosen from, show what moved the agent, on
             one scale for the whole video.
+        videos: where they are kept, whose parent exists; None for each run's own `videos/`.
 
     Raises:
         UserError: not run folders, or two that cannot be shown together.
@@ -148,7 +150,7 @@ def record_runs(
     seeds = evaluation_seeds(episodes, first_seed)
     with fast_products():
         return [
-            _record(scenes, group, seed, limit, with_saliency)
+            _record(scenes, group, seed, limit, with_saliency, videos or RunFolder(group[0]).videos)
             for group, scenes in zip(groups, films, strict=True)
             for seed in seeds
         ]
@@ -170,7 +172,7 @@ def require_one_game(configs: Sequence[RunConfig], command: str) -> None:
 
 
 def _record(
-    scenes: _Scenes, paths: Sequence[Path], seed: int, limit: int, with_saliency: bool
+    scenes: _Scenes, paths: Sequence[Path], seed: int, limit: int, with_saliency: bool, videos: Path
 ) -> Recording:
     configs = [RunFolder.open(path)[1] for path in paths]
     first = configs[0]
@@ -181,7 +183,7 @@ def _record(
         names = [f"{name}-{run.step}" for name, run in zip(names, scenes[0], strict=True)]
     ending = "-saliency" if with_saliency else ""
     video = f"{first.game}-{'-vs-'.join(names)}-seed-{seed}{ending}.mp4"
-    path = RunFolder(paths[0]).videos / video
+    path = videos / video
     fps = round(FAMILIES.find(first.family).actions_per_second)
     # The length of a game is not known beforehand.
     length = min(limit, LONGEST_GAME)
@@ -195,7 +197,7 @@ def _record(
         looks = zip(seen, repeat(full_color(chain.from_iterable(seen))), strict=False)
     shown: list[tuple[int, tuple[float, ...]]] = []
     with (
-        exclusive(paths[0], "recording", RECORDING_LOCK),
+        exclusive(videos.parent, "recording", RECORDING_LOCK),
         mp4(path, WIDTH * len(paths), height, fps) as write,
         ProgressReport(f"recording {first.game} seed {seed}", length * len(scenes)) as progress,
     ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
 from cli.errors import UserError
+from cli.shell import quoted
 from evaluation.score import scored_games
 from files.untrusted import read_json, unsealed
 from records.ancestor import Ancestor, ancestors_in
@@ -139,7 +139,7 @@ def read_runs(
         if len(mine) < wanted:
             why = (
                 f"{len(mine)} of {wanted} games scored: python evaluate.py score "
-                f"{shlex.quote(str(path))} --episodes {wanted}{_flag(mode)}"
+                f"{quoted(path)} --episodes {wanted}{_flag(mode)}"
             )
             aside.append(SetAside(path, config, why))
         else:
@@ -232,7 +232,7 @@ def require_no_doubles(runs: Sequence[EvaluatedRun]) -> None:
 
 def _games(folder: RunFolder, config: RunConfig, mode: str) -> dict[int, Game]:
     """Scored games of the last checkpoint; UserError says why there are none."""
-    path = shlex.quote(str(folder.path))
+    path = quoted(folder.path)
     if not folder.is_done:
         raise UserError(f"still training: python train.py --resume {path}")
     by_mode = {}

@@ -84,6 +84,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
             cwd=folder,
             capture_output=True,
             text=True,
+            errors="replace",  # a path is in it, which may be of any bytes
             timeout=20,
             check=True,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,7 +10,7 @@ from typing import Any
 
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from cli.own_code import has_form_of_import_path, is_import_path
+from cli.own_code import has_form_of_import_path, import_own, is_import_path
 from coordconv.sb3 import ImpalaExtractor, NatureExtractor, Precision, policy_kwargs_for
 
 
@@ -152,9 +151,8 @@ def find_arm(name: str) -> Arm:
     check_extractor_name(name)
     if not is_import_path(name):
         return ARMS[name]
-    module_name, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        found = import_own(name)
     except Exception as error:  # importing runs the user's code, and that may raise anything
         raise UnknownExtractorError(f"extractor {name!r} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, BaseFeaturesExtractor)):

@@ -258,11 +258,13 @@ class RunFolder:
             started = started.replaced(steps=record[EXTENDED][-1]["to"])
         changed = [name for name in differences(started, config) if name != "steps"]
         if changed:
-            name = changed[0]
-            now_is, was = (of.values().get(name) for of in (config, started))
+            now_is, was = (
+                ", ".join(f"{name} {of.values().get(name)}" for name in changed)
+                for of in (config, started)
+            )
             raise UserError(
-                f"{self.config_file} has {name} {now_is}, and the run was begun with {was}: put "
-                f"that back; or, if it was changed on purpose, move {self.provenance_file} away"
+                f"{self.config_file} has {now_is}, and the run was begun with {was}: put that "
+                f"back; or, if it was changed on purpose, move {self.provenance_file} away"
             )
         self.longer(started, config.steps)
         return started

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -99,7 +101,8 @@ def open_checkpoint(
 ) -> Checkpoint:
     """The checkpoint to use, verified: "newest", "best" or a step.
 
-    If it is damaged, the next one is used instead, and stderr says so.
+    If it is damaged, the next one is used instead, and stderr says so. If training has pruned it
+    meanwhile, one is chosen anew.
 
     Args:
         folder: of the run.
@@ -110,12 +113,27 @@ def open_checkpoint(
     Raises:
         UserError: there is none, or all are damaged.
     """
+    while True:
+        candidates = named_checkpoints(folder, which)
+        try:
+            checkpoint = _first_whole(candidates, to_continue)
+        except UserError:
+            if all(map(os.path.lexists, candidates)):
+                raise
+            continue
+        # One that has gone before its score was read may have been replaced by a better one.
+        if which != "best" or all(map(os.path.lexists, candidates)):
+            return checkpoint
+
+
+def _first_whole(candidates: Sequence[Path], to_continue: bool) -> Checkpoint:
+    """The first checkpoint that is not damaged; UserError also if one of them has gone."""
     damages: list[str] = []
-    for path in named_checkpoints(folder, which):
+    for path in candidates:
         try:
             checkpoint = Checkpoint(path, to_continue=to_continue)
         except UserError as damage:
-            if to_continue and isinstance(damage, CannotReadError):
+            if not os.path.lexists(path) or (to_continue and isinstance(damage, CannotReadError)):
                 raise
             damages.append(str(damage))
             continue

@@ -34,7 +34,8 @@ from sweeps.status import (
 
 ROOT = Path(__file__).parents[1]
 LINES_OF_AN_ERROR = 6
-ASKED_TO_STOP = 130  # train.py's exit code after Ctrl-C or SIGTERM
+# Exit codes of who was asked to stop: train.py's, and those of a process that had not begun.
+ASKED_TO_STOP = (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -103,7 +104,7 @@ class CellProcess:
         if self._process is None or code == 0:
             self._begin_next()
         elif code is not None:
-            stopped = self._stopping or code in (ASKED_TO_STOP, -signal.SIGTERM)
+            stopped = self._stopping or code in ASKED_TO_STOP
             ended = (f"ended with code {code}",) if code > 0 else (f"ended by signal {-code}",)
             self._end("interrupted" if stopped else "failed", self._last_lines() or ended)
         since = time.monotonic() - self._heartbeat
@@ -159,7 +160,7 @@ class CellProcess:
         self._log_begins = self._log.seek(0, os.SEEK_END)
         child = str(ROOT / "sweeps" / "child.py")
         launcher = [sys.executable, child, str(os.getpid()), str(own_niceness())]
-        self._log.write(f"$ python {' '.join(command)}\n".encode())
+        self._log.write(os.fsencode(f"$ python {' '.join(command)}\n"))
         self._log.flush()
         self._process = subprocess.Popen(
             [*launcher, str(ROOT / script), *arguments],

@@ -17,7 +17,8 @@ from sweeps.table import LiveTable
 def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, Progress]:
     """Complete the cells, `workers` at a time, each on cores of its own if that takes all.
 
-    Ctrl-C and SIGTERM stop the runs with a checkpoint each; a second Ctrl-C ends them at once.
+    Ctrl-C, SIGTERM and SIGHUP stop the runs with a checkpoint each; a second Ctrl-C ends them at
+    once.
 
     Returns:
         What became of every cell.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli.errors import UserError
+from cli.signals import StopRequest
 from sweeps.cell import SECONDS_BETWEEN_LOOKS, complete_cell
 from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress, State, progress, write_record
@@ -26,6 +27,8 @@ def run_ray(
     sweep: Sweep, cells: Sequence[Cell], workers: int | None, address: str
 ) -> dict[Cell, Progress]:
     """Complete the cells on a cluster.
+
+    Ctrl-C, SIGTERM and SIGHUP stop the runs with a checkpoint each; a second Ctrl-C waits for none.
 
     Args:
         sweep: with an absolute runs_dir that every machine sees.
@@ -48,8 +51,9 @@ def run_ray(
     running: dict[Any, Cell] = {}
     capacity = int(ray.cluster_resources().get("CPU", 1)) // sweep.threads
     try:
-        with LiveTable(min(workers or capacity, max(capacity, 1))) as table:
-            while waiting or running:
+        # After Ray, which handles signals of its own.
+        with StopRequest() as stop, LiveTable(min(workers or capacity, max(capacity, 1))) as table:
+            while (waiting or running) and not stop.requested:
                 while waiting and (workers is None or len(running) < workers):
                     cell = waiting.pop()
                     running[task.remote(sweep, cell)] = cell
@@ -61,12 +65,12 @@ def run_ray(
                 for cell in running.values():
                     results[cell] = progress(sweep, cell)
                 table.update(results)
-    except KeyboardInterrupt:
-        for reference in running:
-            ray.cancel(reference)  # a KeyboardInterrupt there: the run writes a checkpoint
-        ray.wait(list(running), num_returns=len(running), timeout=120)
-        for cell in running.values():
-            results[cell] = progress(sweep, cell)
+            for reference in running:
+                ray.cancel(reference)  # a KeyboardInterrupt there: the run writes a checkpoint
+            if running:
+                ray.wait(list(running), num_returns=len(running), timeout=120)
+            for cell in running.values():
+                results[cell] = progress(sweep, cell)
     finally:
         ray.shutdown()
     return results

@@ -47,16 +47,16 @@ def measured_speeds(
 def _measure(sweep: Sweep, algo: str, count: int) -> float:
     config = next(cell.config for cell in sweep.cells() if cell.config.algo == algo)
     steps = ALGORITHMS.find(algo).trial_steps
-    command = config.replaced(extractor=sweep.extractors[-1], steps=steps).command()
+    script, *words = config.replaced(extractor=sweep.extractors[-1], steps=steps).command()
     with tempfile.TemporaryDirectory() as temporary:
         folders = [RunFolder(Path(temporary) / str(number)) for number in range(count)]
         running = [
             subprocess.Popen(
-                [sys.executable, *command, "--out", str(folder.path)],
-                cwd=ROOT,
+                [sys.executable, str(ROOT / script), *words, "--out", str(folder.path)],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
+                errors="replace",
             )
             for folder in folders
         ]

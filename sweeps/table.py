@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from rich.console import Console, Group
@@ -13,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from cli.progress import duration
+from cli.progress import duration, fitting, live_terminal
 from sweeps.grid import Cell
 from sweeps.status import Progress, State
 
@@ -49,26 +50,44 @@ def summary(cells: Mapping[Cell, Progress], workers: int) -> str:
     return f"{len(cells)} cells: {', '.join(parts)}"
 
 
-def overview(cells: Mapping[Cell, Progress], workers: int) -> Group:
+COLUMNS = ("cell", "state", "steps", "steps/s", "left", "scored", "on")
+LESS_IMPORTANT = ("on", "scored", "steps/s", "state")  # the least first
+
+
+def overview(cells: Mapping[Cell, Progress], workers: int, console: Console) -> Group:
     """A summary over a row for each cell that is not simply done or waiting."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("cell", "state", "steps", "steps/s", "left", "scored", "on"):
-        table.add_column(name, justify="left" if name in ("cell", "state", "on") else "right")
     shown = [item for item in cells.items() if item[1].state not in ("done", "waiting")]
-    for cell, now in shown[:MOST_ROWS]:
-        total = cell.config.total_steps
-        left = "" if not now.per_second else duration((total - now.step) / now.per_second)
-        table.add_row(
-            cell.name,
-            now.state,
-            f"{now.step:,}/{total:,}",
-            "" if now.per_second is None else f"{now.per_second:,.0f}",
-            left if now.state == "running" else "",
-            str(now.scored),
-            now.where,
-        )
+    rows = [_row(cell, now) for cell, now in shown[:MOST_ROWS]]
+
+    def table(columns: Sequence[str]) -> Table:
+        made = Table(box=None, pad_edge=False)
+        for name in columns:
+            justify: Literal["left", "right"] = (
+                "left" if name in ("cell", "state", "on") else "right"
+            )
+            made.add_column(name, justify=justify, no_wrap=name != "cell")
+        for row in rows:
+            made.add_row(*(row[name] for name in columns))
+        return made
+
+    tables = [fitting(console, COLUMNS, LESS_IMPORTANT, table)] if rows else []
     more = [Text(f"and {len(shown) - MOST_ROWS} more")] if len(shown) > MOST_ROWS else []
-    return Group(Text(summary(cells, workers)), *([table] if shown else []), *more)
+    return Group(Text(summary(cells, workers)), *tables, *more)
+
+
+def _row(cell: Cell, now: Progress) -> dict[str, str]:
+    """What each column says of a cell."""
+    total = cell.config.total_steps
+    left = "" if not now.per_second else duration((total - now.step) / now.per_second)
+    return {
+        "cell": cell.name,
+        "state": now.state,
+        "steps": f"{now.step:,}/{total:,}",
+        "steps/s": "" if now.per_second is None else f"{now.per_second:,.0f}",
+        "left": left if now.state == "running" else "",
+        "scored": str(now.scored),
+        "on": now.where,
+    }
 
 
 def every_cell(cells: Mapping[Cell, Progress], workers: int) -> str:
@@ -96,11 +115,10 @@ class LiveTable:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._live: Live | None = None
         self._known: dict[Cell, State] = {}
         self._last_summary = time.monotonic()
-        if sys.stderr.isatty():
-            self._live = Live(console=Console(stderr=True), auto_refresh=False)
+        terminal = live_terminal()
+        self._live = None if terminal is None else Live(console=terminal, auto_refresh=False)
 
     def __enter__(self) -> LiveTable:
         if self._live is not None:
@@ -114,7 +132,8 @@ class LiveTable:
     def update(self, cells: Mapping[Cell, Progress]) -> None:
         """Show how things are now."""
         if self._live is not None:
-            self._live.update(overview(cells, self._workers), refresh=True)
+            shown = overview(cells, self._workers, self._live.console)
+            self._live.update(shown, refresh=True)
             return
         for cell, now in cells.items():
             # What was done or waiting from the start is no news.

@@ -29,11 +29,12 @@ class Clip:
 
 
 def record_clips(
-    grid: Grid, count: int, deterministic: bool, trusted: Collection[str]
+    grid: Grid, count: int, deterministic: bool, trusted: Collection[str], videos: Path
 ) -> tuple[list[Clip], list[str]]:
     """The first half minute of the first scored game, for the first games by name.
 
-    Neither games nor seeds are chosen by how they went: the lowest seed both arms have.
+    Neither games nor seeds are chosen by how they went: the lowest seed both arms have. The videos
+    are kept in `videos`, whose parent exists: the runs may be read-only.
 
     Returns:
         Clips, and why others could not be made.
@@ -50,7 +51,12 @@ def record_clips(
         paths = [run.path for runs in pair for run in runs if run.config.seed == seed]
         try:
             (recording,) = record_runs(
-                paths, together=True, deterministic=deterministic, trusted=trusted, max_steps=STEPS
+                paths,
+                together=True,
+                deterministic=deterministic,
+                trusted=trusted,
+                max_steps=STEPS,
+                videos=videos,
             )
         except UserError as error:
             why[game] = str(error)

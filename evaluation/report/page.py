@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import jinja2
 
 from cli.settings import words
+from cli.shell import joined
 from evaluation.arms import is_control
 from evaluation.grid import Grid
 from evaluation.report.figures import Picture
@@ -274,7 +274,7 @@ def _commands(grid: Grid, command: str) -> str:
         "--extractors", *grid.every_arm, "--seeds", *_seeds(grid.seeds),
         *words({**shared, **config.chosen()}), "--episodes", str(len(grid.any_run.games)),
     ]  # fmt: skip
-    return f"{shlex.join(sweep)}\n{command}"
+    return f"{joined(sweep)}\n{command}"
 
 
 def _seeds(seeds: Sequence[int]) -> list[str]:

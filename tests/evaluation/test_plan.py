@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -109,6 +110,14 @@ def test_a_missing_run_makes_it_interim(tmp_path):
         compare(root, plan, tmp_path / "report")
     (row,) = compare(root, plan, tmp_path / "report", "--allow-missing")
     assert row["standing"] == "Interim, 4 of 20 planned runs missing"
+
+
+def test_a_run_that_the_plan_and_what_is_beside_it_miss_counts_once(tmp_path):
+    plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
+    make_grid_of_runs(root, GAMES, {**LEVELS, "coordconv-r": 0.3}, seeds=5, spread=0.02)
+    shutil.rmtree(root / "a2c" / GAMES[0] / "nature/seed-5")
+    with pytest.raises(UserError, match=r"^1 cells are missing:"):
+        compare(root, plan, tmp_path / "report")
 
 
 def test_runs_that_began_before_the_plan_were_not_planned(tmp_path):

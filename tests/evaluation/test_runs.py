@@ -105,6 +105,7 @@ def test_missing_cells_are_listed_and_left_out_only_on_request(tmp_path, capsys)
 def test_a_game_that_an_arm_never_played_is_left_out_with_a_word(tmp_path):
     make_grid_of_runs(tmp_path, GAMES[:2], {"nature": 0.5, "coordconv": 0.5})
     shutil.rmtree(tmp_path / "a2c/Breakout/coordconv")
+    assert "3 cells are missing:" in refusal(tmp_path)
     grid = comparison(tmp_path, allow_missing=True).grid
     assert grid.games == ("MsPacman",)
     assert grid.left_out == ("Breakout",)
@@ -158,7 +159,7 @@ def test_a_run_without_its_config_does_not_vanish(tmp_path, lost):
     if lost == "checkpoints":  # nothing else is left of it
         shutil.rmtree(path)
         (path / "checkpoints").mkdir(parents=True)
-    assert "cells are missing" in refusal(tmp_path)
+    assert "1 cells are missing, and 1 runs cannot be read:" in refusal(tmp_path)
     report(tmp_path, allow_missing=True)
     page = (tmp_path.parent / "report/index.html").read_text()
     assert "seed-3 has no config.json" in page

@@ -116,14 +116,15 @@ def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(small_sweep, capsy
     assert (first.path / "notes.txt").read_text() == "somebody's"
 
 
-def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_sweep):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_sweep, number):
     sweep = small_sweep.with_settings(steps=1_000_000)
     cells = sweep.cells()
     process = start(words(sweep, "--workers", "2"))
     wait_for(
         lambda: all(is_held(cell.path) and list_checkpoints(RunFolder(cell.path)) for cell in cells)
     )
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "2 interrupted" in out

@@ -1,0 +1,36 @@
+"""Which checkpoint is used while training goes on beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from records import kept_checkpoints
+from records.checkpoint import Checkpoint
+from records.kept_checkpoints import open_checkpoint
+from tests.agents.conftest import TrainRun, train_run
+
+__all__ = ["train_run"]
+
+
+@pytest.mark.parametrize("which", ["newest", "best"])
+def test_one_that_is_pruned_before_it_is_read_is_chosen_anew(
+    train_run: TrainRun,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    which: str,
+) -> None:
+    folder, _, _ = train_run(steps=64, checkpoint_every=32)
+    later = (folder.checkpoints / "64").rename(folder.path / "later")
+    capsys.readouterr()
+
+    def opened(path: Path, *, to_continue: bool) -> Checkpoint:
+        if later.exists():  # meanwhile training writes one and prunes what it had
+            later.rename(folder.checkpoints / "64")
+            path.rename(path.with_name(f".{path.name}.old"))
+        return Checkpoint(path, to_continue=to_continue)
+
+    monkeypatch.setattr(kept_checkpoints, "Checkpoint", opened)
+    assert open_checkpoint(folder, which).state.step == 64
+    assert capsys.readouterr().err == "", "nothing is damaged"
