@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agents.play import distinct_games
 from cli.errors import UserError
-from evaluation.curves import read_curves
+from evaluation.curves import WINDOWS, Curves, read_curves
 from evaluation.grid import Grid, make_grid
 from evaluation.plan import UNPLANNED, Part, Plan
 from evaluation.report.figures import all_pictures
@@ -29,7 +29,7 @@ from evaluation.report.sensitivity import (
     sensitivity_table,
 )
 from evaluation.report.tables import games_table, write_csv
-from evaluation.results import Comparison, compare, sentence
+from evaluation.results import Comparison, compare
 from evaluation.runs import (
     EvaluatedRun,
     SetAside,
@@ -38,6 +38,7 @@ from evaluation.runs import (
     require_no_doubles,
     require_one_kind,
 )
+from evaluation.sample_efficiency import during_training
 from files.durable import as_json, temporary_name, write_durably
 from files.untrusted import read_json
 from records.folder import EXTENDED
@@ -156,7 +157,16 @@ def _planned_grids(
         require_no_doubles(mine)
         require_one_kind(mine)
         grid = make_grid(algo, mine, (), baseline)
-        found.append(replace(grid, part=f"{algo}{UNPLANNED}", standing=NOT_PLANNED, explores=True))
+        paths_of_others = frozenset(run.path for run in unplanned)
+        found.append(
+            replace(
+                grid,
+                part=f"{algo}{UNPLANNED}",
+                standing=NOT_PLANNED,
+                explores=True,
+                unplanned=paths_of_others,
+            )
+        )
     if not found:
         raise UserError(f"no part of {plan.path} has a run of an arm that can be compared yet")
     return found, [run for run in aside if run.config is None]
@@ -219,12 +229,18 @@ def _write(
     notices += _without_algorithm(aside, {grid.algo for grid in found})
     notices += _notices_of_plan(request.plan, found)
     promised = request.plan.promised() if request.plan else ()
-    sections = [_section(compared, request) for compared in compare(found, promised)]
+    curves = {grid.part: read_curves(list(grid.runs.values())) for grid in found}
+    learning = [during_training(grid, curves[grid.part]) for grid in found]
+    training = {c.grid.part: c for c in compare([grid for grid in learning if grid is not None])}
+    sections = [
+        _section(compared, training.get(part), curves[part], request)
+        for compared in compare(found, promised)
+        for part in [compared.grid.part]
+    ]
     for section in sections:
         drawn = [*section.pictures, *section.shifts, *section.layers]
         save_pictures(drawn, request.out / "figures")
-    comparisons = [section.comparison for section in sections]
-    write_csv(comparisons, request.out)
+    write_csv([section.comparison for section in sections], list(training.values()), request.out)
     write_durably(request.out / "report.md", _text(markdown(sections, notices, command)))
     write_durably(request.out / "index.html", _text(html(sections, notices, command)))
     record = {MADE_BY: command, "verdicts": verdicts(sections)}
@@ -236,11 +252,7 @@ def _write(
 
 def verdicts(sections: Sequence[Section]) -> list[str]:
     """A sentence for each algorithm and arm."""
-    return [
-        f"{section.comparison.grid.title}: {sentence(result, section.comparison)}"
-        for section in sections
-        for result in section.comparison.results
-    ]
+    return [line for section in sections for line in section.verdicts]
 
 
 def for_terminal(sections: Sequence[Section]) -> str:
@@ -251,13 +263,22 @@ def for_terminal(sections: Sequence[Section]) -> str:
         for result in section.comparison.results
     ]
     small = small_budget(sections)
-    return "\n\n".join([*parts, "\n".join([*verdicts(sections), *([small] if small else [])])])
+    lines = [*verdicts(sections), *(line for section in sections for line in section.explored)]
+    return "\n\n".join([*parts, "\n".join([*lines, *([small] if small else [])])])
 
 
-def _section(comparison: Comparison, request: Request) -> Section:
+def _section(
+    comparison: Comparison, training: Comparison | None, curves: Curves, request: Request
+) -> Section:
     grid = comparison.grid
-    curves = read_curves(list(grid.runs.values()))
     notices = [*_notices(comparison, request.mode), *curves.problems]
+    empty = sum(curve.empty for curve in curves.of.values())
+    if empty:
+        notices.append(
+            f"{grid.title}: no game ended in {empty} of {WINDOWS * len(curves.of)} windows of "
+            "training; their scores are interpolated"
+        )
+    notices += [] if training is None else _unequal_spreads(training, "mean scores during training")
     clips, problems = record_clips(
         grid,
         request.videos,
@@ -268,6 +289,7 @@ def _section(comparison: Comparison, request: Request) -> Section:
     shifts, unmeasured = measured_arms(grid, request.trusted)
     return Section(
         comparison,
+        training,
         request.mode,
         all_pictures(comparison, curves),
         layer_pictures(grid),
@@ -284,38 +306,32 @@ def _notices(comparison: Comparison, mode: str) -> list[str]:
     notices = []
     if grid.missing:
         notices.append(
-            f"{grid.algo}: {len(grid.missing)} cells of the grid are missing and left out; they "
-            "are listed below"
+            f"{grid.title}: runs missing and left out: {len(grid.missing)}; they are listed below"
         )
     unknown = [game for game in grid.games if game not in grid.human_games]
     if unknown:
         notices.append(
-            f"no human score is published for {', '.join(unknown)}: raw scores only, not part of "
-            "any aggregate"
+            f"no human score is published for {', '.join(unknown)}: these games have raw scores "
+            "only and are not part of any aggregate"
         )
     if mode == "deterministic" and grid.any_run.config.protocol == "v4":
         fewest = min(grid.runs.values(), key=lambda run: distinct_games(run.games))
         notices.append(
-            f"{grid.title}: no action was drawn, and under protocol v4 a game then has at most 31 "
+            f"{grid.title}: with deterministic actions, a game under protocol v4 has at most 31 "
             f"beginnings: of the {len(fewest.games)} games of {fewest.path} "
             f"{distinct_games(fewest.games)} are distinct"
         )
     without = sum(not run.provenance for run in grid.runs.values())
     if without:
-        notices.append(f"{grid.algo}: {without} runs do not tell what made them (provenance.json)")
+        notices.append(f"{grid.title}: {without} runs do not say what made them (provenance.json)")
     notices += _notices_of_beginnings(grid)
     for name, what in (("commit", "commits"), ("processor", "processors")):
         values = {str(run.provenance.get(name)) for run in grid.runs.values()}
         if len(values) > 1:
-            notices.append(f"{grid.algo}: the runs are of {len(values)} {what}")
-    for arm, ratio in comparison.unequal_spreads().items():
-        notices.append(
-            f"{grid.title}: runs of {arm} spread {ratio:.1f} times as far as those of "
-            f"{grid.baseline}; where scores are skewed as well, the verdict over all games may be "
-            "about the spread and not the mean (docs/statistics.md)"
-        )
+            notices.append(f"{grid.title}: the runs come from {len(values)} {what}")
+    notices += _unequal_spreads(comparison, "final scores")
     if any(run.provenance.get("dirty") for run in grid.runs.values()):
-        notices.append(f"{grid.algo}: some runs were made with local changes to the suite")
+        notices.append(f"{grid.title}: some runs were made with local changes to the suite")
     return notices
 
 
@@ -341,6 +357,16 @@ def _notices_of_beginnings(grid: Grid) -> list[str]:
             "share one are not independent, and how good it was is in no interval"
         )
     return notices
+
+
+def _unequal_spreads(comparison: Comparison, what: str) -> list[str]:
+    grid = comparison.grid
+    return [
+        f"{grid.title}: {what} of {arm} spread {ratio:.1f} times as far between runs as those of "
+        f"{grid.baseline}; if scores are also skewed, the verdict over all games may be about the "
+        "spread and not the mean (docs/statistics.md)"
+        for arm, ratio in comparison.unequal_spreads().items()
+    ]
 
 
 def _notices_of_plan(plan: Plan | None, found: Sequence[Grid]) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +34,7 @@ class Grid:
         part: a name of its own in the report: the algorithm's, or that of a plan's part.
         standing: what its verdicts are worth beside a plan, as the beginning of a sentence.
         explores: whether nothing here can confirm, as a plan did not foresee it or said so.
+        unplanned: folders of runs that belong to no part of a plan.
     """
 
     algo: str
@@ -45,6 +48,7 @@ class Grid:
     part: str
     standing: str = ""
     explores: bool = False
+    unplanned: frozenset[Path] = frozenset()
 
     @property
     def family(self) -> Family:
@@ -56,6 +60,11 @@ class Grid:
         """What a report calls it."""
         algo = self.algo.upper()
         return algo if self.part == self.algo else f"{self.part} ({algo})"
+
+    @property
+    def standing_in_a_word(self) -> str:
+        """As in a column of a table: what a plan makes of the verdicts; empty without a plan."""
+        return re.split("[,:]", self.standing)[0].lower()
 
     @property
     def every_arm(self) -> tuple[str, ...]:

@@ -298,7 +298,7 @@ def sentence(result: ArmResult, comparison: Comparison) -> str:
     shown += (
         ", raw scores as no human scores are published"
         if iqm is None
-        else f", difference of the IQMs of human-normalised scores {_signed(iqm)}"
+        else f", difference of the IQMs of human-normalized scores {_signed(iqm)}"
     )
     if result.verdict == UNDECIDED:
         claim = f"Undecided whether {arm} differs from {baseline} over {where}"

@@ -12,10 +12,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogFormatterSciNotation
 
 from evaluation import statistics
-from evaluation.curves import POINTS, Curves, efficiency
+from evaluation.curves import WINDOWS, Curves, efficiency
 from evaluation.grid import Grid
 from evaluation.results import AGGREGATES, ArmResult, Comparison
 from evaluation.statistics import FEWEST_SEEDS, Array, Estimate, estimate
@@ -39,12 +39,24 @@ STYLE: Any = {
 BASELINE_COLOR = "#6b6b6b"
 COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a800")
 DOTS_PER_INCH = 150
+AXES = {"steps": "agent steps", "hours": "hours of training"}
 COLUMNS_OF_CURVES = 3
 WIDTH_OF_CURVES = {1: 5.0, 2: 8.0, 3: 9.6}  # inches, by the number of columns
 PROFILE_POINTS = 101
 # A largest difference beyond so many medians puts the bars on an axis with logarithmic ends.
 OUTLIER = 20
 PROFILE_REPLICATES = 400
+
+
+class PlainLogFormatter(LogFormatterSciNotation):
+    """The labels Matplotlib gives a logarithmic axis, as plain numbers.
+
+    Its own are formulas, which would appear as their source: names are text here, not formulas.
+    """
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label at `x`; empty where Matplotlib sets none."""
+        return f"{x:,g}" if super().__call__(x, pos) else ""
 
 
 @dataclass(frozen=True)
@@ -108,13 +120,14 @@ def intervals(comparison: Comparison) -> Picture | None:
             axis.set_ylim(-0.6, len(rows) - 0.4)
             axis.locator_params(axis="x", nbins=4)
         axes[0].set_yticks(range(len(rows)), [arm for arm, _ in reversed(rows)])
-        figure.supxlabel("human-normalised score", fontsize=9)
+        figure.supxlabel("human-normalized score", fontsize=9)
     return picture(
         figure,
         f"{grid.part}-intervals",
         "Aggregate scores",
-        f"Over {len(grid.human_games)} games with 95 % bootstrap intervals over seeds. IQM is the "
-        "mean of the middle half of all runs. For the optimality gap less is better.",
+        f"Over {number_of(len(grid.human_games), 'game')}, with 95 % bootstrap intervals over "
+        "seeds. IQM is the mean of the middle half of all runs. A smaller optimality gap is "
+        "better.",
     )
 
 
@@ -138,15 +151,15 @@ def profile(comparison: Comparison) -> Picture | None:
                 below, above = _profile_band(scores[arm], thresholds)
                 axis.fill_between(thresholds, below, above, color=color, alpha=0.15, lw=0)
         axis.set(
-            xlabel="human-normalised score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02)
+            xlabel="human-normalized score τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02)
         )
-        axis.legend(frameon=False)
+        legend_above(figure, axis)
     return picture(
         figure,
         f"{grid.part}-profile",
         "Performance profile",
-        "How many runs score above τ, averaged over games. A curve further up and to the right is "
-        "better; curves that cross mean that it depends on what one asks for.",
+        "The share of runs that score above τ, averaged over games. A curve further up and to the "
+        "right is better; where curves cross, the better arm depends on τ.",
     )
 
 
@@ -187,13 +200,13 @@ def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
         sizes = [abs(difference.value) for _, difference in rows]
         if max(sizes) > OUTLIER * float(np.median(sizes)) > 0:  # or one game would hide the rest
             axis.set_xscale("symlog", linthresh=2 * float(np.median(sizes)))
-        axis.set_xlabel(f"human-normalised score of {result.arm} - {grid.baseline}")
+        axis.set_xlabel(f"human-normalized score, {result.arm} minus {grid.baseline}")
     return picture(
         figure,
         f"{grid.part}-improvement-{file_name(result.arm)}",
-        f"{result.arm} - {grid.baseline}, game by game",
-        "Difference of the means over seeds; lines are 95 % intervals of each game by itself. Pale "
-        "bars are undecided after correction for the number of comparisons.",
+        f"{result.arm} minus {grid.baseline}, game by game",
+        "Differences of the means over seeds. A line is the 95 % interval of its game by itself. "
+        "Pale bars are undecided after correction for the number of comparisons.",
     )
 
 
@@ -215,17 +228,19 @@ def sample_efficiency(comparison: Comparison, curves: Curves) -> Picture | None:
                 if comparison.fewest_seeds() >= FEWEST_SEEDS:
                     ends = np.array([(p.low, p.high) for p in points], dtype=float).T
                     axis.fill_between(moments, *ends, color=color, alpha=0.15, lw=0)
-            axis.set_xlabel({"steps": "agent steps", "hours": "hours of training"}[unit])
-        axes[0].set_ylabel("IQM, human-normalised")
+            axis.set_xlabel(AXES[unit])
+        axes[0].set_ylabel("IQM, human-normalized")
+        axes[0].xaxis.set_major_formatter(EngFormatter(sep=""))
         if not drawn:
             return None
-        axes[0].legend(frameon=False)
+        legend_above(figure, axes[0])
     return picture(
         figure,
         f"{grid.part}-efficiency",
         "Sample efficiency",
-        "IQM of the mean of each run's last 100 training games, with pointwise 95 % intervals. "
-        "Hours are of the machines the runs were made on.",
+        f"IQM of the runs' scores during training, in {WINDOWS} equal windows of agent steps: each "
+        "is the mean of the games that ended in its window. Intervals are of 95 % at each point. "
+        "Hours are those of the machines the runs were made on.",
     )
 
 
@@ -243,14 +258,14 @@ def learning_curves(comparison: Comparison, curves: Curves, unit: str) -> Pictur
             _curves_of_game(axis, grid, curves, game, unit)
         for axis in axes[len(grid.games) :]:
             axis.set_axis_off()
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False)
-        figure.supxlabel({"steps": "agent steps", "hours": "hours of training"}[unit], fontsize=9)
+        legend_above(figure, axes[0])
+        figure.supxlabel(AXES[unit], fontsize=9)
     return picture(
         figure,
         f"{grid.part}-curves-{unit}",
         f"Learning curves against {unit}",
-        "Raw score, mean of the last 100 training games. A thin line is one seed, the thick line "
+        f"Mean raw score of the training games that ended in each of {WINDOWS} equal windows of "
+        "agent steps, drawn at the middle of the window. A thin line is one seed, the thick line "
         "the mean of the seeds up to where the first of them ends.",
     )
 
@@ -259,16 +274,27 @@ def _curves_of_game(axis: Axes, grid: Grid, curves: Curves, game: str, unit: str
     for arm, color in arm_colors(grid).items():
         mine = [curves.of[run.path] for run in grid.of(arm, game) if run.path in curves.of]
         for curve in mine:
-            moments = np.linspace(0, curve.end(unit), POINTS)
-            axis.plot(moments, curve.at(moments, unit), color=color, lw=0.6, alpha=0.6)
+            axis.plot(curve.along(unit), curve.scores, color=color, lw=0.6, alpha=0.6)
         if mine:
-            moments = np.linspace(0, min(curve.end(unit) for curve in mine), POINTS)
+            first = max(curve.along(unit)[0] for curve in mine)
+            last = min(curve.along(unit)[-1] for curve in mine)
+            every = np.unique([curve.along(unit) for curve in mine])
+            moments = every[(first <= every) & (every <= last)]
             scores = np.mean([curve.at(moments, unit) for curve in mine], axis=0)
             axis.plot(moments, scores, color=color, lw=2, label=arm)
     axis.set_title(game)
     axis.locator_params(axis="x", nbins=4)
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda score, _: f"{score:,.10g}"))
     if unit == "steps":
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def legend_above(figure: Figure, axis: Axes) -> None:
+    """A legend that covers nothing, in as many columns as fit."""
+    handles, labels = axis.get_legend_handles_labels()
+    columns = int(figure.get_figwidth() * 12 / (max(map(len, labels)) + 6))
+    columns = max(1, min(len(labels), columns))
+    figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
 
 
 def _interval(axis: Any, value: Estimate, height: float, color: str) -> None:
@@ -279,6 +305,12 @@ def _interval(axis: Any, value: Estimate, height: float, color: str) -> None:
 
 def picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
     """A figure in both formats."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
+                axis.set_major_formatter(PlainLogFormatter())
+            if isinstance(axis.get_minor_formatter(), LogFormatterSciNotation):
+                axis.set_minor_formatter(PlainLogFormatter())
     files = []
     with mpl.rc_context(STYLE):
         for kind in ("svg", "png"):
@@ -287,6 +319,11 @@ def picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
             figure.savefig(buffer, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
             files.append(buffer.getvalue())
     return Picture(name, title, caption, *files)
+
+
+def number_of(count: int, what: str) -> str:
+    """A count with its noun in the right number."""
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def file_name(arm: str) -> str:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -18,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agents.tensorboard import tiled
 from cli.errors import UserError
 from evaluation.grid import Grid
-from evaluation.report.figures import COLORS, STYLE, Picture, file_name, picture
+from evaluation.report.figures import COLORS, STYLE, Picture, file_name, legend_above, picture
 from records.folder import RunFolder
 from records.layers import read_layer_uses, read_where_maps, where_map_steps
 
@@ -127,8 +128,9 @@ def _dependence(grid: Grid, arm: str, seen: Mapping[str, Layers]) -> Picture:
                     axis.plot(steps, np.maximum(values, 1e-6), color=color, label=game)
             axis.set(title=name, yscale="log")
             axis.locator_params(axis="x", nbins=4)
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes[0].set_ylabel("translation dependence")
-        axes[0].legend(frameon=False)
+        legend_above(figure, axes[0])
         figure.supxlabel("agent steps", fontsize=9)
     return picture(
         figure,

@@ -14,17 +14,22 @@ import jinja2
 from cli.settings import words
 from cli.shell import joined
 from evaluation.arms import is_control
+from evaluation.curves import WINDOWS
 from evaluation.grid import Grid
-from evaluation.report.figures import Picture
+from evaluation.report.citation import bibtex
+from evaluation.report.figures import Picture, number_of
 from evaluation.report.gameplay import Clip
 from evaluation.report.tables import (
     Table,
     aggregates_table,
     arms_table,
     games_table,
+    learning_table,
     references_table,
+    runs_table,
+    sort_value,
 )
-from evaluation.results import Comparison, sentence
+from evaluation.results import ArmResult, Comparison, sentence
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import FEWEST_SEEDS_OF_A_VERDICT
 from records.config import RunConfig
@@ -43,9 +48,20 @@ SHIFTED = (
 
 @dataclass(frozen=True)
 class Section:
-    """Everything about one algorithm."""
+    """Everything about one algorithm.
+
+    Attributes:
+        comparison: of final scores.
+        training: of mean scores during training; None where too few runs have learning curves.
+        mode: how actions were chosen in scored games.
+        pictures: figures of the comparison.
+        layers: figures of the layers with coordinates.
+        clips: gameplay.
+        notices: what a reader must know that no number shows.
+    """
 
     comparison: Comparison
+    training: Comparison | None
     mode: str
     pictures: Sequence[Picture]
     layers: Sequence[Picture] = ()
@@ -53,6 +69,21 @@ class Section:
     notices: Sequence[str] = field(default=())
     shifts: Sequence[Picture] = ()
     shifts_table: Table | None = None
+
+    @property
+    def verdicts(self) -> list[str]:
+        """A sentence for each arm."""
+        return _sentences(self.comparison)
+
+    @property
+    def explored(self) -> list[str]:
+        """A sentence for each arm about its scores during training."""
+        return [] if self.training is None else _sentences(self.training)
+
+
+def _sentences(comparison: Comparison) -> list[str]:
+    title = comparison.grid.title
+    return [f"{title}: {sentence(result, comparison)}" for result in comparison.results]
 
 
 def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> str:
@@ -64,6 +95,8 @@ def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = _unbroken
+    environment.filters["sort_value"] = sort_value
     template = environment.get_template("report.html.j2")
     first = sections[0].comparison.grid
     return template.render(
@@ -73,7 +106,7 @@ def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> s
         notices=[*notices, *(notice for section in sections for notice in section.notices)],
         sections=[_section(section, command) for section in sections],
         reference_sources=first.family.sources,
-        game=first.games[0],
+        citation=bibtex(),
     )
 
 
@@ -90,7 +123,13 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
             parts.append(games_table(result, grid).markdown())
             aggregates = aggregates_table(comparison, result)
             parts += [aggregates.markdown()] if aggregates else []
-        parts.append(how_to_read(comparison))
+        parts += how_to_read(comparison)
+        if section.training is not None:
+            parts.append("### Sample efficiency (exploratory)")
+            for final, result in _learning(section):
+                parts.append(sentence(result, section.training))
+                parts.append(learning_table(result, final, grid).markdown())
+            parts += how_to_read_training(section.training)
         parts.append(arms_table(grid).markdown())
         if section.shifts_table is not None:
             parts += [SHIFTED, section.shifts_table.markdown()]
@@ -102,12 +141,12 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
         if references:
             parts += [f"Published scores: {grid.family.sources}", references.markdown()]
         if grid.missing:
-            parts += ["Missing cells:", _bullets(missing_lines(grid))]
+            parts += ["Missing runs:", _bullets(missing_lines(grid))]
         parts.append(_bullets(f"{name}: {value}" for name, value in _facts(section)))
         parts.append(f"```\n{_commands(grid, command)}\n```")
     every = [*notices, *(notice for section in sections for notice in section.notices)]
     if every:
-        parts += ["To be seen with the result:", _bullets(every)]
+        parts += ["## Caveats", _bullets(every)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -124,35 +163,52 @@ def small_budget(sections: Sequence[Section]) -> str | None:
     if steps >= FEW_STEPS:
         return None
     return (
-        f"{steps:,} agent steps a run decide nothing about an architecture: published comparisons "
-        "train for 10 million. Take this for a look at how the comparison works, or at the very "
-        "beginning of learning."
+        f"With {steps:,} agent steps a run, this report says nothing about an architecture: "
+        "published comparisons train for 10 million. Use it to see how the comparison works, or "
+        "how learning begins."
     )
 
 
-def how_to_read(comparison: Comparison) -> str:
-    """What the columns mean, and which corrections were made."""
-    return (
-        "Scores are raw points of whole games, the mean over games of one run and then over seeds "
-        "± the standard deviation between seeds. The verdict over all games is by a permutation "
-        "test: seeds of arm and baseline change places within each game, every game counts alike, "
-        "in standard deviations of its runs. The difference of IQMs shows the size on the human "
-        "scale and decides nothing. The verdict on a game is by Welch's t-test and needs "
-        f"{FEWEST_SEEDS_OF_A_VERDICT} seeds of both. p is corrected by Holm's method for all "
-        f"{comparison.family} claims that were looked at together, over all algorithms, arms, "
-        "games and controls; the claims over all games share one half of the 0.05, those of single "
-        "games the other. A verdict is better or worse where p < 0.05, and undecided otherwise. "
-        "Undecided does not mean equal. Intervals of differences on a game are Welch's, those of "
-        "aggregates stratified bootstraps over seeds, widened for few seeds, and P(improvement), "
-        "the chance that a run of the arm beats one of the baseline, has Newcombe's. Intervals are "
-        "of 95 % each by itself. Seeds that agree completely have no interval: how far others "
-        "would scatter cannot be told from them."
-        + (
-            ""
-            if comparison.grid.standing
-            else " No plan was named: take every verdict as explored."
-        )
-    )
+def how_to_read(comparison: Comparison) -> list[str]:
+    """What the columns mean, and which corrections were made, in paragraphs."""
+    paragraphs = [
+        "Scores are raw points of whole games: the mean over the games of a run, then over seeds, "
+        "± the standard deviation between seeds. Human-normalized means that random play scores 0 "
+        "and a person 1. P(improvement) is the chance that a run of the arm beats one of the "
+        "baseline.",
+        "The verdict over all games comes from a permutation test: seeds of arm and baseline "
+        "change places within each game, and every game counts alike, in standard deviations of "
+        "its runs. The difference of IQMs shows the size on the human scale and decides nothing. "
+        "The verdict on a single game comes from Welch's t-test and needs "
+        f"{FEWEST_SEEDS_OF_A_VERDICT} seeds of both.",
+        f"p is corrected by Holm's method for all {comparison.family} claims that were tested "
+        "together, over all algorithms, arms, games and controls. The claims over all games share "
+        "one half of the 0.05, those of single games the other. A verdict is better or worse "
+        "where p < 0.05, and undecided otherwise. Undecided does not mean equal.",
+        "Each 95 % interval stands by itself. Intervals of differences on a game are Welch's, "
+        "those of aggregates are stratified bootstraps over seeds, widened for few seeds, and "
+        "those of P(improvement) are Newcombe's. Seeds that agree completely have no interval, "
+        "because they do not show how far others would scatter.",
+    ]
+    if not comparison.grid.standing:
+        paragraphs.append("No plan was named, so take every verdict as exploratory.")
+    return paragraphs
+
+
+def how_to_read_training(training: Comparison) -> list[str]:
+    """What a score during training is, and what its verdicts are worth, in paragraphs."""
+    return [
+        "The mean score during training is the area under a run's learning curve divided by its "
+        f"budget, in raw points. The budget is cut into {WINDOWS} equal windows of agent steps, a "
+        "game counts in the window in which it ends, and every window counts alike. A window in "
+        "which no game ended is interpolated between its neighbors. Long games are counted late, "
+        "because they began in an earlier window, and games that were still being played at the "
+        "end are not counted at all; an arm whose games last longer is held back a little by both.",
+        "The tests are those of the final scores. All verdicts here are exploratory: "
+        f"Holm's method corrects these {training.family} claims as a family of their own, so no "
+        "verdict on final scores changes because of them, and the chance that any verdict in the "
+        "whole report is false is up to 5 % for each family.",
+    ]
 
 
 def missing_lines(grid: Grid) -> list[str]:
@@ -182,7 +238,9 @@ def _section(section: Section, command: str) -> Mapping[str, Any]:
         "title": grid.title,
         "baseline": grid.baseline,
         "arms": grid.arms,
-        "verdicts": [f"{grid.title}: {sentence(r, comparison)}" for r in comparison.results],
+        "standing": grid.standing_in_a_word,
+        "verdicts": section.verdicts,
+        "explored": section.explored,
         "results": [
             {
                 "name": result.arm,
@@ -192,6 +250,13 @@ def _section(section: Section, command: str) -> Mapping[str, Any]:
             for result in comparison.results
         ],
         "how_to_read": how_to_read(comparison),
+        "learning": [
+            {"name": result.arm, "table": learning_table(result, final, grid)}
+            for final, result in _learning(section)
+        ],
+        "how_to_read_training": (
+            [] if section.training is None else how_to_read_training(section.training)
+        ),
         "pictures": [_shown(picture) for picture in section.pictures],
         "shifted": SHIFTED,
         "shifts": [_shown(picture) for picture in section.shifts],
@@ -202,12 +267,28 @@ def _section(section: Section, command: str) -> Mapping[str, Any]:
             for clip in section.clips
         ],
         "arms_table": arms_table(grid),
+        "runs_table": runs_table(grid, section.training.grid if section.training else None),
         "references": references_table(grid),
         "steps": f"{grid.any_run.config.total_steps:,}",
         "missing": missing_lines(grid),
         "facts": _facts(section),
         "commands": _commands(grid, command),
     }
+
+
+def _learning(section: Section) -> list[tuple[ArmResult, ArmResult]]:
+    """Each arm's result on final scores and on scores during training."""
+    if section.training is None:
+        return []
+    final = {result.arm: result for result in section.comparison.results}
+    return [(final[result.arm], result) for result in section.training.results]
+
+
+def _unbroken(text: str) -> str:
+    """A cell of which a line break parts no number."""
+    return re.sub(
+        r" ± |^below |\[[^\]]*\]", lambda part: part[0].replace(" ", "\N{NO-BREAK SPACE}"), text
+    )
 
 
 def _shown(picture: Picture) -> Mapping[str, str]:
@@ -221,8 +302,9 @@ def _shown(picture: Picture) -> Mapping[str, str]:
 def _subtitle(section: Section) -> str:
     grid = section.comparison.grid
     run = grid.any_run
+    games, seeds = number_of(len(grid.games), "game"), number_of(len(grid.seeds), "seed")
     return (
-        f"{grid.title}: {len(grid.games)} games, {len(grid.seeds)} seeds, "
+        f"{grid.title}: {games}, {seeds}, "
         f"{run.config.total_steps:,} agent steps a run; every run scored on the same "
         f"{len(run.games)} whole games, protocol {run.config.protocol}, {section.mode} actions"
     )

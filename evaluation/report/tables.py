@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from evaluation.results import AGGREGATES, ArmResult, Comparison, GameResult, p_
 from evaluation.runs import EvaluatedRun
 from evaluation.statistics import Estimate
 
+NUMBER = re.compile(r"(below )?([-+]?[\d,]*\.?\d+)")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -26,21 +29,30 @@ class Table:
     Attributes:
         headings: of the columns.
         rows: the cells.
-        verdicts: where the last column is a verdict in words, the verdict of each row.
+        words: columns of words instead of numbers, by index: for each row the kind of its word,
+            a verdict for instance.
     """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    verdicts: tuple[str, ...] = ()
+    words: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def text(self) -> str:
         """For a terminal."""
-        last = len(self.headings) - 1
-        return aligned([self.headings, *self.rows], left={0, last})
+        return aligned([self.headings, *self.rows], left={0, *self.words})
 
     def markdown(self) -> str:
         """As a Markdown table."""
         return markdown(self.headings, self.rows)
+
+
+def sort_value(cell: str) -> float | None:
+    """What a cell is sorted by: the number it begins with; None if it begins with none."""
+    found = NUMBER.match(cell)
+    if found is None:
+        return None
+    value = float(found[2].replace(",", ""))
+    return float(np.nextafter(value, -np.inf)) if found[1] else value
 
 
 def games_table(result: ArmResult, grid: Grid) -> Table:
@@ -49,14 +61,85 @@ def games_table(result: ArmResult, grid: Grid) -> Table:
         "game",
         grid.baseline,
         result.arm,
-        "human-normalised",
+        "human-normalized",
         "difference [95 %]",
         "P(improvement) [95 %]",
         "p, Holm",
         "verdict",
     )
-    rows = tuple(_game_row(game, grid.family) for game in result.games)
-    return Table(headings, rows, tuple(game.verdict for game in result.games))
+    rows = [_game_row(game, grid.family) for game in result.games]
+    words = {len(headings) - 1: tuple(game.verdict for game in result.games)}
+    return _with_plan(Table(headings, tuple(rows), words), [grid.standing_in_a_word] * len(rows))
+
+
+def learning_table(result: ArmResult, final: ArmResult, grid: Grid) -> Table:
+    """The mean score during training, game by game, with the verdict on the final score.
+
+    Args:
+        result: of scores during training.
+        final: the same arm's of final scores.
+        grid: the runs.
+    """
+    headings = (
+        "game",
+        grid.baseline,
+        result.arm,
+        "difference [95 %]",
+        "p, Holm",
+        "during training",
+        "final score",
+    )
+    of_final = {game.game: game for game in final.games}
+    rows = tuple(
+        (
+            game.game,
+            _mean_and_spread(game.baseline),
+            _mean_and_spread(game.arm),
+            shown(game.difference, _digits(float(np.mean(game.baseline))), sign=True),
+            "" if game.p is None else p_value(game.p),
+            game.words,
+            of_final[game.game].words,
+        )
+        for game in result.games
+    )
+    verdicts = tuple(game.verdict for game in result.games)
+    finals = tuple(of_final[game.game].verdict for game in result.games)
+    return Table(headings, rows, {5: verdicts, 6: finals})
+
+
+def runs_table(grid: Grid, training: Grid | None) -> Table:
+    """Every run that counted, with its two scores."""
+    during = {} if training is None else {run.path: run.score for run in training.runs.values()}
+    runs = [run for game in grid.games for arm in grid.every_arm for run in grid.of(arm, game)]
+    rows = tuple(
+        (
+            run.config.game,
+            run.config.extractor,
+            str(run.config.seed),
+            _raw(run.score),
+            _raw(during[run.path]) if run.path in during else "",
+        )
+        for run in runs
+    )
+    headings = ("game", "arm", "seed", "final score", "mean during training")
+    table = Table(headings, rows, {1: ("",) * len(rows)})
+    return _with_plan(table, [_plan_of(grid, run) for run in runs])
+
+
+def _plan_of(grid: Grid, run: EvaluatedRun) -> str:
+    """Whether a run was planned; empty without a plan."""
+    if not grid.standing:
+        return ""
+    return "not planned" if run.path in grid.unplanned else "planned"
+
+
+def _with_plan(table: Table, words: Sequence[str]) -> Table:
+    """The table with what a plan says of each row, if there is a plan."""
+    if not any(words):
+        return table
+    rows = tuple((*row, word) for row, word in zip(table.rows, words, strict=True))
+    kinds = tuple(word.replace(" ", "-") for word in words)
+    return Table((*table.headings, "plan"), rows, {**table.words, len(table.headings): kinds})
 
 
 def aggregates_table(comparison: Comparison, result: ArmResult) -> Table | None:
@@ -76,7 +159,7 @@ def aggregates_table(comparison: Comparison, result: ArmResult) -> Table | None:
     p = "" if result.p is None else f", p {p_value(result.p)}"
     rows.append(("standard deviations a game", "", "", f"{result.standardized:+.2f}{p}"))
     return Table(
-        ("human-normalised", comparison.grid.baseline, result.arm, "difference"), tuple(rows)
+        ("human-normalized", comparison.grid.baseline, result.arm, "difference"), tuple(rows)
     )
 
 
@@ -202,17 +285,33 @@ class RunRow(NamedTuple):
     path: Path
     part: str
     standing: str
+    score_during_training: float | None
+    plan: str
 
 
-def write_csv(comparisons: Sequence[Comparison], folder: Path) -> None:
-    """`verdicts.csv`, `games.csv`, `aggregates.csv` and `runs.csv`."""
-    results = [(c, result) for c in comparisons for result in c.results]
-    games = [_of_game(c.grid, result.arm, game) for c, result in results for game in result.games]
-    runs = [_of_run(c.grid, run) for c in comparisons for run in c.grid.runs.values()]
+def write_csv(
+    comparisons: Sequence[Comparison], training: Sequence[Comparison], folder: Path
+) -> None:
+    """`verdicts.csv`, `games.csv`, `aggregates.csv` and `runs.csv`.
+
+    The first two again for scores during training: `training-verdicts.csv`, `training-games.csv`.
+    """
+    for prefix, compared in (("", comparisons), ("training-", training)):
+        results = [(c, result) for c in compared for result in c.results]
+        verdicts = [_of_arm(c, result) for c, result in results]
+        games = [
+            _of_game(c.grid, result.arm, game) for c, result in results for game in result.games
+        ]
+        _write(folder / f"{prefix}verdicts.csv", VerdictRow, verdicts)
+        _write(folder / f"{prefix}games.csv", GameRow, games)
     aggregates = [row for comparison in comparisons for row in _of_aggregates(comparison)]
-    _write(folder / "verdicts.csv", VerdictRow, [_of_arm(c, result) for c, result in results])
-    _write(folder / "games.csv", GameRow, games)
     _write(folder / "aggregates.csv", AggregateRow, aggregates)
+    during = {run.path: run.score for c in training for run in c.grid.runs.values()}
+    runs = [
+        _of_run(c.grid, run, during.get(run.path))
+        for c in comparisons
+        for run in c.grid.runs.values()
+    ]
     _write(folder / "runs.csv", RunRow, runs)
 
 
@@ -320,7 +419,7 @@ def _of_aggregates(comparison: Comparison) -> Iterable[AggregateRow]:
             )
 
 
-def _of_run(grid: Grid, run: EvaluatedRun) -> RunRow:
+def _of_run(grid: Grid, run: EvaluatedRun, during: float | None) -> RunRow:
     return RunRow(
         algo=run.config.algo,
         game=run.config.game,
@@ -333,6 +432,8 @@ def _of_run(grid: Grid, run: EvaluatedRun) -> RunRow:
         path=run.path,
         part=grid.part,
         standing=_standing(grid),
+        score_during_training=during,
+        plan=_plan_of(grid, run),
     )
 
 

@@ -79,7 +79,13 @@ def test_the_page_is_whole(page: tuple[Page, list[str]]) -> None:
     assert len(videos) == 1
     assert videos[0][0] == 960
     assert 5 < videos[0][1] <= 30
-    for heading in ("game by game", "The arms", "How it was made", "Gameplay on the same seed"):
+    for heading in (
+        "game by game",
+        "Arms",
+        "Settings and commands",
+        "Gameplay on the same seed",
+        "Cite",
+    ):
         assert heading in opened.inner_text("body")
 
 
@@ -108,3 +114,48 @@ def test_it_prints_on_pages_without_the_videos(page: tuple[Page, list[str]]) -> 
     assert not opened.is_visible("video")
     assert opened.is_visible("table")
     assert opened.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_a_table_is_sorted_by_a_click_on_its_heading(page: tuple[Page, list[str]]) -> None:
+    opened, _ = page
+    opened.set_viewport_size({"width": 1200, "height": 900})
+    opened.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    table = opened.locator("details table").filter(has_text="seed").last
+    headings = table.locator("th").all_inner_texts()
+    column = headings.index("seed")
+    cells = f"tbody tr td:nth-child({column + 1})"
+    seeds = table.locator(cells).all_inner_texts()
+    assert sorted(seeds) != seeds, "or there is nothing to sort"
+    heading = table.locator("th").nth(column)
+    heading.locator("button").press("Enter")
+    assert table.locator(cells).all_inner_texts() == sorted(seeds)
+    assert heading.get_attribute("aria-sort") == "ascending"
+    heading.locator("button").click()
+    assert table.locator(cells).all_inner_texts() == sorted(seeds, reverse=True)
+
+
+def test_it_is_dark_where_the_reader_likes_it_so(page: tuple[Page, list[str]]) -> None:
+    opened, _ = page
+
+    def brightness() -> float:
+        color = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, color.removeprefix("rgb(").rstrip(")").split(","))) / 3
+
+    assert brightness() == 255
+    opened.emulate_media(color_scheme="dark")
+    assert brightness() < 40
+    figure = opened.evaluate(
+        "getComputedStyle(document.querySelector('figure img')).backgroundColor"
+    )
+    assert figure == "rgb(255, 255, 255)", "figures are drawn in dark ink"
+    opened.emulate_media(color_scheme="dark", media="print")
+    assert brightness() == 255
+
+
+def test_the_citation_is_copied(page: tuple[Page, list[str]]) -> None:
+    opened, _ = page
+    opened.click("#copy")
+    opened.wait_for_function("document.getElementById('copied').textContent")
+    selected = opened.evaluate("getSelection().toString()")
+    assert selected.startswith("@")
+    assert "CoordConv" in selected

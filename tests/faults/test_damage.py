@@ -86,7 +86,8 @@ class Uses:
         return [dataclasses.astuple(game) for game in runs[0].games]
 
     def curve(self) -> object:
-        return read_curve(self.folder.path).scores.tolist()
+        _, config = RunFolder.open(self.folder.path)
+        return read_curve(self.folder.path, config.total_steps).scores.tolist()
 
     def record(self) -> object:
         return record_runs([self.folder.path], max_steps=2)[0].scores

@@ -195,7 +195,7 @@ LOADERS: dict[str, tuple[str, st.SearchStrategy[bytes], Callable[[Path], object]
         mutated(EPISODES),
         lambda folder: (
             list(read_csv(folder / "episodes.csv", Episode._fields)),
-            read_curve(folder),
+            read_curve(folder, 1_000_000),
         ),
     ),
     "scores": (
