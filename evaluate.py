@@ -1,11 +1,11 @@
-"""Score trained agents over whole games, record them playing, compare or export them."""
+"""Score trained agents over whole games, record them playing, compare, export or share them."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +17,15 @@ from agents.onnx_file import export_onnx
 from cli.command_line import load_own, parse, run
 from cli.errors import UserError
 from envs.family import Family
+from evaluation.card import LICENSE, require_license, write_card
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
-from files.durable import require_new
+from files.durable import require_new, require_new_folder
 from records.algorithm import Algorithm
 from records.folder import RunFolder
+from records.hub import local_folder
 from records.kept_checkpoints import named_checkpoints
 
 
@@ -32,7 +34,7 @@ class ScoreArguments:
     """Play whole games with trained agents and write every raw score to evaluation.csv."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders."""
+    """Run folders, or agents on a hub as hub:owner/name."""
     episodes: int = 100
     """Games for each agent."""
     deterministic: bool = False
@@ -60,7 +62,7 @@ class RecordArguments:
     """Record trained agents playing whole games, as mp4 in each run's videos folder."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders."""
+    """Run folders, or agents on a hub as hub:owner/name."""
     episodes: int = 1
     """Games to record."""
     side_by_side: bool = False
@@ -118,7 +120,7 @@ class ExportArguments:
     """Write a trained agent as a file for other programs."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """The run folder."""
+    """The run folder, or an agent on a hub as hub:owner/name."""
     onnx: Path | None = None
     """An ONNX file: uint8 images in; logits, probabilities and value out."""
     sb3: Path | None = None
@@ -135,22 +137,48 @@ class ExportArguments:
     """Print what would be written and write nothing."""
 
 
+@dataclass(frozen=True)
+class CardArguments:
+    """Write a trained agent as a folder that a hub takes as it is, with a model card."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The run folder, or an agent on a hub as hub:owner/name."""
+    out: Path
+    """The folder to write: new, or empty."""
+    checkpoint: str = "newest"
+    """newest, best (by training score) or a step."""
+    license: str = LICENSE
+    """License of the weights, as hubs abbreviate it."""
+    no_video: bool = False
+    """Write no video of the agent."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the run's own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
+    dry_run: bool = False
+    """Print what would be written and write nothing."""
+
+
 Command = (
     Annotated[ScoreArguments, tyro.conf.subcommand("score", prefix_name=False)]
     | Annotated[RecordArguments, tyro.conf.subcommand("record", prefix_name=False)]
     | Annotated[CompareArguments, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[ExportArguments, tyro.conf.subcommand("export", prefix_name=False)]
+    | Annotated[CardArguments, tyro.conf.subcommand("card", prefix_name=False)]
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and score, record, compare or export."""
+    """Parse the command line and score, record, compare, export or share."""
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
     load_own(arguments.algo, Algorithm, "algo")
     load_own(arguments.family, Family, "family")
     _check_numbers(arguments)
+    arguments = replace(arguments, runs=tuple(local_folder(str(run)) for run in arguments.runs))
     if isinstance(arguments, CompareArguments):
         return _compare(arguments)
     for path in arguments.runs:
@@ -159,6 +187,8 @@ def main(argv: Sequence[str]) -> int:
         named_checkpoints(folder, arguments.checkpoint)
     if isinstance(arguments, ExportArguments):
         return _export(arguments)
+    if isinstance(arguments, CardArguments):
+        return _card(arguments)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
@@ -259,6 +289,29 @@ def _export(arguments: ExportArguments) -> int:
     if arguments.sb3 is not None:
         folder, config = RunFolder.open(path)
         print(f"wrote {export_sb3(folder, config, arguments.sb3, which=chosen)}")
+    return 0
+
+
+def _card(arguments: CardArguments) -> int:
+    if len(arguments.runs) != 1:
+        raise UserError(f"card takes one run folder, got {len(arguments.runs)}")
+    (path,) = arguments.runs
+    require_license(arguments.license)
+    require_new_folder(arguments.out)
+    if arguments.dry_run:
+        print(f"would write {arguments.out} from {path}")
+        return 0
+    write_card(
+        path,
+        arguments.out,
+        checkpoint=arguments.checkpoint,
+        trusted=arguments.extractor,
+        license=arguments.license,
+        video=not arguments.no_video,
+    )
+    where = shlex.quote(str(arguments.out))
+    print(f"wrote {where}")
+    print(f"share: hf upload OWNER/NAME {where}")
     return 0
 
 

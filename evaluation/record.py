@@ -85,6 +85,11 @@ def record_runs(
         return [_record(group, seed, max_steps) for group in groups for seed in seeds]
 
 
+def name_in_videos(config: RunConfig, step: int) -> str:
+    """An agent in the name of a video: `<game>-<this>-seed-<n>.mp4` if it plays alone."""
+    return f"{config.extractor.replace(':', '.')}-{step}"
+
+
 def _require_comparable(runs: Sequence[_RecordedRun]) -> None:
     if len(runs) != 2:
         raise UserError(f"--side-by-side takes two run folders, got {len(runs)}")
@@ -98,7 +103,7 @@ def _require_comparable(runs: Sequence[_RecordedRun]) -> None:
 
 def _record(runs: Sequence[_RecordedRun], seed: int, max_steps: int | None) -> Recording:
     first = runs[0]
-    names = "-vs-".join(f"{r.config.extractor.replace(':', '.')}-{r.step}" for r in runs)
+    names = "-vs-".join(name_in_videos(run.config, run.step) for run in runs)
     path = RunFolder(first.path).videos / f"{first.config.game}-{names}-seed-{seed}.mp4"
     limit = max_steps if max_steps is not None else 10**9
     last: list[ShownStep] = []
