@@ -27,6 +27,13 @@ FOLDER = Path("hub")
 # An agent of the suite's is 7 to 14 MB.
 MOST_BYTES = 500_000_000
 SECONDS_FOR_AN_ANSWER = 20.0
+# What huggingface_hub reads when it is imported: it tells nobody what machine this is, and leaves
+# progress and errors to us.
+QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_VERBOSITY": "error",
+}
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?!.*(?:\.\.|--))({_PART})/({_PART})(?:@({_PART}))?")
@@ -65,17 +72,14 @@ def local_folder(name: str) -> Path:
 
 
 def _download(repository: str, revision: str | None, folder: Path) -> None:
-    # Read when it is imported: it tells nobody what machine this is.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         from huggingface_hub import HfApi, hf_hub_download
-        from huggingface_hub.utils import disable_progress_bars, logging
     except ImportError as error:
         raise UserError(
             f"{PREFIX}{repository} needs the package huggingface_hub: pip install '.[hub]'"
         ) from error
-    disable_progress_bars()
-    logging.set_verbosity_error()
     with new_folder(folder) as made, _told_in_one_line(repository, revision, folder):
         about = HfApi().model_info(
             repository, revision=revision, files_metadata=True, timeout=SECONDS_FOR_AN_ANSWER

@@ -6,6 +6,8 @@ import pytest
 
 import envs.games
 from envs import GAMES, UnknownGameError, action_meanings, n_actions, rom_id
+from envs.atari import ATARI
+from envs.protocol import PROTOCOLS
 
 
 def test_every_registered_single_player_game_has_its_usual_name() -> None:
@@ -62,3 +64,13 @@ def test_the_actions_are_the_minimal_set() -> None:
 
 def test_the_examples_in_the_documentation_run() -> None:
     assert doctest.testmod(envs.games) == doctest.TestResults(failed=0, attempted=2)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_people_call_a_game_is_gymnasiums_id_under_the_same_rules(protocol: str) -> None:
+    gymnasium.register_envs(ale_py)
+    for game in GAMES:
+        spec = gymnasium.spec(ATARI.environment_id(game, protocol))
+        assert spec.kwargs["game"] == rom_id(game)
+        sticky = PROTOCOLS[protocol].repeat_action_probability
+        assert spec.kwargs["repeat_action_probability"] == sticky

@@ -12,6 +12,9 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 Files = dict[str, bytes]
 
 
@@ -65,7 +68,7 @@ def commit_of(files: Files) -> str:
 
 @contextmanager
 def hub_on_loopback() -> Iterator[Hub]:
-    """A hub that answers until the end of this."""
+    """A hub that answers until the end of this, and is the one that this process asks."""
     hub = Hub()
 
     class Handler(BaseHTTPRequestHandler):
@@ -125,10 +128,15 @@ def hub_on_loopback() -> Iterator[Hub]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield hub
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(constants, "ENDPOINT", hub.url)
+            template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+            patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+            patch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+            yield hub
     finally:
         server.shutdown()
         server.server_close()

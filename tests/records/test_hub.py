@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
+from huggingface_hub import constants
 
 import evaluate
 from agents.agent import load_agent
@@ -24,7 +24,7 @@ from records import hub as hub_module
 from records.folder import RunFolder
 from records.hub import local_folder
 from tests.agents.conftest import small_config
-from tests.records.hub_server import Files, Hub, files_below, hub_on_loopback
+from tests.records.hub_server import Hub, files_below, hub_on_loopback
 
 ROOT = Path(__file__).parents[2]
 NAME = "somebody/breakout-agent"
@@ -48,12 +48,6 @@ def hub(card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.chdir(tmp_path / "work")
     with hub_on_loopback() as server:
         server.upload(NAME, files_below(card))
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(
-            huggingface_hub.constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            server.url + "/{repo_id}/resolve/{revision}/{filename}",
-        )
         yield server
 
 
@@ -226,7 +220,7 @@ def test_a_hub_that_refuses(
 
 
 def test_no_network(error_line: ErrorLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     told = error_line(f"hub:{NAME}")
     assert f"cannot download hub:{NAME} from http://127.0.0.1:9: " in told
     assert "check the network" in told
