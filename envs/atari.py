@@ -35,7 +35,10 @@ class Atari(Family):
         return rules.stack, rules.screen_size, rules.screen_size
 
     def environment_id(self, game: str, protocol: str) -> str:
-        """Gymnasium's id of the game with this stickiness: v4's wrappers skip frames themselves."""
+        """Gymnasium's id of the game with this stickiness.
+
+        Games that came later have no id of v4's kind, and get the one that it would be.
+        """
         sticky = find_protocol(protocol).repeat_action_probability > 0
         return f"ALE/{game}-v5" if sticky else f"{game}NoFrameskip-v4"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from cli.errors import UserError
 from cli.progress import ProgressReport
 from cli.settings import shown
-from files.durable import cannot_write, new_folder
+from files.durable import REMEDIES, cannot_write, new_folder
 from records.checkpoint import POLICY_FILE
 from records.published import CONFIG, belongs
 
@@ -140,7 +140,8 @@ def _told_in_one_line(repository: str, revision: str | None, folder: Path) -> It
             f"cannot download {agent}: {hub} answered {error.response.status_code}"
         ) from error
     except Exception as error:  # its ways to the network raise errors of their own
-        if isinstance(error, OSError) and error.errno is not None:
+        # An OSError may come from the network as well as from the disk.
+        if isinstance(error, OSError) and (error.errno in REMEDIES or error.filename):
             raise cannot_write(folder, error) from error
         cause = error.__cause__ or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]
