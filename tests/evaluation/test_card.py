@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +241,22 @@ def test_what_fails_leaves_no_folder(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="damaged"):
         write_card(run, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_kill_leaves_no_folder_that_looks_whole(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from pathlib import Path
+from files.durable import new_folder
+with new_folder(Path(sys.argv[1])) as made:
+    (made / "config.json").write_text("{}")
+    os.kill(os.getpid(), 9)
+"""
+    out = tmp_path / "out"
+    killed = subprocess.run([sys.executable, "-c", code, out], cwd=Path(__file__).parents[2])
+    assert killed.returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert re.fullmatch(r"\.out\.\w+\.tmp", left.name)
 
 
 @pytest.mark.parametrize(
