@@ -1,4 +1,4 @@
-"""Score trained agents over whole games, watch or record them playing, compare or export them."""
+"""Score, watch, record and compare trained agents; export or share one."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from agents.export import export_sb3
 from agents.onnx_file import export_onnx
 from cli.command_line import load_own, parse, run
 from cli.errors import UserError
-from cli.shell import joined
+from cli.shell import joined, quoted
 from envs.family import Family
+from evaluation.card import LICENSE, require_license, write_card
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
 from evaluation.report.sensitivity import by_game, sensitivity_picture, sensitivity_table
 from evaluation.score import Score, score_random, score_run, score_table
 from evaluation.sensitivity import measure
-from files.durable import CannotWriteError, require_new, write_durably
+from files.durable import CannotWriteError, require_new, require_new_folder, write_durably
 from records.algorithm import Algorithm
 from records.folder import RunFolder
+from records.hub import local_folder
 from records.kept_checkpoints import named_checkpoints
 from records.results_folder import results_folder
 
@@ -35,7 +37,7 @@ class ScoreArguments:
     """Play whole games with trained agents and write every raw score to evaluation.csv."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders."""
+    """Run folders, or agents on a hub as hub:owner/name."""
     episodes: int = 100
     """Games for each agent."""
     deterministic: bool = False
@@ -65,7 +67,7 @@ class RecordArguments:
     """Record trained agents playing whole games, as mp4 in each run's videos folder."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders."""
+    """Run folders, or agents on a hub as hub:owner/name."""
     episodes: int = 1
     """Games to record."""
     out: Path | None = None
@@ -105,7 +107,7 @@ class WatchArguments:
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """A run folder, or two of one game to see them side by side."""
+    """A run folder or an agent on a hub as hub:owner/name; two of one game stand side by side."""
     random: bool = False
     """Random play beside the run."""
     deterministic: bool = False
@@ -127,7 +129,7 @@ class SensitivityArguments:
     """Measure how far agents' policies move when the same picture is shifted by a few pixels."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders."""
+    """Run folders, or agents on a hub as hub:owner/name."""
     picture: Path | None = None
     """A new file, .png or .svg: the same over the screen, agents next to each other."""
     checkpoint: str = "newest"
@@ -177,7 +179,7 @@ class ExportArguments:
     """Write a trained agent as a file for other programs."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """The run folder."""
+    """The run folder, or an agent on a hub as hub:owner/name."""
     onnx: Path | None = None
     """An ONNX file: uint8 images in; logits, probabilities and value out."""
     sb3: Path | None = None
@@ -194,6 +196,30 @@ class ExportArguments:
     """Print what would be written and write nothing."""
 
 
+@dataclass(frozen=True)
+class CardArguments:
+    """Write a trained agent as a folder that a hub takes as it is, with a model card."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The run folder, or an agent on a hub as hub:owner/name."""
+    out: Path
+    """The folder to write: new, or empty."""
+    checkpoint: str = "newest"
+    """newest, best (by training score) or a step."""
+    license: str = LICENSE
+    """License of the weights, as hubs abbreviate it."""
+    no_video: bool = False
+    """Write no video of the agent."""
+    extractor: tuple[str, ...] = ()
+    """Repeat the run's own package.module:Class here to let that code be imported."""
+    algo: tuple[str, ...] = ()
+    """The same for an algorithm of your own, package.module:NAME."""
+    family: tuple[str, ...] = ()
+    """The same for a family of games of your own, package.module:NAME."""
+    dry_run: bool = False
+    """Print what would be written and write nothing."""
+
+
 Command = (
     Annotated[ScoreArguments, tyro.conf.subcommand("score", prefix_name=False)]
     | Annotated[RecordArguments, tyro.conf.subcommand("record", prefix_name=False)]
@@ -201,17 +227,19 @@ Command = (
     | Annotated[SensitivityArguments, tyro.conf.subcommand("sensitivity", prefix_name=False)]
     | Annotated[CompareArguments, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[ExportArguments, tyro.conf.subcommand("export", prefix_name=False)]
+    | Annotated[CardArguments, tyro.conf.subcommand("card", prefix_name=False)]
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and score, record, watch, measure, compare or export."""
+    """Parse the command line and score, record, watch, measure, compare, export or share."""
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
     load_own(arguments.algo, Algorithm, "algo")
     load_own(arguments.family, Family, "family")
     _check_numbers(arguments)
+    arguments = replace(arguments, runs=tuple(local_folder(str(run)) for run in arguments.runs))
     if isinstance(arguments, CompareArguments):
         return _compare(arguments)
     runs = []
@@ -226,6 +254,8 @@ def main(argv: Sequence[str]) -> int:
         return _watch(arguments)
     if isinstance(arguments, SensitivityArguments):
         return _sensitivity(arguments)
+    if isinstance(arguments, CardArguments):
+        return _card(arguments)
     if arguments.dry_run:
         for path in arguments.runs:
             print(f"would use {path} for {arguments.episodes} games")
@@ -380,6 +410,29 @@ def _export(arguments: ExportArguments) -> int:
     if arguments.sb3 is not None:
         folder, config = RunFolder.open(path)
         print(f"wrote {export_sb3(folder, config, arguments.sb3, which=chosen)}")
+    return 0
+
+
+def _card(arguments: CardArguments) -> int:
+    if len(arguments.runs) != 1:
+        raise UserError(f"card takes one run folder, got {len(arguments.runs)}")
+    (path,) = arguments.runs
+    require_license(arguments.license)
+    require_new_folder(arguments.out)
+    if arguments.dry_run:
+        print(f"would write {arguments.out} from {path}")
+        return 0
+    write_card(
+        path,
+        arguments.out,
+        checkpoint=arguments.checkpoint,
+        trusted=arguments.extractor,
+        license=arguments.license,
+        video=not arguments.no_video,
+    )
+    where = quoted(arguments.out)
+    print(f"wrote {where}")
+    print(f"share: hf upload OWNER/NAME {where}")
     return 0
 
 

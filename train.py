@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from agents.agent import require_trusted_extractor
+from agents.agent import require_trusted_class, require_trusted_extractor
 from agents.ancestor import Beginning
 from agents.export import export_sb3
 from agents.training import checkpoint_to_continue, train
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
+from cli.own_code import is_import_path
 from cli.settings import option, words
 from cli.shell import quoted
 from envs.family import FAMILIES, Family
@@ -31,6 +32,7 @@ from records.config import (
     settings_of,
 )
 from records.folder import RunFolder, default_path
+from records.hub import local_folder
 from records.results_folder import run_of
 
 DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR, and give a run more
@@ -51,7 +53,8 @@ class NewRun:
     config: Path | None = None
     """Begin with the settings of a file: a run's config.json, or TOML; options here go before."""
     begin_from: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Begin with this run's weights, and with its settings where no option here says otherwise."""
+    """Begin with the weights of this run (or of hub:owner/name), and with its settings where no
+    option here says otherwise."""
     checkpoint: str = "newest"
     """Which checkpoint of --from RUN: newest, best (by training score) or a step."""
     describe: bool = False
@@ -89,14 +92,15 @@ def main(argv: Sequence[str]) -> int:
     if any(word == "--resume" or word.startswith("--resume=") for word in argv):
         return _resume(parse(ResumedRun, "train.py", ResumedRun.__doc__ or "", argv))
     argv = [*_words_of_file(argv), *argv]
-    argv = [*_words_of_ancestor(argv), *argv]
+    ancestor = _ancestor(argv)
+    argv = [*_words_of_ancestor(ancestor, argv), *argv]
     algo = (values_of("--algo", argv) or [RunConfig.model_fields["algo"].default])[0]
     require_settings_of([algo], names_in(argv))
     kind: Any = make_dataclass(
         "Arguments", [("run", settings_of(algo)), ("new", NewRun)], frozen=True
     )
     arguments = parse(kind, "train.py", DESCRIPTION, argv)
-    return _start(arguments.run, arguments.new)
+    return _start(arguments.run, replace(arguments.new, begin_from=ancestor))
 
 
 def _words_of_file(argv: Sequence[str]) -> list[str]:
@@ -114,6 +118,9 @@ def _words_of_file(argv: Sequence[str]) -> list[str]:
         raise UserError(f"{path} holds no settings: name a run's config.json, or a TOML file")
     # Runs made when one record held the settings of all algorithms have nulls for the others'.
     values = {name: value for name, value in values.items() if value is not None}
+    extractor = values.get("extractor")
+    if isinstance(extractor, str) and is_import_path(extractor):
+        require_trusted_class(extractor, values_of("--extractor", argv), path)
     said = {name: values_of(option(name), argv) for name in ("algo", "game", "family")}
     whole = {**values, **{name: word[0] for name, word in said.items() if word}}
     try:
@@ -124,7 +131,15 @@ def _words_of_file(argv: Sequence[str]) -> list[str]:
     return words(values)
 
 
-def _words_of_ancestor(argv: Sequence[str]) -> list[str]:
+def _ancestor(argv: Sequence[str]) -> Path | None:
+    """The folder of --from RUN, which may have to be downloaded."""
+    runs = values_of("--from", argv)
+    if not runs and "checkpoint" in names_in(argv):
+        raise UserError("--checkpoint says which one of --from RUN: name the run too")
+    return local_folder(runs[0]) if runs else None
+
+
+def _words_of_ancestor(path: Path | None, argv: Sequence[str]) -> list[str]:
     """The options that --from RUN stands for: every setting that decides what is learned.
 
     With another algorithm than the run's, those that every algorithm has.
@@ -132,12 +147,8 @@ def _words_of_ancestor(argv: Sequence[str]) -> list[str]:
     Raises:
         UserError: it is no run, or uses somebody's own code that the person has not named.
     """
-    runs = values_of("--from", argv)
-    if not runs:
-        if "checkpoint" in names_in(argv):
-            raise UserError("--checkpoint says which one of --from RUN: name the run too")
+    if path is None:
         return []
-    path = Path(runs[0])
     _, config = RunFolder.open(path)
     if not values_of("--extractor", argv):
         require_trusted_extractor(config, (), path)

@@ -185,8 +185,14 @@ def load_agent(
 
 def require_trusted_extractor(config: RunConfig, trusted: Collection[str], path: Path) -> None:
     """Raises UserError when a run names a class to import that the user has not named too."""
-    if is_import_path(config.extractor) and config.extractor not in trusted:
+    if is_import_path(config.extractor):
+        require_trusted_class(config.extractor, trusted, path)
+
+
+def require_trusted_class(name: str, trusted: Collection[str], path: Path) -> None:
+    """Raises UserError when a file or folder names a class that the user has not named too."""
+    if name not in trusted:
         raise UserError(
-            f"{path} uses the class {config.extractor}, and loading it would run that code: if you "
-            f"trust it, name it with --extractor {config.extractor}"
+            f"{path} uses the class {name}, and loading it would run that code: if you trust it, "
+            f"name it with --extractor {name}"
         )

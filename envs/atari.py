@@ -34,6 +34,31 @@ class Atari(Family):
         rules = find_protocol(protocol)
         return rules.stack, rules.screen_size, rules.screen_size
 
+    def environment_id(self, game: str, protocol: str) -> str:
+        """Gymnasium's id of the game with this stickiness.
+
+        Games that came later have no id of v4's kind, and get the one that it would be.
+        """
+        sticky = find_protocol(protocol).repeat_action_probability > 0
+        return f"ALE/{game}-v5" if sticky else f"{game}NoFrameskip-v4"
+
+    def rules_in_words(self, protocol: str) -> str:
+        """The rules that a score depends on."""
+        rules = find_protocol(protocol)
+        sticky = f"actions stick with probability {rules.repeat_action_probability:g}"
+        ends = "a lost life ends a training episode"
+        return "; ".join(
+            (
+                sticky if rules.repeat_action_probability else "no sticky actions",
+                ends if rules.life_loss_ends_episode else "a lost life ends nothing",
+                f"up to {rules.noop_max} no-ops at the start and FIRE at the start of each life",
+                f"an action is held for {rules.frame_skip} frames",
+                f"the agent sees {self.observation_in_words(protocol)}",
+                "the minimal action set",
+                f"a game is cut after {rules.max_frames:,} frames",
+            )
+        )
+
     def observation_in_words(self, protocol: str) -> str:
         """What an observation is."""
         frames, height, width = self.observation_shape(protocol)

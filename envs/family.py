@@ -133,6 +133,14 @@ class Family(ABC):
             An environment whose `render()` gives (H, W, 3) uint8, and its first observation.
         """
 
+    def environment_id(self, game: str, protocol: str) -> str:
+        """What people outside the suite call a game under these rules."""
+        return game
+
+    def rules_in_words(self, protocol: str) -> str:
+        """The rules of a protocol for people, as a sentence without its full stop."""
+        return self.observation_in_words(protocol)
+
     def observation_in_words(self, protocol: str) -> str:
         """What an observation is, for whoever feeds an exported network."""
         channels, height, width = self.observation_shape(protocol)

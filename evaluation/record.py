@@ -161,6 +161,11 @@ _Scenes = _Progress | Sequence[Sequence[_RecordedRun]]
 _Look = tuple[Sequence[Saliency], FullColor] | None
 
 
+def name_in_videos(config: RunConfig, step: int) -> str:
+    """An agent in the name of a video: `<game>-<this>-seed-<n>.mp4` if it plays alone."""
+    return f"{config.extractor.replace(':', '.')}-{step}"
+
+
 def require_one_game(configs: Sequence[RunConfig], command: str) -> None:
     """Raises UserError when runs that are to be shown together play different games."""
     for name in ("family", "game", "protocol"):
@@ -176,11 +181,11 @@ def _record(
 ) -> Recording:
     configs = [RunFolder.open(path)[1] for path in paths]
     first = configs[0]
-    names = [config.extractor.replace(":", ".") for config in configs]
     if grows := isinstance(scenes, _Progress):
+        names = [config.extractor.replace(":", ".") for config in configs]
         names[-1] += "-progress"
     else:
-        names = [f"{name}-{run.step}" for name, run in zip(names, scenes[0], strict=True)]
+        names = [name_in_videos(run.config, run.step) for run in scenes[0]]
     ending = "-saliency" if with_saliency else ""
     video = f"{first.game}-{'-vs-'.join(names)}-seed-{seed}{ending}.mp4"
     path = videos / video

@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import suppress
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cli.errors import UserError
@@ -67,6 +70,45 @@ def require_new(path: Path) -> None:
         raise CannotWriteError(f"{str(path)[:200]} exists already: name another file, or remove it")
     if not path.parent.is_dir():
         raise CannotWriteError(f"cannot write {str(path)[:200]}: there is no such folder")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which appears under the name that a person gave when it is whole.
+
+    If filling it fails nothing is left; a kill leaves a hidden folder that ends in .tmp.
+
+    Raises:
+        CannotWriteError: there is something at `path` already, or it could not be written.
+    """
+    require_new_folder(path)
+    path = path.resolve()  # `.` has no name
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        for entry in (*temporary.rglob("*"), temporary):
+            fsync_folder(entry)
+        temporary.rename(path)  # in the place of an empty folder, never of another
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_new_folder(path: Path) -> None:
+    """Raises CannotWriteError unless there is nothing at a path, or an empty folder."""
+    try:
+        if path.is_dir() and not any(path.iterdir()):
+            return
+        if not path.exists() and not path.is_symlink():
+            return
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    text = f"{str(path)[:200]} is there already and is no empty folder"
+    raise CannotWriteError(f"{text}: name another one, or remove it")
 
 
 def temporary_name(path: Path) -> Path:
@@ -139,7 +181,7 @@ class Appender:
 
 
 def fsync_folder(path: Path) -> None:
-    """Make renames inside a folder survive a power cut."""
+    """Make renames inside a folder, or the content of a file, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

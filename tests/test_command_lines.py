@@ -224,3 +224,14 @@ def test_help_shows_each_algorithms_own_defaults() -> None:
     assert "--clip-range" not in shown["a2c"]
     swept = " ".join(run("sweep.py", "--algos", "ppo", "a2c", "--help").stdout.split())
     assert "(default: ppo 8, a2c 16)" in re.sub(r" [│|] ", "", swept.replace("│ │", ""))
+
+
+def test_a_file_of_settings_that_names_somebodys_class_imports_nothing(
+    tmp_path: Path, refused: Refused
+) -> None:
+    file = tmp_path / "sent.toml"
+    file.write_text('game = "Pong"\nextractor = "antigravity:Net"\n')
+    line = refused("train.py", "--config", file, "--dry-run")
+    assert "loading it would run that code" in line
+    assert "--extractor antigravity:Net" in line
+    assert "antigravity" not in sys.modules

@@ -6,6 +6,8 @@ import pytest
 
 import envs.games
 from envs import GAMES, UnknownGameError, action_meanings, n_actions, rom_id
+from envs.atari import ATARI
+from envs.protocol import PROTOCOLS
 
 
 def test_every_registered_single_player_game_has_its_usual_name() -> None:
@@ -62,3 +64,18 @@ def test_the_actions_are_the_minimal_set() -> None:
 
 def test_the_examples_in_the_documentation_run() -> None:
     assert doctest.testmod(envs.games) == doctest.TestResults(failed=0, attempted=2)
+
+
+@pytest.mark.parametrize(("protocol", "registered"), [("v4", 60), ("sticky", 104)])
+def test_what_people_call_a_game_is_gymnasiums_id_under_the_same_rules(
+    protocol: str, registered: int
+) -> None:
+    gymnasium.register_envs(ale_py)
+    ids = {ATARI.environment_id(game, protocol): game for game in GAMES}
+    # Games that came later have no id of the old kind.
+    known = [id_ for id_ in ids if id_ in gymnasium.registry]
+    assert len(known) >= registered
+    for id_ in known:
+        rules = gymnasium.spec(id_).kwargs
+        assert rules["game"] == rom_id(ids[id_])
+        assert rules["repeat_action_probability"] == PROTOCOLS[protocol].repeat_action_probability
