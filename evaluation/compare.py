@@ -76,7 +76,7 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
         found, aside = _grids(request, paths)
     missing = [line for grid in found for line in missing_lines(grid)]
     missing += _without_algorithm(aside, {grid.algo for grid in found})
-    missing += [f"{run.path}: {run.why}" for run in aside if run.config is None]
+    missing += [f"{run.path}: {run.why}" for run in aside if run.config is None and run.missed]
     if missing and not request.allow_missing:
         for line in missing[:LINES_SHOWN]:
             print(f"missing: {line}", file=sys.stderr)

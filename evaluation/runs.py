@@ -17,13 +17,16 @@ from cli.errors import UserError
 from evaluation.score import scored_games
 from files.untrusted import read_json, unsealed
 from records.config import RunConfig, differences
-from records.folder import RunFolder
+from records.folder import SEARCHED, RunFolder
 from records.rows import MODES
 
 # A folder with one of these is a run, or was one: it may be damaged, but it does not vanish.
 FILES_OF_A_RUN = frozenset(
     ("config.json", "provenance.json", "checkpoints", "episodes.csv", "evaluation.csv", "DONE")
 )
+# Settings were chosen by how such a run did: it is no evidence about the arm that they were
+# chosen for.
+CHOSEN_BY = "settings were chosen by runs like this, which are never compared"
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,19 @@ class EvaluatedRun:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A run that cannot be compared, and why. `config` is None where it cannot be read."""
+    """A run that cannot be compared, and why.
+
+    Attributes:
+        path: the run folder.
+        config: of the run; None where it cannot be read, or is none of the comparison's.
+        why: it is left out.
+        missed: whether the comparison lacks it.
+    """
 
     path: Path
     config: RunConfig | None
     why: str
+    missed: bool = True
 
 
 def find_runs(roots: Sequence[Path]) -> list[Path]:
@@ -105,20 +116,23 @@ def read_runs(
         episodes: games each run counts with; None for what most runs have. A run with fewer is
             set aside, of one with more the first ones count.
     """
-    scored: list[tuple[Path, RunConfig, dict[int, Game]]] = []
+    scored: list[tuple[Path, RunConfig, dict[int, Game], Mapping[str, Any]]] = []
     aside: list[SetAside] = []
     for path in paths:
-        config = None
+        config, made_by = None, _provenance(path)
+        if SEARCHED in made_by:
+            aside.append(SetAside(path, None, f"{made_by[SEARCHED]}: {CHOSEN_BY}", missed=False))
+            continue
         try:
             folder, config = RunFolder.open(path)
             games = _games(folder, config, mode)
         except UserError as error:
             aside.append(SetAside(path, config, str(error)))
             continue
-        scored.append((path, config, games))
+        scored.append((path, config, games, made_by))
     usual = _usual_numbers(scored) if episodes is None else {}
     runs = []
-    for path, config, games in scored:
+    for path, config, games, made_by in scored:
         wanted = usual.get(config.algo, episodes)
         assert wanted is not None
         seeds = evaluation_seeds(wanted)
@@ -130,16 +144,16 @@ def read_runs(
             )
             aside.append(SetAside(path, config, why))
         else:
-            runs.append(EvaluatedRun(path, config, mine, _provenance(path)))
+            runs.append(EvaluatedRun(path, config, mine, made_by))
     return runs, aside
 
 
 def _usual_numbers(
-    scored: Iterable[tuple[Path, RunConfig, Mapping[int, Game]]],
+    scored: Iterable[tuple[Path, RunConfig, Mapping[int, Game], Mapping[str, Any]]],
 ) -> dict[str, int]:
     """For each algorithm the number of games that most runs were scored on."""
     counts: dict[str, Counter[int]] = {}
-    for _, config, games in scored:
+    for _, config, games, _ in scored:
         counts.setdefault(config.algo, Counter())[len(games)] += 1
     return {
         algo: max(mine, key=lambda count: (mine[count], count)) for algo, mine in counts.items()

@@ -36,6 +36,8 @@ from records.provenance import provenance
 
 # In provenance.json: the configuration as it was when the run began.
 CONFIG = "config"
+# In provenance.json of a run that a search for settings made: what it was there.
+SEARCHED = "search"
 # Where a run was continued last; a file of thousands of them could not be read any more.
 RESUMES_KEPT = 200
 
@@ -97,28 +99,34 @@ class RunFolder:
         return self.done_file.is_file()
 
     @classmethod
-    def create(cls, path: Path, config: RunConfig) -> RunFolder:
+    def create(cls, path: Path, config: RunConfig, **noted: Any) -> RunFolder:
         """A new run folder with its config and provenance.
+
+        Args:
+            path: the folder.
+            config: of the run.
+            **noted: what else its provenance says.
 
         Raises:
             UserError: the folder exists and holds something, or cannot be written.
         """
         folder = cls(path)
-        made_by = {**provenance(config), CONFIG: config.values()}
+        made_by = {**provenance(config), CONFIG: config.values(), **noted}
         try:
             folder._require_empty()  # before the lock is laid there
             path.mkdir(parents=True, exist_ok=True)
             with exclusive(path):
                 folder._require_empty()
-                write_durably(folder.config_file, config.to_json())
                 write_durably(folder.provenance_file, as_json(sealed(made_by)))
+                write_durably(folder.config_file, config.to_json())  # from here on it is a run
         except OSError as error:
             raise cannot_write(path, error) from error
         return folder
 
     def _require_empty(self) -> None:
         # What a process leaves that was killed before it began does not count.
-        ours = (LOCK_NAME, temporary_name(self.config_file).name)
+        begun = (self.config_file, self.provenance_file)
+        ours = {LOCK_NAME, self.provenance_file.name, *(temporary_name(f).name for f in begun)}
         if self.path.exists() and any(entry.name not in ours for entry in self.path.iterdir()):
             remedy = (
                 f"continue it with --resume {self.path}, or choose another --out or --seed"
