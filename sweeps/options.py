@@ -1,7 +1,4 @@
-"""The options of `sweep.py`: those of a grid, and every setting of the runs, derived from them.
-
-A search takes the same settings with one value each.
-"""
+"""The options of `sweep.py`: those of a grid, and every setting of the runs, derived from them."""
 
 from __future__ import annotations
 
@@ -40,27 +37,13 @@ def grid_options(algos: Sequence[str]) -> type[Any]:
 
     A setting may be given several values, which are then an axis of the grid.
     """
-    return options_with_settings(Grid, algos, several=True)
-
-
-def options_with_settings(base: type[Any], algos: Sequence[str], *, several: bool) -> type[Any]:
-    """A dataclass of a base's options and of every setting that these algorithms' runs have.
-
-    Args:
-        base: a dataclass of what is laid out: games, extractors, seeds.
-        algos: whose settings.
-        several: whether a setting is a tuple of values, empty where it was not named; otherwise
-            one value, or None.
-    """
     kinds = {algo: settings_of(algo) for algo in algos}
     names = dict.fromkeys(name for kind in kinds.values() for name in kind.model_fields)
-    fields = [
-        (name, *_declared(name, kinds, several)) for name in names if name not in OF_THE_SWEEP
-    ]
-    return dataclasses.make_dataclass("Options", fields, bases=(base,), frozen=True)
+    fields = [(name, *_declared(name, kinds)) for name in names if name not in OF_THE_SWEEP]
+    return dataclasses.make_dataclass("Options", fields, bases=(Grid,), frozen=True)
 
 
-def _declared(name: str, kinds: dict[str, type[RunConfig]], several: bool) -> tuple[Any, Any]:
+def _declared(name: str, kinds: dict[str, type[RunConfig]]) -> tuple[Any, Any]:
     """Type and default of an option; its help says what a run has without it."""
     mine = {
         algo: kind.model_fields[name] for algo, kind in kinds.items() if name in kind.model_fields
@@ -72,13 +55,12 @@ def _declared(name: str, kinds: dict[str, type[RunConfig]], several: bool) -> tu
     else:
         usual = ", ".join(f"{algo} {value}" for algo, value in defaults.items())
     kind: Any = field.annotation
+    several: Any = tuple[kind, ...]
     words = (field.description or "").rstrip()
-    if several and not is_of_the_machine(name):
+    if not is_of_the_machine(name):
         words += " Several values are an axis of the grid."
     help_text = tyro.conf.arg(help=f"{words} (default: {usual})", help_behavior_hint="")
-    if several:
-        return Annotated[tuple[kind, ...], help_text], dataclasses.field(default=())
-    return Annotated[kind | None, help_text], dataclasses.field(default=None)
+    return Annotated[several, help_text], dataclasses.field(default=())
 
 
 def sweep_of(options: Any) -> Sweep:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from sweeps.options import options_with_settings
+from records.config import settings_of
+from sweeps.grid import DEFAULTS, OF_THE_SWEEP
 from sweeps.search.ranges import ranges_of, varied_settings
 from sweeps.search.request import Search, seeds_from
 
@@ -41,7 +42,7 @@ def search_options(algo: str) -> type[Any]:
     by_factors = ", ".join(name for name, scale in varied.items() if scale)
     evenly = ", ".join(name for name, scale in varied.items() if not scale)
     help_text = (
-        "NAME LOW HIGH: a setting to search between two values; once for each. Log-uniform, so "
+        "A setting to search between two values; once for each setting. Log-uniform, so "
         f"that each factor of ten counts alike: {by_factors}. Uniform: {evenly}."
     )
     kind: Any = Annotated[
@@ -54,7 +55,16 @@ def search_options(algo: str) -> type[Any]:
         bases=(Tuning,),
         frozen=True,
     )
-    return options_with_settings(base, [algo], several=False)
+    settings: list[Any] = [
+        (
+            name,
+            Annotated[field.annotation, tyro.conf.arg(help=field.description)],
+            dataclasses.field(default=DEFAULTS.get(name, field.default)),
+        )
+        for name, field in settings_of(algo).model_fields.items()
+        if name not in OF_THE_SWEEP
+    ]
+    return dataclasses.make_dataclass("Options", settings, bases=(base,), frozen=True)
 
 
 def search_of(options: Any) -> Search:
@@ -64,7 +74,7 @@ def search_of(options: Any) -> Search:
         UserError: something is not allowed.
     """
     own = {field.name for field in dataclasses.fields(Tuning)} | {"vary"}
-    settings = {n: v for n, v in vars(options).items() if n not in own and v is not None}
+    settings = {name: value for name, value in vars(options).items() if name not in own}
     seeds = seeds_from(options.first_seed, options.seeds, "--seeds")
     after = options.first_seed + len(seeds)
     search = Search(

@@ -37,7 +37,12 @@ def best_settings(search: Search, arm: str, best: Tried) -> str:
 
     JSON's texts and numbers are TOML's too.
     """
-    named = {n: v for n, v in search.settings.items() if not is_of_the_machine(n) and n != "steps"}
+    fields = type(search.config).model_fields
+    named = {
+        name: value
+        for name, value in search.settings.items()
+        if value != fields[name].default and not is_of_the_machine(name) and name != "steps"
+    }
     values = {"algo": search.algo, "extractor": arm, **named, **best.values}
     head = (
         f"# Trial {best.number} of {search.trials}, {search.config.total_steps:,} steps a run; "

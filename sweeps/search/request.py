@@ -11,11 +11,11 @@ from typing import Any
 from cli.errors import UserError
 from cli.settings import option
 from evaluation.plan import Plan
-from files.durable import as_json, cannot_write, write_durably
+from files.durable import as_json, cannot_write, temporary_name, write_durably
 from files.lock import LOCK_NAME
 from files.untrusted import read_json
-from records.config import RunConfig, run_config
-from sweeps.grid import DEFAULTS, Sweep
+from records.config import RunConfig, is_of_the_machine, run_config
+from sweeps.grid import Sweep
 from sweeps.search.objective import unit
 from sweeps.search.point import Point
 from sweeps.search.ranges import Range
@@ -38,7 +38,7 @@ class Search:
         fresh_seeds: on which each arm's best and default settings are trained again.
         trials: of each arm.
         ranges: the settings that are varied.
-        settings: all other settings that were named, one value each.
+        settings: all other settings of a run.
         out: where everything is kept.
     """
 
@@ -55,9 +55,8 @@ class Search:
     @property
     def config(self) -> RunConfig:
         """One of the runs, at the default point."""
-        values = {**DEFAULTS, **self.settings}
         return run_config(
-            **values,
+            **self.settings,
             algo=self.algo,
             game=self.games[0],
             extractor=self.extractors[0],
@@ -162,7 +161,8 @@ def begin(search: Search, made_by: Mapping[str, Any]) -> dict[str, Any]:
     file = search.out / RECORD
     asked = _record(search)
     if not file.exists():
-        if any(entry.name != LOCK_NAME for entry in search.out.iterdir()):
+        ours = (LOCK_NAME, temporary_name(file).name)
+        if any(entry.name not in ours for entry in search.out.iterdir()):
             raise UserError(f"{search.out} is not empty, and holds no search: choose another --out")
         write_durably(file, as_json({"search": asked, "made_by": made_by}))
     known = read_json(file)
@@ -188,7 +188,7 @@ def make_folder(path: Path) -> None:
 
 def _record(search: Search) -> dict[str, Any]:
     """As JSON holds it; machine settings may change between two starts."""
-    config = search.config.replaced(**{n: DEFAULTS[n] for n in DEFAULTS})
+    config = search.config.values()
     return {
         "extractors": list(search.extractors),
         "games": list(search.games),
@@ -196,7 +196,7 @@ def _record(search: Search) -> dict[str, Any]:
         "fresh_seeds": list(search.fresh_seeds),
         "trials": search.trials,
         "ranges": [asdict(varied) for varied in search.ranges],
-        "config": config.values(),
+        "config": {n: value for n, value in config.items() if not is_of_the_machine(n)},
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,11 +139,12 @@ class Trials:
         return self._study.get_trials(deepcopy=False)
 
 
-def open_trials(search: Search) -> dict[str, Trials]:
+@contextmanager
+def opened_trials(search: Search) -> Iterator[dict[str, Trials]]:
     """The trials of every arm; the file is made where there is none.
 
     Raises:
-        UserError: Optuna is not installed, or the file is damaged.
+        UserError: Optuna is not installed, or the file is damaged or cannot be written.
     """
     try:
         import optuna
@@ -155,9 +157,16 @@ def open_trials(search: Search) -> dict[str, Trials]:
     try:
         url = URL.create("sqlite", database=str(file)).render_as_string()
         storage = optuna.storages.RDBStorage(url)
-        return {arm: Trials(search, arm, storage) for arm in search.extractors}
+        arms = {arm: Trials(search, arm, storage) for arm in search.extractors}
+        for trials in arms.values():
+            trials.over()  # all of them can be read
     except (SQLAlchemyError, RuntimeError, KeyError, ValueError) as error:
         raise UserError(
             f"{file} is damaged, or of another version of Optuna: restore it, or choose another "
             f"--out ({str(error).splitlines()[0][:200]})"
         ) from error
+    try:
+        yield arms
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        why = str(error.__cause__ or error).splitlines()[0][:200]
+        raise UserError(f"cannot write {file}: {why}") from error
