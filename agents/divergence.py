@@ -14,6 +14,9 @@ from torch.utils.hooks import RemovableHandle
 from cli.errors import UserError
 from policies import AtariPolicy, short_name
 
+# What train.py says of a run that diverged, and of no other.
+STOPPED = "training was stopped"
+
 
 class DivergedError(UserError):
     """A number of training is not finite; the message names it, the step and the layer."""

@@ -12,7 +12,7 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from agents.build import bears_threads, build_model, restore
-from agents.divergence import DivergedError
+from agents.divergence import STOPPED, DivergedError
 from agents.games import FinishedGames, last_games
 from agents.memory import keep_freed_memory, share_one_heap
 from agents.observers import (
@@ -91,7 +91,7 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
             return _train(config, folder, resume, stop)
         except DivergedError as error:
             raise UserError(
-                f"{error}: training was stopped, {_last_good(folder)}; continue from there with "
+                f"{error}: {STOPPED}, {_last_good(folder)}; continue from there with "
                 f"--resume {folder.path} (it plays other games), or begin again with a lower "
                 "--learning-rate"
             ) from error

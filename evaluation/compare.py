@@ -82,7 +82,7 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
     else:
         found, aside = _grids(request, paths)
     others = _without_algorithm(aside, {grid.algo for grid in found})
-    unreadable = [f"{run.path}: {run.why}" for run in aside if run.config is None]
+    unreadable = [f"{run.path}: {run.why}" for run in aside if run.config is None and run.missed]
     missing = _missing(found) + len(others)
     if (missing or unreadable) and not request.allow_missing:
         every = (line for grid in found for line in missing_lines(grid))

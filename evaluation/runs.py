@@ -18,13 +18,16 @@ from evaluation.score import scored_games
 from files.untrusted import read_json, unsealed
 from records.ancestor import Ancestor, ancestors_in
 from records.config import RunConfig, differences, is_of_the_machine
-from records.folder import RunFolder
+from records.folder import SEARCHED, RunFolder
 from records.rows import MODES
 
 # A folder with one of these is a run, or was one: it may be damaged, but it does not vanish.
 FILES_OF_A_RUN = frozenset(
     ("config.json", "provenance.json", "checkpoints", "episodes.csv", "evaluation.csv", "DONE")
 )
+# Settings were chosen by how such a run did: it is no evidence about the arm that they were
+# chosen for.
+CHOSEN_BY = "settings were chosen by runs like this, which are never compared"
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,19 @@ class EvaluatedRun:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A run that cannot be compared, and why. `config` is None where it cannot be read."""
+    """A run that cannot be compared, and why.
+
+    Attributes:
+        path: the run folder.
+        config: of the run; None where it cannot be read, or is none of the comparison's.
+        why: it is left out.
+        missed: whether the comparison lacks it.
+    """
 
     path: Path
     config: RunConfig | None
     why: str
+    missed: bool = True
 
 
 def find_runs(roots: Sequence[Path]) -> list[Path]:
@@ -119,7 +130,10 @@ def read_runs(
     scored: list[_Scored] = []
     aside: list[SetAside] = []
     for path in paths:
-        config = None
+        config, made_by = None, _provenance(path)
+        if SEARCHED in made_by:
+            aside.append(SetAside(path, None, f"{made_by[SEARCHED]}: {CHOSEN_BY}", missed=False))
+            continue
         try:
             folder, config = RunFolder.open(path)
             games = _games(folder, config, mode)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 import torch
 from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from cli.device import Device, resolved_device
 from cli.errors import UserError
@@ -29,6 +30,13 @@ class _OfTheMachine:
 
 
 OF_THE_MACHINE = _OfTheMachine()
+
+
+class _Scale:
+    """Marks a setting that counts by factors: from 0.001 to 0.01 is as far as from 0.01 to 0.1."""
+
+
+SCALE = _Scale()
 
 # The upper ends are far beyond sense and keep a damaged or hostile configuration from asking for
 # the machine's whole memory.
@@ -240,6 +248,11 @@ def is_of_the_machine(name: str) -> bool:
     """Whether a setting changes nothing about what is learned."""
     field = RunConfig.model_fields.get(name)
     return field is not None and any(isinstance(mark, _OfTheMachine) for mark in field.metadata)
+
+
+def is_a_scale(field: FieldInfo) -> bool:
+    """Whether a setting counts by factors."""
+    return any(isinstance(mark, _Scale) for mark in field.metadata)
 
 
 def differences(first: RunConfig, second: RunConfig) -> list[str]:

@@ -41,6 +41,8 @@ from records.provenance import provenance
 CONFIG = "config"
 # There too: when the run was given another last step, {"from", "to", "at"}.
 EXTENDED = "extended"
+# In provenance.json of a run that a search for settings made: what it was there.
+SEARCHED = "search"
 # Where a run was continued last; a file of thousands of them could not be read any more.
 RESUMES_KEPT = 200
 # What `create` writes before config.json makes the folder a run, of one that has ancestors.
@@ -110,6 +112,7 @@ class RunFolder:
         config: RunConfig,
         ancestors: Sequence[Ancestor] = (),
         write_first: Callable[[Path], None] = lambda path: None,
+        noted: Mapping[str, Any] | None = None,
     ) -> RunFolder:
         """A new run folder with its config and provenance.
 
@@ -120,12 +123,18 @@ class RunFolder:
             config: of the run.
             ancestors: whose weights it begins with, the nearest first.
             write_first: writes the checkpoint of step 0 into a folder; of a run with ancestors.
+            noted: what else its provenance says.
 
         Raises:
             UserError: the folder exists and holds something, or cannot be written.
         """
         folder = cls(path)
-        made_by = {**provenance(config), **recorded(ancestors), CONFIG: config.values()}
+        made_by = {
+            **provenance(config),
+            **recorded(ancestors),
+            CONFIG: config.values(),
+            **(noted or {}),
+        }
         try:
             folder._require_empty()  # before the lock is laid there
             path.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from agents.rollout_buffer import ImageRolloutBuffer
 from cli.errors import UserError
 from cli.settings import model_validator
 from policies import AtariPolicy
-from records.config import RunConfig, Schedule
+from records.config import SCALE, RunConfig, Schedule
 
 # n_envs × n_steps observations of 84×84×4 bytes are held twice at once: this is 3.7 GB of them.
 MAX_ROLLOUT = 65_536
@@ -24,7 +24,9 @@ RolloutSteps = Annotated[
     int,
     Field(ge=1, le=100_000, description="Steps of each environment between two updates."),
 ]
-LearningRate = Annotated[float, Field(ge=0.0, le=10.0, description="Step size of the optimizer.")]
+LearningRate = Annotated[
+    float, Field(ge=0.0, le=10.0, description="Step size of the optimizer."), SCALE
+]
 LearningRateSchedule = Annotated[
     Schedule, Field(description="linear (to zero at the last step) or constant.")
 ]
@@ -37,10 +39,14 @@ Lambda = Annotated[
         description="Bias-variance trade-off of the advantage estimate; 1 is the n-step return.",
     ),
 ]
-EntropyWeight = Annotated[float, Field(ge=0.0, le=1e6, description="Weight of the entropy bonus.")]
-ValueWeight = Annotated[float, Field(ge=0.0, le=1e6, description="Weight of the value loss.")]
+EntropyWeight = Annotated[
+    float, Field(ge=0.0, le=1e6, description="Weight of the entropy bonus."), SCALE
+]
+ValueWeight = Annotated[
+    float, Field(ge=0.0, le=1e6, description="Weight of the value loss."), SCALE
+]
 GradientNorm = Annotated[
-    float, Field(ge=1e-9, le=1e9, description="Gradients are scaled down to this norm.")
+    float, Field(ge=1e-9, le=1e9, description="Gradients are scaled down to this norm."), SCALE
 ]
 
 # What SB3's train() records → the suite's names; the entropy loss changes its sign on the way.

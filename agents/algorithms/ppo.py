@@ -14,7 +14,7 @@ from agents.rollout import OverlappedRollouts
 from cli.errors import UserError
 from cli.settings import model_validator
 from records.algorithm import ADAM, Algorithm
-from records.config import Schedule
+from records.config import SCALE, Schedule
 
 
 class PPOConfig(on_policy.OnPolicyConfig):
@@ -37,7 +37,7 @@ class PPOConfig(on_policy.OnPolicyConfig):
     """Passes over each rollout."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 256
     """Observations in a gradient step; divides n_envs × n_steps."""
-    clip_range: Annotated[float, Field(ge=1e-6, le=1e6)] = 0.1
+    clip_range: Annotated[float, Field(ge=1e-6, le=1e6), SCALE] = 0.1
     """How far the probability ratio may leave 1."""
     clip_range_schedule: Schedule = "linear"
     """linear (to zero at the last step) or constant."""

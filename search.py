@@ -1,0 +1,76 @@
+"""Search each arm's settings on games and seeds that a comparison never sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.command_line import load_own, names_in, parse, run, values_of
+from cli.errors import UserError
+from envs.family import Family
+from evaluation.plan import load_plan
+from records.algorithm import Algorithm
+from records.config import require_settings_of
+from sweeps.priority import give_way
+from sweeps.search.conduct import conduct
+from sweeps.search.options import Tuning, search_of, search_options
+
+DESCRIPTION = """Search settings of each arm, with the same budget. Started again, it goes on.
+
+Every trial trains the arm on the tuning games and seeds; its runs are never compared. Its score is
+the mean of the training games of the last quarter of a run, human-normalised. OUT/README.md tells
+what was tried, and OUT/<arm>/best.toml is for train.py --config.
+"""
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a search is run."""
+
+    plan: Path | None = None
+    """A plan whose games and seeds may not be tuned on."""
+    workers: int = 0
+    """Points tried at a time; 0 for one on each core (or thread of --threads)."""
+    background: bool = False
+    """Give way to everything else on this machine: the lowest priority, for the runs too."""
+    dry_run: bool = False
+    """Print the budget and run nothing."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse the command line and search."""
+    algo = (values_of("--algo", argv) or [_default("algo")])[0]
+    load_own([algo], Algorithm, "algo")
+    load_own(values_of("--family", argv), Family, "family")
+    require_settings_of([algo], names_in(argv))
+    kind: Any = dataclasses.make_dataclass(
+        "Arguments", [("search", search_options(algo)), ("running", Running)], frozen=True
+    )
+    arguments = parse(kind, "search.py", DESCRIPTION, argv)
+    running: Running = arguments.running
+    if not 0 <= running.workers <= 10_000:
+        raise UserError(f"--workers must be between 0 and 10,000, got {running.workers}")
+    search = search_of(arguments.search)
+    if running.plan is not None:
+        search.require_unplanned(load_plan(running.plan))
+    if running.dry_run:
+        print(search.budget)
+        return 0
+    if running.background:
+        give_way()
+    workers = running.workers or max(1, (os.cpu_count() or 1) // max(1, search.config.threads))
+    return conduct(search, workers, shlex.join(["python", "search.py", *argv]))
+
+
+def _default(name: str) -> Any:
+    return next(field.default for field in dataclasses.fields(Tuning) if field.name == name)
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[0]).name, main)

@@ -1,0 +1,138 @@
+"""A search on this machine's cores: every arm the same number of trials, turn by turn."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cli.progress import ProgressReport
+from cli.signals import StopRequest
+from sweeps.cell import SECONDS_BETWEEN_LOOKS
+from sweeps.local import cores_of_workers
+from sweeps.search.attempt import Attempt
+from sweeps.search.fresh import fresh_points
+from sweeps.search.objective import steps_used
+from sweeps.search.point import told
+from sweeps.search.request import Search
+from sweeps.search.trials import Trials
+
+
+@dataclass
+class Outcome:
+    """What became of a search.
+
+    Attributes:
+        stopped: somebody asked it to stop.
+        failed: by the point's name, the last words of a run that did not come to its end.
+    """
+
+    stopped: bool = False
+    failed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def run_search(search: Search, arms: Mapping[str, Trials], workers: int) -> Outcome:
+    """Try everything that has not been tried, `workers` points at a time.
+
+    Ctrl-C and SIGTERM stop the runs with a checkpoint each; a second Ctrl-C ends them at once.
+    """
+    outcome, taken = Outcome(), set[str]()
+    running: dict[int, Attempt] = {}  # by the worker's number
+    cores = cores_of_workers(workers, search.config.threads)
+    total, before = _total_steps(search, arms), _steps_over(search, arms)
+    with (
+        StopRequest(second_interrupts=False) as stop,
+        ProgressReport("search", total, before) as progress,
+    ):
+        try:
+            while True:
+                for worker in range(workers):
+                    if worker not in running and not stop.requested:
+                        attempt = _next(search, arms, taken, cores[worker])
+                        if attempt is not None:
+                            running[worker] = attempt
+                if not running:
+                    break
+                for worker, attempt in list(running.items()):
+                    if stop.requested:
+                        attempt.stop()
+                    if stop.insisted:
+                        attempt.kill()
+                    if attempt.poll() != "running":
+                        del running[worker]
+                        _ended(arms, attempt, outcome, stop.requested)
+                done = _steps_over(search, arms) + sum(a.steps for a in running.values())
+                progress.update(done, _note(search, arms))
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        finally:
+            for attempt in running.values():
+                attempt.stop()
+        outcome.stopped = stop.requested
+    return outcome
+
+
+def is_complete(search: Search, arms: Mapping[str, Trials]) -> bool:
+    """Whether everything was tried, on fresh seeds too."""
+    return all(
+        trials.is_over and all(point.is_trained for point in fresh_points(search, trials))
+        for trials in arms.values()
+    )
+
+
+def _next(
+    search: Search, arms: Mapping[str, Trials], taken: set[str], cores: tuple[int, ...]
+) -> Attempt | None:
+    """A trial of the arm that has fewest, or a point to train again; None if nothing is left."""
+    for trials in sorted(arms.values(), key=lambda trials: trials.begun):
+        found = trials.take()
+        if found is not None:
+            trial, values = found
+            point = search.trial(trials.arm, trial.number, values)
+            return Attempt(point, trial, trials.reported(trial), cores)
+    for trials in arms.values():
+        for point in fresh_points(search, trials):
+            if point.name not in taken and not point.is_trained:
+                taken.add(point.name)
+                return Attempt(point, cores=cores)
+    return None
+
+
+def _ended(arms: Mapping[str, Trials], attempt: Attempt, outcome: Outcome, stopped: bool) -> None:
+    """Write down what became of a point; one that may still come to its end is left as it is."""
+    if attempt.state == "done":
+        state = "complete"
+    elif attempt.is_pruned and attempt.state == "interrupted":
+        state = "pruned"
+    elif attempt.trial is not None and attempt.has_diverged:
+        state = "diverged"
+    else:
+        if not stopped or attempt.state == "failed":
+            outcome.failed[attempt.point.name] = attempt.error or ("a run was stopped",)
+        return
+    point = attempt.point
+    if attempt.trial is not None:
+        arms[point.arm].tell(attempt.trial, state, attempt.score, steps_used(point.cells))
+    score = "" if attempt.score is None else f", score {attempt.score:.4f}"
+    print(f"{point.name}: {told(point.values)}: {state}{score}", file=sys.stderr, flush=True)
+
+
+def _total_steps(search: Search, arms: Mapping[str, Trials]) -> int:
+    of_an_arm = search.trials * search.steps_of_a_trial + 2 * search.steps_of_a_fresh_point
+    return len(arms) * of_an_arm
+
+
+def _steps_over(search: Search, arms: Mapping[str, Trials]) -> int:
+    """Steps that need not be made any more, made or pruned away."""
+    steps = 0
+    for trials in arms.values():
+        steps += len(trials.over()) * search.steps_of_a_trial
+        if trials.is_over:
+            left = sum(not point.is_trained for point in fresh_points(search, trials))
+            steps += (2 - left) * search.steps_of_a_fresh_point
+    return steps
+
+
+def _note(search: Search, arms: Mapping[str, Trials]) -> str:
+    over = sum(len(trials.over()) for trials in arms.values())
+    return f"{over} of {len(arms) * search.trials} trials"

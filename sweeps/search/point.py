@@ -1,0 +1,53 @@
+"""One point of a search: an arm with certain settings, and the runs that try it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from records.folder import RunFolder
+from sweeps.grid import Cell, Sweep
+from sweeps.search.objective import score_of
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point.
+
+    Attributes:
+        arm: the extractor.
+        what: which of the arm's points it is.
+        values: of the settings that are varied.
+        runs: its own grid: the games and seeds of the search.
+    """
+
+    arm: str
+    what: str
+    values: Mapping[str, float]
+    runs: Sweep
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.arm} {self.what}"
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Its runs, in the order in which they are trained."""
+        return self.runs.cells()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all of its runs are finished."""
+        return all(RunFolder(cell.path).is_done for cell in self.cells)
+
+    @property
+    def score(self) -> float | None:
+        """The objective; None before all runs are finished."""
+        return score_of(self.cells) if self.is_trained else None
+
+
+def told(values: Mapping[str, float]) -> str:
+    """Settings in words, as long as a person reads."""
+    return ", ".join(f"{name.replace('_', '-')} {value:.3g}" for name, value in values.items())

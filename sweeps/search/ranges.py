@@ -1,0 +1,108 @@
+"""The settings that a search varies, and the points where every arm begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cli.errors import UserError
+from cli.settings import bounds, option, unknown
+from records.config import is_a_scale, settings_of
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class Range:
+    """A setting between two values.
+
+    Attributes:
+        name: of the setting.
+        low: the lowest value.
+        high: the highest.
+        log: drawn log-uniformly, as its declaration as a scale asks for; otherwise uniformly.
+    """
+
+    name: str
+    low: float
+    high: float
+    log: bool
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        how = "log-uniform" if self.log else "uniform"
+        return f"{self.name.replace('_', '-')} between {self.low:g} and {self.high:g}, {how}"
+
+    def at(self, share: float) -> float:
+        """The value at a share of the way from low (0) to high (1)."""
+        if self.log:
+            value = math.exp(math.log(self.low) + share * math.log(self.high / self.low))
+        else:
+            value = self.low + share * (self.high - self.low)
+        return min(max(value, self.low), self.high)
+
+    def drawn(self, trial: optuna.Trial) -> float:
+        """What a trial takes: what it was given, took before, or draws now."""
+        return trial.suggest_float(self.name, self.low, self.high, log=self.log)
+
+
+def varied_settings(algo: str) -> dict[str, bool]:
+    """The settings of an algorithm that a search can vary, and whether each is a scale.
+
+    Whole numbers are left out: they decide how long a run is, or have to divide each other.
+    """
+    fields = settings_of(algo).model_fields
+    return {n: is_a_scale(field) for n, field in fields.items() if field.annotation is float}
+
+
+def ranges_of(algo: str, said: Iterable[tuple[str, float, float]]) -> tuple[Range, ...]:
+    """The ranges that a person names.
+
+    Args:
+        algo: whose settings they are.
+        said: for each its name as on the command line, the lowest and the highest value.
+
+    Raises:
+        UserError: none, one twice, no such setting, or no such values.
+    """
+    known = varied_settings(algo)
+    ranges: dict[str, Range] = {}
+    for word, low, high in said:
+        name = word.removeprefix("--").replace("-", "_")
+        if name not in known:
+            allowed = (option(n).removeprefix("--") for n in known)
+            raise UserError(unknown("setting to --vary", word, allowed))
+        if name in ranges:
+            raise UserError(f"--vary names {word} twice")
+        least, most = bounds(settings_of(algo).model_fields[name])
+        if not least <= low < high <= most:
+            raise UserError(
+                f"--vary {word} takes a lower and a higher value between {least:g} and {most:g}, "
+                f"got {low:g} and {high:g}"
+            )
+        if known[name] and not low > 0:
+            raise UserError(f"--vary {word} is log-uniform: its lower value must be above 0")
+        ranges[name] = Range(name, low, high, known[name])
+    if not ranges:
+        raise UserError("a search needs at least one --vary NAME LOW HIGH")
+    return tuple(ranges.values())
+
+
+def first_points(
+    ranges: Sequence[Range], default: Mapping[str, float], count: int
+) -> list[dict[str, float]]:
+    """Where every arm begins: the default, then a Latin hypercube, the same one every time."""
+    rng = np.random.default_rng(0)
+    strata = rng.permuted(np.tile(np.arange(count - 1), (len(ranges), 1)), axis=1)
+    shares = (strata + rng.random(strata.shape)) / max(1, count - 1)
+    drawn = [
+        {r.name: r.at(float(share)) for r, share in zip(ranges, column, strict=True)}
+        for column in shares.T
+    ]
+    return [dict(default), *drawn]

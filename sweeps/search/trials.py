@@ -1,0 +1,172 @@
+"""The trials of an arm, kept by Optuna in a file of the search: asked for, pruned, told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cli.errors import UserError
+from sweeps.search.objective import RUNGS
+from sweeps.search.ranges import first_points
+from sweeps.search.request import Search
+
+if TYPE_CHECKING:
+    import optuna
+
+STORAGE = "search.db"
+# In the first three tenths of a trial's first run nothing is pruned: little is learned by then.
+RUNGS_SPARED = 3 * RUNGS // 10
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that is over.
+
+    Attributes:
+        number: counted from 0, the default.
+        values: the settings that were varied.
+        state: complete, pruned or diverged.
+        score: the objective, of a complete one; what had been reported last, of a pruned one.
+        steps: agent steps that it used.
+    """
+
+    number: int
+    values: Mapping[str, float]
+    state: str
+    score: float | None
+    steps: int
+
+
+class Trials:
+    """The trials of one arm: the first points, then what Optuna's TPE sampler proposes.
+
+    Trial n is drawn with seed n, in every arm and after any interruption.
+
+    Args:
+        search: what is searched.
+        arm: one of its extractors.
+        storage: of all arms.
+    """
+
+    def __init__(self, search: Search, arm: str, storage: Any) -> None:
+        import optuna
+
+        self._search, self.arm = search, arm
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=arm,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(
+                n_startup_trials=search.first, n_warmup_steps=RUNGS_SPARED
+            ),
+        )
+        points = first_points(search.ranges, search.default, search.first)
+        for point in points[len(self._all()) :]:
+            self._study.enqueue_trial(point)
+        self._held: set[int] = set()
+
+    @property
+    def begun(self) -> int:
+        """Trials that are over, or taken in this process."""
+        return len({trial.number for trial in self._all() if trial.state.is_finished()}) + len(
+            self._held
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of them are."""
+        return len(self.over()) >= self._search.trials
+
+    def take(self) -> tuple[optuna.Trial, dict[str, float]] | None:
+        """The next trial and its settings, an interrupted one first; None if there is none now."""
+        import optuna
+
+        states = optuna.trial.TrialState
+        started = [trial for trial in self._all() if trial.state != states.WAITING]
+        left = [t for t in started if t.state == states.RUNNING and t.number not in self._held]
+        if not left and len(started) >= self._search.trials:
+            return None
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=left[0].number if left else len(started), n_startup_trials=self._search.first
+        )
+        # Optuna has no public way to go on with a trial of a process that was killed.
+        trial = optuna.Trial(self._study, left[0]._trial_id) if left else self._study.ask()
+        self._held.add(trial.number)
+        return trial, {varied.name: varied.drawn(trial) for varied in self._search.ranges}
+
+    def reported(self, trial: optuna.Trial) -> frozenset[int]:
+        """The moments at which a trial's value is known."""
+        return frozenset(self._all()[trial.number].intermediate_values)
+
+    def tell(self, trial: optuna.Trial, state: str, score: float | None, steps: int) -> None:
+        """What became of a trial: complete, pruned or diverged.
+
+        To the sampler a trial that diverged is one that was pruned.
+        """
+        import optuna
+
+        trial.set_user_attr("state", state)
+        trial.set_user_attr("steps", steps)
+        if state == "complete":
+            self._study.tell(trial, score)
+        else:
+            self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        self._held.discard(trial.number)
+
+    def over(self) -> list[Tried]:
+        """The trials that are over, in their order."""
+        return [
+            Tried(
+                trial.number,
+                trial.params,
+                trial.user_attrs["state"],
+                trial.value,
+                trial.user_attrs["steps"],
+            )
+            for trial in self._all()
+            if trial.state.is_finished()
+        ]
+
+    def best(self) -> Tried | None:
+        """The complete trial of the highest score, the earliest of several; None without one."""
+        complete = [tried for tried in self.over() if tried.state == "complete"]
+        return max(complete, key=lambda tried: tried.score or 0.0, default=None)
+
+    def _all(self) -> list[optuna.trial.FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+
+@contextmanager
+def opened_trials(search: Search) -> Iterator[dict[str, Trials]]:
+    """The trials of every arm; the file is made where there is none.
+
+    Raises:
+        UserError: Optuna is not installed, or the file is damaged or cannot be written.
+    """
+    try:
+        import optuna
+        from sqlalchemy import URL
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise UserError("search.py needs Optuna: pip install -e '.[app,search]'") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    file = search.out / STORAGE
+    try:
+        url = URL.create("sqlite", database=str(file)).render_as_string()
+        storage = optuna.storages.RDBStorage(url)
+        arms = {arm: Trials(search, arm, storage) for arm in search.extractors}
+        for trials in arms.values():
+            trials.over()  # all of them can be read
+    except (SQLAlchemyError, RuntimeError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{file} is damaged, or of another version of Optuna: restore it, or choose another "
+            f"--out ({str(error).splitlines()[0][:200]})"
+        ) from error
+    try:
+        yield arms
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        why = str(error.__cause__ or error).splitlines()[0][:200]
+        raise UserError(f"cannot write {file}: {why}") from error

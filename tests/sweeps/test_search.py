@@ -1,0 +1,348 @@
+"""A search for settings: the same for every arm, kept apart from comparisons, never lost."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import search as script
+import train
+from benchmarks.made_up_runs import make_grid_of_runs
+from cli import settings
+from cli.errors import UserError
+from evaluation.runs import find_runs
+from files.lock import exclusive, is_held
+from records.folder import SEARCHED, RunFolder
+from records.kept_checkpoints import list_checkpoints
+from records.rows import Episode, episode_log, read_episodes
+from sweeps.search.engine import run_search
+from sweeps.search.objective import RUNGS, score_at
+from sweeps.search.ranges import Range, first_points
+from sweeps.search.request import Search
+from sweeps.search.trials import opened_trials
+from tests.agents.conftest import SMALL
+from tests.evaluation.comparing import comparison, report
+from tests.sweeps.test_sweep import wait_for
+
+ROOT = Path(__file__).parents[2]
+PLAN = ROOT / "docs/results/atari/plan.toml"
+# A game of Breakout that nobody has learned is over within some 200 steps.
+STEPS = 1_600
+
+
+def words(out, *options, steps=STEPS, vary=("learning-rate", "1e-4", "1e-2")):
+    return [
+        str(word)
+        for word in (
+            "--algo", "a2c", "--games", "Breakout", "--seeds", 1, "--steps", steps,
+            *settings.words(SMALL["a2c"]),
+            "--vary", *vary, "--out", out, *options,
+        )
+    ]  # fmt: skip
+
+
+def rows(out):
+    with (out / "trials.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def files(out):
+    return {p: p.stat().st_mtime_ns for p in out.rglob("*/trial-*/**/*") if p.is_file()}
+
+
+def newest(run):
+    """Step of the newest checkpoint; 0 before training has got anywhere."""
+    found = list_checkpoints(RunFolder(run))
+    return int(found[-1].name) if found else 0
+
+
+def a_search(out, **changes):
+    usual = Search(
+        algo="a2c",
+        extractors=("nature",),
+        games=("Breakout",),
+        seeds=(1001,),
+        fresh_seeds=(),
+        trials=3,
+        ranges=(Range("learning_rate", 1e-4, 1e-2, True),),
+        settings={"steps": STEPS, "threads": 1, "device": "cpu", **SMALL["a2c"]},
+        out=out,
+    )
+    return replace(usual, **changes)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    out = tmp_path_factory.mktemp("search") / "out"
+    assert script.main(words(out, "--trials", "2", "--fresh-seeds", "1")) == 0
+    return out
+
+
+def test_every_arm_begins_with_the_default_and_tries_the_same_points(searched):
+    by_arm = {
+        arm: [float(row["learning_rate"]) for row in rows(searched) if row["arm"] == arm]
+        for arm in ("nature", "coordconv")
+    }
+    assert len(by_arm["nature"]) == 2
+    assert by_arm["nature"][0] == 7e-4
+    assert by_arm["coordconv"] == by_arm["nature"]
+    assert all(int(row["steps"]) == STEPS for row in rows(searched))
+
+
+def test_the_runs_have_the_settings_and_the_seeds_of_their_trial(searched):
+    for row in rows(searched):
+        (path,) = find_runs([searched / row["arm"] / f"trial-{row['trial']}"])
+        config = RunFolder.open(path)[1]
+        assert (config.extractor, config.seed, config.game) == (row["arm"], 1001, "Breakout")
+        assert config.values()["learning_rate"] == float(row["learning_rate"])
+    fresh = find_runs(list(searched.rglob("*-on-fresh-seeds")))
+    assert {RunFolder.open(path)[1].seed for path in fresh} == {1002}
+
+
+@pytest.mark.parametrize("arm", ["nature", "coordconv"])
+def test_the_best_settings_are_taken_by_train(searched, arm, capsys):
+    mine = [row for row in rows(searched) if row["arm"] == arm]
+    best = max(mine, key=lambda row: float(row["score"]))
+    file = searched / arm / "best.toml"
+    assert train.main(["--config", str(file), "--game", "Pong", "--dry-run"]) == 0
+    config = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert config["learning_rate"] == float(best["learning_rate"])
+    assert (config["extractor"], config["algo"], config["n_envs"]) == (arm, "a2c", 4)
+    assert config["steps"] == 10_000_000
+
+
+def test_the_page_tells_what_was_tried_and_what_the_fresh_seeds_said(searched):
+    page = (searched / "README.md").read_text()
+    for row in rows(searched):
+        assert f"| {row['arm']} | {row['trial']} |" in page
+    assert re.search(r"\| nature \| default( and best)? \| learning-rate 0.0007 \| -?\d", page)
+    assert "on fresh seeds (1002)" in page
+    assert f"| nature | 2 | 2 | 0 | 0 | {2 * STEPS:,} | {2 * STEPS:,} |" in page
+    assert "no verdict about the arms" in page
+    assert "python search.py --algo a2c" in page
+    assert "Not finished" not in page
+
+
+def test_a_finished_search_started_again_trains_nothing(searched):
+    before = files(searched)
+    assert before
+    assert script.main(words(searched, "--trials", "2", "--fresh-seeds", "1")) == 0
+    assert files(searched) == before
+
+
+def test_another_search_in_its_folder_is_refused(searched):
+    with pytest.raises(UserError, match=r"holds another search \(trials 2 in place of 3\)"):
+        script.main(words(searched, "--trials", "3", "--fresh-seeds", "1"))
+    with (
+        exclusive(searched, "searching"),
+        pytest.raises(UserError, match="another process is searching"),
+    ):
+        script.main(words(searched, "--trials", "2", "--fresh-seeds", "1"))
+
+
+def test_compare_leaves_its_runs_out_and_says_so(searched, tmp_path):
+    runs = tmp_path / "runs"
+    make_grid_of_runs(runs, ["Pong"], {"nature": 0.2, "coordconv": 0.5})
+    alone = comparison(runs).grid.scores("nature")
+    (runs / "search").symlink_to(searched)
+    assert (comparison(runs).grid.scores("nature") == alone).all()
+    assert comparison(runs).grid.games == ("Pong",)
+    report(runs)
+    told = (runs.parent / "report" / "report.md").read_text()
+    assert "search, nature trial 0: settings were chosen by runs like this" in told
+    with pytest.raises(UserError, match="settings were chosen by runs like this"):
+        comparison(searched)
+
+
+def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(tmp_path, capsys):
+    out = tmp_path / "out"
+    mine = words(
+        out, "--trials", 1, "--fresh-seeds", 0, "--extractors", "nature",
+        "--checkpoint-every", 800, steps=8_000,
+    )  # fmt: skip
+    run = out / "nature/trial-0/a2c/Breakout/nature/seed-1001"
+    process = subprocess.Popen([sys.executable, str(ROOT / "search.py"), *mine])
+    wait_for(lambda: newest(run) > 0)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not is_held(run))  # train.py was told that its parent is gone
+    reached = newest(run)
+
+    def stop():
+        wait_for(lambda: newest(run) > reached)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    asking = threading.Thread(target=stop)
+    asking.start()
+    assert script.main(mine) == 130
+    asking.join()
+    assert "go on with: python search.py --algo a2c" in capsys.readouterr().out
+    assert "**Not finished:**" in (out / "README.md").read_text()
+    assert not is_held(run)
+    assert reached < newest(run) < 8_000
+
+    assert script.main(mine) == 0
+    (row,) = rows(out)
+    assert (row["trial"], row["state"], row["steps"]) == ("0", "complete", "8000")
+    steps = [game.step for game in read_episodes(RunFolder(run).episodes_file)]
+    assert steps == sorted(steps)
+    assert SEARCHED in json.loads(RunFolder(run).provenance_file.read_text())
+
+
+def test_a_trial_that_falls_behind_is_stopped_early(tmp_path):
+    search = a_search(tmp_path, settings={**a_search(tmp_path).settings, "steps": 16_000})
+    with opened_trials(search) as arms:
+        for _ in range(2):  # beyond what anybody learns in so few steps
+            trial, _values = arms["nature"].take()
+            for rung in range(1, RUNGS + 1):
+                trial.report(100.0, rung)
+            arms["nature"].tell(trial, "complete", 100.0, 16_000)
+        assert not run_search(search, arms, 1).failed
+        tried = arms["nature"].over()[-1]
+    assert (tried.number, tried.state) == (2, "pruned")
+    assert 0.3 * 16_000 <= tried.steps < 16_000
+    (run,) = find_runs([tmp_path])
+    assert not RunFolder(run).is_done
+    assert not is_held(run)
+
+
+def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(tmp_path):
+    search = a_search(tmp_path)
+    with opened_trials(search) as arms:
+        for _ in range(2):
+            trial, _values = arms["nature"].take()
+            trial.report(100.0, 3)
+            arms["nature"].tell(trial, "complete", 100.0, STEPS)
+        arms["nature"].take()[0].report(0.0, 3)
+    with opened_trials(search) as arms:
+        run_search(search, arms, 1)
+        assert [tried.state for tried in arms["nature"].over()] == [
+            "complete",
+            "complete",
+            "pruned",
+        ]
+
+
+def test_a_trial_that_diverges_counts_and_does_not_stop_the_search(tmp_path):
+    out = tmp_path / "out"
+    own = "tests.sweeps.diverging:Diverging"
+    assert script.main(words(out, "--trials", 2, "--fresh-seeds", 0, "--extractors", own)) == 0
+    assert [row["state"] for row in rows(out)] == ["diverged", "diverged"]
+    assert all(int(row["steps"]) < STEPS for row in rows(out))
+    assert not list(out.rglob("best.toml"))
+    assert f"| {own} | 2 | 0 | 0 | 2 |" in (out / "README.md").read_text()
+
+
+def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path):
+    search = a_search(tmp_path, trials=1)
+    run = tmp_path / "nature/trial-0/a2c/Breakout/nature/seed-1001"
+    run.mkdir(parents=True)
+    (run / "notes.txt").write_text("somebody's")
+    with opened_trials(search) as arms:
+        ((name, told),) = run_search(search, arms, 1).failed.items()
+        assert name == "nature trial 0"
+        assert "is not empty, nothing was written" in told[0]
+        assert arms["nature"].over() == []
+    (run / "notes.txt").unlink()
+    with opened_trials(search) as arms:
+        assert not run_search(search, arms, 1).failed
+        assert [tried.state for tried in arms["nature"].over()] == ["complete"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--games", "Pong", "Qbert", "--plan", PLAN], "game Qbert is one of part a2c of"),
+        (["--first-seed", "4", "--seeds", "1", "--plan", PLAN], "seed 4 is one of part a2c of"),
+        (["--first-seed", "0", "--fresh-seeds", "1", "--plan", PLAN], "seed 1 is one of part"),
+        (["--vary", "gama", "0.9", "0.99"], "unknown setting to --vary 'gama'; did you mean gamma"),
+        (["--vary", "n-envs", "1", "9"], "unknown setting to --vary 'n-envs'"),
+        (["--vary", "gamma", "0.9", "1.1"], "between 0 and 1, got 0.9 and 1.1"),
+        (["--vary", "gamma", "0.99", "0.9"], "a lower and a higher value"),
+        (["--vary", "ent-coef", "0", "0.1"], "its lower value must be above 0"),
+        (["--vary", "learning-rate", "1e-4", "1e-3"], "names learning-rate twice"),
+        (["--learning-rate", "1"], "leaves out the default 1"),
+        (["--seeds", "0"], "--seeds needs at least one"),
+        (["--trials", "0"], "--trials must be between"),
+        (["--workers", "-1"], "--workers must be between"),
+        (["--extractors", "natur"], "natur"),
+        (["--games", "Pnog"], "Pong"),
+        (["--clip-range", "0.1"], "clip_range is not a setting of a2c"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_is_written(tmp_path, options, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        script.main(words(tmp_path / "out", *options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty, and holds no search"):
+        script.main(words(tmp_path))
+    with pytest.raises(UserError, match="needs at least one --vary"):
+        script.main(["--games", "Pong", "--out", str(tmp_path / "new")])
+
+
+def test_a_damaged_storage_is_one_line(tmp_path):
+    search = a_search(tmp_path)
+    with opened_trials(search):
+        pass
+    (tmp_path / "search.db").write_bytes(b"no database" * 100)
+    with pytest.raises(UserError, match=r"search\.db is damaged"), opened_trials(search):
+        pass
+
+
+def test_a_dry_run_tells_the_budget(tmp_path, capsys):
+    assert script.main(words(tmp_path / "out", "--trials", "6", "--dry-run")) == 0
+    assert "nature, coordconv: 6 trials each of 1 runs of 1,600 steps" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_games_that_cannot_be_averaged_are_refused(tmp_path):
+    a_search(tmp_path, games=("Carnival",)).check()
+    with pytest.raises(UserError, match="no published scores"):
+        a_search(tmp_path, games=("Pong", "Carnival")).check()
+
+
+def test_scales_are_drawn_by_factors_and_others_evenly():
+    assert Range("learning_rate", 1e-4, 1e-2, True).at(0.5) == pytest.approx(1e-3)
+    assert Range("gamma", 0.9, 1.0, False).at(0.5) == pytest.approx(0.95)
+
+
+def test_the_first_points_are_the_default_and_one_in_each_part_of_the_range():
+    ranges = (Range("learning_rate", 1e-4, 1e-2, True), Range("gamma", 0.0, 1.0, False))
+    default = {"learning_rate": 7e-4, "gamma": 0.99}
+    first, *others = first_points(ranges, default, 6)
+    assert first == default
+    assert others == first_points(ranges, default, 6)[1:]
+    assert sorted(int(point["gamma"] * 5) for point in others) == [0, 1, 2, 3, 4]
+    assert first_points(ranges, default, 1) == [default]
+
+
+def test_a_score_is_of_the_last_quarter_before_a_moment_or_of_the_last_game(tmp_path):
+    (cell,) = a_search(tmp_path).trial("nature", 0, {"learning_rate": 7e-4}).cells
+    cell.path.mkdir(parents=True)
+    assert score_at(cell, 1.0) is None
+    log = episode_log(RunFolder(cell.path).episodes_file)
+    for step, score in ((100, 4.0), (1_300, 2.0), (1_600, 10.0)):
+        log.append(Episode(step, 1.0, score, 50))
+    log.close()
+
+    def human(score: float) -> float:  # random play 1.7, a human 30.5
+        return (score - 1.7) / (30.5 - 1.7)
+
+    assert score_at(cell, 1.0) == pytest.approx(human(6.0))
+    assert score_at(cell, 0.9) == pytest.approx(human(2.0))
+    assert score_at(cell, 0.5) == pytest.approx(human(4.0))
+    assert score_at(cell, 0.05) is None
