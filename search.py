@@ -45,7 +45,7 @@ class Running:
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and search."""
-    algo = (values_of("--algo", argv) or [_default("algo")])[0]
+    algo = (values_of("--algo", argv) or [Tuning.algo])[0]
     load_own([algo], Algorithm, "algo")
     load_own(values_of("--family", argv), Family, "family")
     require_settings_of([algo], names_in(argv))
@@ -66,10 +66,6 @@ def main(argv: Sequence[str]) -> int:
         give_way()
     workers = running.workers or max(1, (os.cpu_count() or 1) // max(1, search.config.threads))
     return conduct(search, workers, shlex.join(["python", "search.py", *argv]))
-
-
-def _default(name: str) -> Any:
-    return next(field.default for field in dataclasses.fields(Tuning) if field.name == name)
 
 
 if __name__ == "__main__":

@@ -87,12 +87,16 @@ class Search:
     @property
     def budget(self) -> str:
         """What every arm is given, in words."""
-        runs, again = len(self.games) * len(self.seeds), len(self.games) * len(self.fresh_seeds)
+        budget = (
+            f"each of {names(self.extractors)}: {self.trials} trials of "
+            f"{self.config.total_steps:,} steps on each of {names(self.games)} from each of seeds "
+            f"{names(self.seeds)}, at most {self.trials * self.steps_of_a_trial:,} steps"
+        )
+        if not self.fresh_seeds:
+            return budget
         return (
-            f"{names(self.extractors)}: {self.trials} trials each of {runs} runs of "
-            f"{self.config.total_steps:,} steps, at most "
-            f"{self.trials * self.steps_of_a_trial:,} steps an arm; then the default and the best "
-            f"on {again} runs each, at most {2 * self.steps_of_a_fresh_point:,} steps an arm"
+            f"{budget}; then the default and the best from seeds {names(self.fresh_seeds)}, at "
+            f"most {2 * self.steps_of_a_fresh_point:,} steps"
         )
 
     def trial(self, arm: str, number: int, values: Mapping[str, float]) -> Point:

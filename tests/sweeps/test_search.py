@@ -305,7 +305,9 @@ def test_a_damaged_storage_is_one_line(tmp_path):
 
 def test_a_dry_run_tells_the_budget(tmp_path, capsys):
     assert script.main(words(tmp_path / "out", "--trials", "6", "--dry-run")) == 0
-    assert "nature, coordconv: 6 trials each of 1 runs of 1,600 steps" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "each of nature, coordconv: 6 trials of 1,600 steps on each of Breakout" in told
+    assert "at most 9,600 steps; then the default and the best from seeds 1002, 1003" in told
     assert not (tmp_path / "out").exists()
 
 
