@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import TracebackType
 
 from cli.errors import UserError
@@ -19,6 +20,8 @@ CLOSED = "closed"
 # What a window may take of a desktop that also has bars and borders.
 ROOM = 0.92
 UNSEEN = ("dummy", "offscreen")
+# One of these tells SDL on Linux where windows go.
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
 
 class Window:
@@ -36,6 +39,9 @@ class Window:
         self._frame: Frame | None = None
 
     def __enter__(self) -> Window:
+        if sys.platform == "linux" and not any(name in os.environ for name in SCREENS):
+            # SDL would complain by a line of its own, and draw into memory.
+            raise UserError(f"there is no display for a window: {INSTEAD}")
         try:
             pygame.display.init()
             driver = pygame.display.get_driver()

@@ -152,10 +152,18 @@ def test_a_signal_ends_the_command(screen: Path, make_run: MakeRun) -> None:
 def test_without_a_display_record_is_named(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+    path = make_run()
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
+    command = [sys.executable, "evaluate.py", "watch", str(path)]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert "no display for a window" in line
+    assert "evaluate.py record" in line
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with pytest.raises(UserError, match=r"no display for a window .*evaluate\.py record"):
-        evaluate.main(["watch", str(make_run())])
+        evaluate.main(["watch", str(path)])
 
 
 def test_what_cannot_be_shown_together_is_refused(make_run: MakeRun) -> None:
