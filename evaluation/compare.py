@@ -23,7 +23,7 @@ from evaluation.report.page import (
     save_pictures,
     small_budget,
 )
-from evaluation.report.tables import games_table, write_csv
+from evaluation.report.tables import distilled_table, games_table, write_csv
 from evaluation.results import Comparison, compare, sentence
 from evaluation.runs import (
     EvaluatedRun,
@@ -225,6 +225,13 @@ def for_terminal(sections: Sequence[Section]) -> str:
         games_table(result, section.comparison.grid).text()
         for section in sections
         for result in section.comparison.results
+    ]
+    parts += [
+        f"{distilled_table(compared.distilled).text()}\n"
+        f"{compared.grid.title}: {compared.distilled.caveats(compared.grid)}"
+        for section in sections
+        for compared in [section.comparison]
+        if compared.distilled is not None
     ]
     small = small_budget(sections)
     return "\n\n".join([*parts, "\n".join([*verdicts(sections), *([small] if small else [])])])

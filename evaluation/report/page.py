@@ -20,6 +20,7 @@ from evaluation.report.gameplay import Clip
 from evaluation.report.tables import (
     aggregates_table,
     arms_table,
+    distilled_table,
     games_table,
     references_table,
 )
@@ -81,6 +82,9 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
             parts.append(games_table(result, grid).markdown())
             aggregates = aggregates_table(comparison, result)
             parts += [aggregates.markdown()] if aggregates else []
+        if comparison.distilled is not None:
+            parts.append(distilled_table(comparison.distilled).markdown())
+            parts.append(comparison.distilled.caveats(grid))
         parts.append(how_to_read(comparison))
         parts.append(arms_table(grid).markdown())
         parts += [
@@ -180,6 +184,8 @@ def _section(section: Section, command: str) -> Mapping[str, Any]:
             }
             for result in comparison.results
         ],
+        "distilled": comparison.distilled and distilled_table(comparison.distilled),
+        "distilled_caveats": comparison.distilled and comparison.distilled.caveats(grid),
         "how_to_read": how_to_read(comparison),
         "pictures": [_shown(picture) for picture in section.pictures],
         "layers": [_shown(picture) for picture in section.layers],
