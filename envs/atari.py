@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from envs.atari_sets import SETS
 from envs.family import Family, Frames, Game
 from envs.games import action_meanings, rom_id
 from envs.protocol import PROTOCOLS, find_protocol
@@ -24,6 +25,7 @@ class Atari(Family):
     protocols = PROTOCOLS
     actions_per_second = FRAME_RATE / PROTOCOLS["v4"].frame_skip
     sources = SOURCES
+    game_sets = SETS
 
     def check_game(self, game: str) -> None:
         """Raises UnknownGameError unless a game has exactly this name."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from cli.errors import UserError
 from cli.own_code import Named
+from envs.game_sets import GameSet
 
 Frames = NDArray[np.uint8]
 Game = gymnasium.Env[Frames, int]
@@ -81,12 +84,36 @@ class Family(ABC):
         protocols: the rules that its games can be played by, by name.
         actions_per_second: agent steps in a second of real time.
         sources: where published scores are from, as a report says it.
+        game_sets: games that go by one name together.
     """
 
     name: str
     protocols: Mapping[str, Rules]
     actions_per_second: float
     sources: str = ""
+    game_sets: Mapping[str, GameSet] = MappingProxyType({})
+
+    def games_named(self, words: Sequence[str]) -> tuple[str, ...]:
+        """The games that a person names, where the name of a set stands for its games.
+
+        A game that two sets have, or a set and the person, comes once.
+
+        Raises:
+            UserError: a word is neither a game nor a set.
+        """
+        games: list[str] = []
+        for word in words:
+            if word in self.game_sets:
+                several = self.game_sets[word].games
+                games += [game for game in several if game not in (*games, *words)]
+                continue
+            try:
+                self.check_game(word)
+            except ValueError as error:
+                sets = f"; sets of games: {', '.join(self.game_sets)}" if self.game_sets else ""
+                raise UserError(f"{error}{sets}") from error
+            games.append(word)
+        return tuple(games)
 
     @abstractmethod
     def check_game(self, game: str) -> None:

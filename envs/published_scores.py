@@ -79,6 +79,11 @@ def human_normalised(game: str, score: float) -> float | None:
     return (score - known["random"]) / (known["human"] - known["random"])
 
 
+def games_with_human_scores() -> tuple[str, ...]:
+    """The games of the published tables, for which random play and a human were measured: 57."""
+    return tuple(game for game, known in _table().items() if {"random", "human"} <= known.keys())
+
+
 def published_scores(game: str, algo: str, protocol: str) -> dict[str, float | None]:
     """Scores of other implementations of an algorithm, by label; None where none was reported.
 

@@ -28,7 +28,7 @@ from evaluation.report.sensitivity import (
     sensitivity_picture,
     sensitivity_table,
 )
-from evaluation.report.tables import games_table, write_csv
+from evaluation.report.tables import distilled_table, games_table, write_csv
 from evaluation.results import Comparison, compare
 from evaluation.runs import (
     EvaluatedRun,
@@ -261,6 +261,13 @@ def for_terminal(sections: Sequence[Section]) -> str:
         games_table(result, section.comparison.grid).text()
         for section in sections
         for result in section.comparison.results
+    ]
+    parts += [
+        f"{distilled_table(compared.distilled).text()}\n"
+        f"{compared.grid.title}: {compared.distilled.caveats(compared.grid)}"
+        for section in sections
+        for compared in [section.comparison]
+        if compared.distilled is not None
     ]
     small = small_budget(sections)
     lines = [*verdicts(sections), *(line for section in sections for line in section.explored)]

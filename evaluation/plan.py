@@ -19,6 +19,7 @@ from typing import Any
 
 from cli.errors import UserError
 from cli.own_code import is_import_path
+from envs.family import FAMILIES
 from evaluation.results import claims
 from evaluation.runs import EvaluatedRun
 from evaluation.verdicts import Claim
@@ -216,7 +217,10 @@ def _part(table: Any, number: int) -> Part:
         _require_keys(table, required, optional)
         values: dict[str, Any] = {}
         for name, value in table.items():
-            if name in ("arms", "games"):
+            if name == "games":
+                family = FAMILIES.find(RunConfig.model_fields["family"].default)
+                values[name] = family.games_named(_names(name, value))
+            elif name == "arms":
                 values[name] = _names(name, value)
             elif name in ("seeds", "steps", "episodes"):
                 if type(value) is not int or not 1 <= value <= 10**12:

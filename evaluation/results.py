@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation import statistics
 from evaluation.arms import control_of
+from evaluation.distilled import Distilled, distilled
 from evaluation.grid import Grid
 from evaluation.permutation import permutation_p, spread_ratio, standardized_difference
 from evaluation.statistics import (
@@ -112,12 +113,14 @@ class Comparison:
         baseline: the baseline's own aggregates, by name.
         results: of each arm.
         family: how many claims the p-values are corrected for, those of other grids included.
+        distilled: every arm's median over more games than were played, as far as those tell.
     """
 
     grid: Grid
     baseline: Mapping[str, Estimate]
     results: tuple[ArmResult, ...]
     family: int
+    distilled: Distilled | None = None
 
     def fewest_seeds(self, *arms: str) -> int:
         """Seeds of the game and arm that has the fewest; of all arms if none are named."""
@@ -249,7 +252,9 @@ def _comparison(grid: Grid, verdicts: Mapping[Claim, Verdict], family: int) -> C
                 of_control(None),
             )
         )
-    return Comparison(grid, _aggregates(grid, grid.baseline), tuple(results), family)
+    return Comparison(
+        grid, _aggregates(grid, grid.baseline), tuple(results), family, distilled(grid)
+    )
 
 
 def _differences(grid: Grid, arm: str) -> dict[str, Estimate]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from envs.family import FAMILIES
 from records.config import RunConfig, is_of_the_machine, settings_of
 from sweeps.grid import DEFAULTS, OF_THE_SWEEP, Sweep, seeds_named
 
@@ -18,7 +19,7 @@ class Grid:
     """What a grid consists of."""
 
     games: tuple[str, ...]
-    """Games, by their usual names."""
+    """Games, by their usual names, or sets of the family's: atari5, atari10, all (57)."""
     algos: tuple[str, ...] = ("ppo",)
     """Algorithms: ppo, a2c, or your own as package.module:NAME."""
     extractors: tuple[str, ...] = ("nature", "coordconv")
@@ -69,8 +70,9 @@ def sweep_of(options: Any) -> Sweep:
     settings = {
         name: values for name, values in vars(options).items() if name not in of_the_grid and values
     }
+    family = FAMILIES.find((*options.family, RunConfig.model_fields["family"].default)[0])
     return Sweep(
-        games=options.games,
+        games=family.games_named(options.games),
         algos=options.algos,
         extractors=options.extractors,
         seeds=seeds_named(options.seeds),

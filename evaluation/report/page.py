@@ -23,6 +23,7 @@ from evaluation.report.tables import (
     Table,
     aggregates_table,
     arms_table,
+    distilled_table,
     games_table,
     learning_table,
     references_table,
@@ -124,6 +125,9 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
             aggregates = aggregates_table(comparison, result)
             parts += [aggregates.markdown()] if aggregates else []
         parts += how_to_read(comparison)
+        if comparison.distilled is not None:
+            parts.append(distilled_table(comparison.distilled).markdown())
+            parts.append(comparison.distilled.caveats(grid))
         if section.training is not None:
             parts.append("### Sample efficiency (exploratory)")
             for final, result in _learning(section):
@@ -249,6 +253,8 @@ def _section(section: Section, command: str) -> Mapping[str, Any]:
             }
             for result in comparison.results
         ],
+        "distilled": comparison.distilled and distilled_table(comparison.distilled),
+        "distilled_caveats": comparison.distilled and comparison.distilled.caveats(grid),
         "how_to_read": how_to_read(comparison),
         "learning": [
             {"name": result.arm, "table": learning_table(result, final, grid)}

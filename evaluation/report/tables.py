@@ -14,6 +14,7 @@ import numpy as np
 from cli.table import aligned, markdown
 from envs.family import Family
 from evaluation.arms import parameters, steps_per_second
+from evaluation.distilled import Distilled
 from evaluation.grid import Grid
 from evaluation.results import AGGREGATES, ArmResult, Comparison, GameResult, p_value
 from evaluation.runs import EvaluatedRun
@@ -161,6 +162,12 @@ def aggregates_table(comparison: Comparison, result: ArmResult) -> Table | None:
     return Table(
         ("human-normalized", comparison.grid.baseline, result.arm, "difference"), tuple(rows)
     )
+
+
+def distilled_table(distilled: Distilled) -> Table:
+    """The estimated median over many games of each arm."""
+    rows = [(arm, shown(value, 3)) for arm, value in distilled.arms.items()]
+    return Table(("arm", f"human-normalised {distilled.title}"), tuple(rows))
 
 
 def arms_table(grid: Grid) -> Table:
@@ -415,6 +422,20 @@ def _of_aggregates(comparison: Comparison) -> Iterable[AggregateRow]:
                 difference=None if difference is None else difference.value,
                 difference_low=None if difference is None else difference.low,
                 difference_high=None if difference is None else difference.high,
+                part=grid.part,
+            )
+    if comparison.distilled is not None:
+        for arm, value in comparison.distilled.arms.items():
+            yield AggregateRow(
+                algo=grid.algo,
+                arm=arm,
+                statistic=comparison.distilled.title,
+                value=value.value,
+                low=value.low,
+                high=value.high,
+                difference=None,
+                difference_low=None,
+                difference_high=None,
                 part=grid.part,
             )
 
