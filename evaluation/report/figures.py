@@ -307,10 +307,11 @@ def picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
     """A figure in both formats."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
+            base = getattr(axis.get_transform(), "base", 10)
             if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
-                axis.set_major_formatter(PlainLogFormatter())
+                axis.set_major_formatter(PlainLogFormatter(base))
             if isinstance(axis.get_minor_formatter(), LogFormatterSciNotation):
-                axis.set_minor_formatter(PlainLogFormatter())
+                axis.set_minor_formatter(PlainLogFormatter(base))
     files = []
     with mpl.rc_context(STYLE):
         for kind in ("svg", "png"):
