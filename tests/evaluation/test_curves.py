@@ -13,6 +13,9 @@ from benchmarks.made_up_runs import make_grid_of_runs
 from cli.errors import UserError
 from evaluation.compare import Request, write_report
 from evaluation.curves import WINDOWS, curve_of, read_curve
+from records.folder import RunFolder
+
+COMMITTED = sorted(Path("docs/results/atari/runs").rglob("episodes.csv"))
 
 
 def curve(steps: list[float], scores: list[float], budget: int):
@@ -66,3 +69,12 @@ def test_scores_during_training_change_no_verdict_on_final_scores(tmp_path: Path
         episodes.unlink()
     write_report(Request((root,), tmp_path / "without"), "command")
     assert json.loads((tmp_path / "without/report.json").read_text())["verdicts"] == told
+
+
+@pytest.mark.parametrize("file", COMMITTED, ids=str)
+def test_committed_runs_have_curves(file: Path) -> None:
+    _, config = RunFolder.open(file.parent)
+    curve = read_curve(file.parent, config.total_steps)
+    assert curve.empty == 0
+    assert curve.scores[-1] > curve.scores[0]
+    assert curve.scores.min() <= curve.mean_score <= curve.scores.max()

@@ -103,6 +103,27 @@ def test_the_family_is_the_plans_and_not_what_was_added(tmp_path):
     assert planned["coordconv-r"] == "Not planned, so not confirmatory"
 
 
+def test_every_row_and_every_run_says_whether_it_was_planned(tmp_path):
+    plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
+    make_grid_of_runs(root, GAMES, {**LEVELS, "coordconv-r": 0.3}, seeds=5, spread=0.02)
+    compare(root, plan, tmp_path / "report")
+    page = (tmp_path / "report/index.html").read_text()
+    shown = {
+        words: page.count(f'data-label="plan" class="words {words.replace(" ", "-")}"')
+        for words in ("confirmatory", "not planned", "planned")
+    }
+    # A row for each game and arm; a run of the baseline is planned beside whatever it is compared.
+    assert shown == {"confirmatory": 2, "not planned": 2 + 10, "planned": 20 + 10}
+    with (tmp_path / "report/runs.csv").open() as file:
+        rows = [(row["part"], row["extractor"], row["plan"]) for row in csv.DictReader(file)]
+    assert set(rows) == {
+        ("main", "nature", "planned"),
+        ("main", "coordconv", "planned"),
+        ("a2c-unplanned", "nature", "planned"),
+        ("a2c-unplanned", "coordconv-r", "not planned"),
+    }
+
+
 def test_a_missing_run_makes_it_interim(tmp_path):
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, LEVELS, seeds=4, spread=0.02)

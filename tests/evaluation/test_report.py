@@ -9,12 +9,15 @@ import shlex
 import shutil
 
 import pytest
+from markupsafe import escape
 
 import evaluate
 from agents.algorithms.ppo import PPOConfig
 from benchmarks.made_up_runs import make_grid_of_runs
 from cli.command_line import parse
 from cli.errors import UserError
+from evaluation.report.citation import bibtex
+from evaluation.report.tables import sort_value
 from evaluation.runs import find_runs
 from records.config import differences
 from records.folder import RunFolder
@@ -62,8 +65,8 @@ def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
     for figure in (out / "figures").glob("*.svg"):
         assert "$" not in figure.read_text(), figure.name
     # Nothing is fetched from anywhere.
-    cited = page.index('<pre id="citation">')
-    assert "http" not in page[:cited].replace("http://www.w3.org", "")
+    shown = page.replace("http://www.w3.org", "").replace(str(escape(bibtex())), "")
+    assert "http" not in shown
     assert page.count("data:image/svg+xml") == len(list((out / "figures").glob("*.svg")))
     assert {path.suffix for path in (out / "figures").iterdir()} == {".svg", ".png"}
     with (out / "games.csv").open() as file:
@@ -166,3 +169,35 @@ def test_a_report_of_games_without_drawn_actions_says_how_many_differ(tmp_path):
     report(tmp_path / "runs", deterministic=True)
     told = (tmp_path / "report/report.md").read_text()
     assert "at most 31 beginnings: of the 20 games of" in told
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("17,319 ± 2,346", 17319),
+        ("-8,590 [-9,000, -1]", -8590),
+        ("+0.50 [0.1, 0.9]", 0.5),
+        ("2.179 → 1.836", 2.179),
+        ("1.000", 1),
+        ("unknown", None),
+        ("no human score", None),
+        ("", None),
+    ],
+)
+def test_cells_sort_by_the_number_they_begin_with(cell, value):
+    assert sort_value(cell) == value
+
+
+def test_below_a_number_sorts_before_it():
+    assert 0.0009 < sort_value("below 0.001") < sort_value("0.001")
+
+
+def test_the_citation_is_that_of_the_repository():
+    paper, software = bibtex().split("\n\n")
+    assert paper.startswith(
+        "@inproceedings{liu2018,\n  author = {Liu, Rosanne and Lehman, Joel and "
+    )
+    assert "  year = {2018},\n" in paper
+    assert software.startswith("@software{coordconv-agents,\n  author = {{The CoordConv agents ")
+    for entry in (paper, software):
+        assert entry.count("{") == entry.count("}")

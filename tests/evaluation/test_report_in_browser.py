@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -12,6 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 from agents.play import evaluation_seeds
 from agents.training import train
 from evaluation.compare import Request, write_report
+from evaluation.report.citation import bibtex
 from records.folder import RunFolder, default_path
 from records.rows import EvaluatedGame
 from tests.agents.conftest import small_config
@@ -46,22 +51,44 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "report" / "index.html"
 
 
-@pytest.fixture(params=SIZES)
-def page(request: pytest.FixtureRequest, report: Path) -> Iterator[tuple[Page, list[str]]]:
-    """The report on a screen of some size, and what the console said."""
-    width, height = SIZES[request.param]
+@contextmanager
+def shown(report: Path, **settings: Any) -> Iterator[tuple[Page, list[str]]]:
+    """The report in a browser, and what the console said or the page asked for elsewhere."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
-        opened = browser.new_page(viewport={"width": width, "height": height})
+        opened = browser.new_page(**settings)
         said: list[str] = []
         opened.on("console", lambda message: said.append(message.text))
         opened.on("pageerror", lambda error: said.append(str(error)))
         opened.on("requestfailed", lambda wish: said.append(f"failed: {wish.url[:100]}"))
+        opened.on(
+            "request",
+            lambda wish: (
+                None
+                if wish.url == report.as_uri() or wish.url.startswith("data:")
+                else said.append(f"asked for {wish.url[:100]}")
+            ),
+        )
         opened.goto(report.as_uri())
         yield opened, said
         browser.close()
+
+
+@pytest.fixture(params=SIZES)
+def page(request: pytest.FixtureRequest, report: Path) -> Iterator[tuple[Page, list[str]]]:
+    """The report on a screen of some size."""
+    width, height = SIZES[request.param]
+    with shown(report, viewport={"width": width, "height": height}) as both:
+        yield both
+
+
+@pytest.fixture
+def desktop(report: Path) -> Iterator[Page]:
+    """The report on a large screen."""
+    with shown(report, viewport={"width": 1200, "height": 900}) as (opened, _):
+        yield opened
 
 
 def test_the_page_is_whole(page: tuple[Page, list[str]]) -> None:
@@ -81,6 +108,8 @@ def test_the_page_is_whole(page: tuple[Page, list[str]]) -> None:
     assert 5 < videos[0][1] <= 30
     for heading in (
         "game by game",
+        "mean score during training",
+        "How much each layer uses position",
         "Arms",
         "Settings and commands",
         "Gameplay on the same seed",
@@ -112,26 +141,9 @@ def test_it_prints_on_pages_without_the_videos(page: tuple[Page, list[str]]) -> 
     opened, _ = page
     opened.emulate_media(media="print")
     assert not opened.is_visible("video")
+    assert not opened.is_visible("#copy")
     assert opened.is_visible("table")
     assert opened.pdf(format="A4").startswith(b"%PDF")
-
-
-def test_a_table_is_sorted_by_a_click_on_its_heading(page: tuple[Page, list[str]]) -> None:
-    opened, _ = page
-    opened.set_viewport_size({"width": 1200, "height": 900})
-    opened.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    table = opened.locator("details table").filter(has_text="seed").last
-    headings = table.locator("th").all_inner_texts()
-    column = headings.index("seed")
-    cells = f"tbody tr td:nth-child({column + 1})"
-    seeds = table.locator(cells).all_inner_texts()
-    assert sorted(seeds) != seeds, "or there is nothing to sort"
-    heading = table.locator("th").nth(column)
-    heading.locator("button").press("Enter")
-    assert table.locator(cells).all_inner_texts() == sorted(seeds)
-    assert heading.get_attribute("aria-sort") == "ascending"
-    heading.locator("button").click()
-    assert table.locator(cells).all_inner_texts() == sorted(seeds, reverse=True)
 
 
 def test_it_is_dark_where_the_reader_likes_it_so(page: tuple[Page, list[str]]) -> None:
@@ -152,10 +164,108 @@ def test_it_is_dark_where_the_reader_likes_it_so(page: tuple[Page, list[str]]) -
     assert brightness() == 255
 
 
-def test_the_citation_is_copied(page: tuple[Page, list[str]]) -> None:
-    opened, _ = page
-    opened.click("#copy")
-    opened.wait_for_function("document.getElementById('copied').textContent")
-    selected = opened.evaluate("getSelection().toString()")
-    assert selected.startswith("@")
-    assert "CoordConv" in selected
+def test_no_figure_shows_the_source_of_a_formula(desktop: Page) -> None:
+    sources = desktop.evaluate("[...document.images].map(i => i.src)")
+    drawings = [base64.b64decode(s.partition(",")[2]).decode() for s in sources if "svg" in s[:20]]
+    texts = [text for svg in drawings for text in re.findall(r"<text [^>]*>([^<]*)</text>", svg)]
+    assert "translation dependence" in texts
+    assert not [text for text in texts if "$" in text or "\\" in text]
+
+
+def column(opened: Page, number: int) -> list[str]:
+    return opened.eval_on_selector_all(
+        f"details table td:nth-child({number})", "cells => cells.map(cell => cell.innerText)"
+    )
+
+
+def test_a_table_sorts_by_its_numbers_and_says_so(desktop: Page) -> None:
+    desktop.click("summary:has-text('All 6 runs')")
+    assert column(desktop, 4) == ["4.0", "5.0", "6.0", "10.0", "11.0", "12.0"]
+    heading = desktop.locator("details th", has_text="final score")
+    heading.get_by_role("button").click()
+    heading.get_by_role("button").click()
+    assert column(desktop, 4) == ["12.0", "11.0", "10.0", "6.0", "5.0", "4.0"]
+    assert heading.get_attribute("aria-sort") == "descending"
+    # By the keyboard, and as words: the rows of an arm stay in the order they had.
+    desktop.locator("details th", has_text="arm").get_by_role("button").focus()
+    desktop.keyboard.press("Enter")
+    assert column(desktop, 2) == ["coordconv"] * 3 + ["nature"] * 3
+    assert column(desktop, 4) == ["12.0", "11.0", "10.0", "6.0", "5.0", "4.0"]
+    assert desktop.locator("th[aria-sort]").count() == 1
+
+
+def test_empty_cells_come_last_both_ways(desktop: Page) -> None:
+    desktop.evaluate(
+        "const cell = document.querySelector('details td[data-sort=\"11.0\"]');"
+        "cell.textContent = ''; delete cell.dataset.sort"
+    )
+    desktop.click("summary:has-text('All 6 runs')")
+    for order in (["4.0", "5.0", "6.0", "10.0", "12.0"], ["12.0", "10.0", "6.0", "5.0", "4.0"]):
+        desktop.locator("details th", has_text="final score").get_by_role("button").click()
+        assert column(desktop, 4) == [*order, ""]
+
+
+@pytest.mark.parametrize("clipboard", [True, False])
+def test_a_button_copies_the_citation(desktop: Page, clipboard: bool) -> None:
+    if not clipboard:
+        desktop.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    desktop.click("text=Copy the citation")
+    desktop.wait_for_selector("#copied:has-text('Copied.')")
+    desktop.evaluate("document.body.append(document.createElement('textarea'))")
+    desktop.focus("textarea")
+    desktop.keyboard.press("Control+V")
+    assert desktop.input_value("textarea").strip() == bibtex()
+
+
+def test_where_nothing_can_be_copied_the_citation_is_selected(desktop: Page) -> None:
+    desktop.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    desktop.evaluate("document.execCommand = () => false")
+    desktop.click("text=Copy the citation")
+    desktop.wait_for_selector("#copied:has-text('Ctrl+C')")
+    assert desktop.evaluate("getSelection().toString()").strip() == bibtex()
+
+
+def test_without_scripts_everything_is_readable_and_no_button_is_dead(report: Path) -> None:
+    with shown(report, java_script_enabled=False) as (opened, said):
+        assert opened.locator("button:visible").count() == 0
+        assert opened.locator("th").first.inner_text() == "game"
+        assert opened.locator("#citation").inner_text().strip() == bibtex()
+        opened.locator("summary", has_text="All 6 runs").click()
+        assert opened.locator("details table").is_visible()
+        assert said == []
+
+
+LUMINANCE = """
+const channels = color => color.match(/[\\d.]+/g).slice(0, 3).map(v => {
+  v /= 255;
+  return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+});
+const luminance = color => {
+  const [r, g, b] = channels(color);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const background = element => {
+  const color = getComputedStyle(element).backgroundColor;
+  return color === "rgba(0, 0, 0, 0)" && element.parentElement
+    ? background(element.parentElement) : color;
+};
+const contrast = element => {
+  const pair = [luminance(getComputedStyle(element).color), luminance(background(element))];
+  return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+};
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_light_and_dark(report: Path, scheme: str) -> None:
+    """WCAG 2.2 asks 4.5 of text of ordinary size."""
+    with shown(report, color_scheme=scheme) as (opened, _):
+        paper = opened.evaluate(f"{LUMINANCE} luminance(background(document.body))")
+        assert paper == 1 if scheme == "light" else paper < 0.02
+        pale = opened.evaluate(
+            f"{LUMINANCE} [...document.querySelectorAll('h1, h2, p, li, td, th, a, pre, summary,"
+            " dt, dd, figcaption, .badge')].filter(e => contrast(e) < 4.5).map(e => e.outerHTML)"
+        )
+        assert pale == []
+        figure = opened.evaluate(f"{LUMINANCE} luminance(background(document.images[0]))")
+        assert figure == 1
