@@ -225,7 +225,10 @@ def write_report(request: Request, command: str) -> list[Section]:
 def _write(
     request: Request, command: str, found: Sequence[Grid], aside: Sequence[SetAside]
 ) -> list[Section]:
-    notices = [f"set aside: {run.path}: {run.why}" for run in aside if run.config is None]
+    notices = [
+        f"set aside: {run.path}: {run.why}" for run in aside if run.config is None and run.missed
+    ]
+    notices += _left_out([run for run in aside if not run.missed])
     notices += _without_algorithm(aside, {grid.algo for grid in found})
     notices += _notices_of_plan(request.plan, found)
     promised = request.plan.promised() if request.plan else ()
@@ -393,6 +396,13 @@ def _notices_of_plan(plan: Plan | None, found: Sequence[Grid]) -> list[str]:
             if not parts:
                 notices.append(f"unplanned: {run.path}: {why}")
     return notices
+
+
+def _left_out(searched: Sequence[SetAside]) -> list[str]:
+    """What is said of the runs of searches for settings, of which there may be hundreds."""
+    if not searched:
+        return []
+    return [f"left out: {len(searched)} runs, {searched[0].path} the first: {searched[0].why}"]
 
 
 def _without_algorithm(aside: Iterable[SetAside], algos: Container[str]) -> list[str]:

@@ -71,9 +71,7 @@ class Trials:
     @property
     def begun(self) -> int:
         """Trials that are over, or taken in this process."""
-        return len({trial.number for trial in self._all() if trial.state.is_finished()}) + len(
-            self._held
-        )
+        return len(self.over()) + len(self._held)
 
     @property
     def is_over(self) -> bool:

@@ -159,7 +159,8 @@ def test_compare_leaves_its_runs_out_and_says_so(searched, tmp_path):
     assert comparison(runs).grid.games == ("Pong",)
     report(runs)
     told = (runs.parent / "report" / "report.md").read_text()
-    assert "search, nature trial 0: settings were chosen by runs like this" in told
+    assert told.count("settings were chosen by runs like this, which are never compared") == 1
+    assert f"left out: {len(find_runs([searched]))} runs, " in told
     with pytest.raises(UserError, match="settings were chosen by runs like this"):
         comparison(searched)
 
