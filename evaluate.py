@@ -14,6 +14,7 @@ import tyro
 from agents.agent import require_trusted_extractor
 from agents.export import export_sb3
 from agents.onnx_file import export_onnx
+from cli import completion
 from cli.command_line import load_own, parse, run
 from cli.errors import UserError
 from envs.family import Family
@@ -23,6 +24,7 @@ from evaluation.record import record_runs
 from evaluation.score import Score, score_random, score_run, score_table
 from files.durable import require_new
 from records.algorithm import Algorithm
+from records.config import names_to_offer
 from records.folder import RunFolder
 from records.kept_checkpoints import named_checkpoints
 
@@ -145,6 +147,10 @@ Command = (
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and score, record, compare or export."""
+    if completion.is_asked(argv):
+        names = {"baseline": names_to_offer()["extractor"], "checkpoint": ("newest", "best")}
+        print(completion.script([Command], "evaluate.py", argv, names))
+        return 0
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")

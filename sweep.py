@@ -14,6 +14,7 @@ from typing import Any
 
 import tyro
 
+from cli import completion
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.progress import duration
@@ -22,7 +23,7 @@ from evaluation import power
 from evaluation.plan import Plan, load_plan
 from files.lock import exclusive
 from files.origin import now
-from records.algorithm import Algorithm
+from records.algorithm import ALGORITHMS, Algorithm
 from records.config import require_settings_of
 from sweeps.grid import (
     FOLDER,
@@ -34,7 +35,7 @@ from sweeps.grid import (
     sweep_folder,
 )
 from sweeps.local import run_local
-from sweeps.options import grid_options, sweep_of
+from sweeps.options import grid_options, names_of_options, sweep_of
 from sweeps.priority import give_way
 from sweeps.ray_cluster import run_ray
 from sweeps.speed import measured_speeds
@@ -122,6 +123,10 @@ class StatusOfTheLast:
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and run the sweep, or tell about it."""
+    if completion.is_asked(argv):
+        kinds = [_arguments_of(list(ALGORITHMS)), PlanArguments]
+        print(completion.script(kinds, "sweep.py", argv, names_of_options()))
+        return 0
     if any(word.split("=")[0] == "--plan" for word in argv):
         planned = parse(PlanArguments, "sweep.py", PlanArguments.__doc__ or "", argv)
         plan = load_plan(planned.plan)
@@ -139,11 +144,15 @@ def main(argv: Sequence[str]) -> int:
     load_own(algos, Algorithm, "algo")
     load_own(values_of("--family", argv), Family, "family")
     require_settings_of(algos, names_in(argv))
-    kind: Any = dataclasses.make_dataclass(
+    arguments = parse(_arguments_of(algos), "sweep.py", DESCRIPTION, argv)
+    return _every(arguments.running, [sweep_of(arguments.grid)])
+
+
+def _arguments_of(algos: Sequence[str]) -> Any:
+    """The options of a grid of these algorithms."""
+    return dataclasses.make_dataclass(
         "Arguments", [("grid", grid_options(algos)), ("running", Running)], frozen=True
     )
-    arguments = parse(kind, "sweep.py", DESCRIPTION, argv)
-    return _every(arguments.running, [sweep_of(arguments.grid)])
 
 
 def _every(running: Running, sweeps: Sequence[Sweep]) -> int:

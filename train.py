@@ -12,6 +12,7 @@ from typing import Any
 from agents.agent import require_trusted_extractor
 from agents.export import export_sb3
 from agents.training import train
+from cli import completion
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.settings import option, words
@@ -19,8 +20,8 @@ from envs.family import FAMILIES, Family
 from files.untrusted import read_json, read_toml
 from policies import UnknownExtractorError, caveat, description, find_arm
 from policies.products import chosen_products
-from records.algorithm import Algorithm
-from records.config import RunConfig, require_settings_of, run_config, settings_of
+from records.algorithm import ALGORITHMS, Algorithm
+from records.config import RunConfig, names_to_offer, require_settings_of, run_config, settings_of
 from records.folder import RunFolder, default_path
 
 DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR.
@@ -67,6 +68,10 @@ class ResumedRun:
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and train."""
+    if completion.is_asked(argv):
+        kinds = [*map(_arguments_of, ALGORITHMS), ResumedRun]
+        print(completion.script(kinds, "train.py", argv, names_to_offer()))
+        return 0
     load_own(values_of("--algo", argv), Algorithm, "algo")
     load_own(values_of("--family", argv), Family, "family")
     if any(word == "--resume" or word.startswith("--resume=") for word in argv):
@@ -74,11 +79,13 @@ def main(argv: Sequence[str]) -> int:
     argv = [*_words_of_file(argv), *argv]
     algo = (values_of("--algo", argv) or [RunConfig.model_fields["algo"].default])[0]
     require_settings_of([algo], names_in(argv))
-    kind: Any = make_dataclass(
-        "Arguments", [("run", settings_of(algo)), ("new", NewRun)], frozen=True
-    )
-    arguments = parse(kind, "train.py", DESCRIPTION, argv)
+    arguments = parse(_arguments_of(algo), "train.py", DESCRIPTION, argv)
     return _start(arguments.run, arguments.new)
+
+
+def _arguments_of(algo: str) -> Any:
+    """The options of a new run of an algorithm."""
+    return make_dataclass("Arguments", [("run", settings_of(algo)), ("new", NewRun)], frozen=True)
 
 
 def _words_of_file(argv: Sequence[str]) -> list[str]:

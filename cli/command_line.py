@@ -13,6 +13,8 @@ import tyro
 from cli.errors import UserError
 from cli.own_code import is_import_path, load
 
+LOOKS = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+
 
 def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -> Any:
     """Fill a dataclass (or a union of them, as subcommands) from a command line.
@@ -30,7 +32,7 @@ def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -
                 prog=program,
                 description=description,
                 args=list(argv),
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+                config=LOOKS,
             )
     except SystemExit as stop:
         if stop.code in (0, None):
