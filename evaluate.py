@@ -17,6 +17,7 @@ from agents.onnx_file import export_onnx
 from cli import completion
 from cli.command_line import load_own, parse, run
 from cli.errors import UserError
+from cli.program import started
 from envs.family import Family
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
@@ -292,7 +293,7 @@ def _compare(arguments: CompareArguments) -> int:
                 f"{len(grid.games)} games, {len(grid.runs)} runs) into {request.out}"
             )
         return 0
-    command = shlex.join(["python", "evaluate.py", *sys.argv[1:]])
+    command = shlex.join([*started("evaluate.py").split(), *sys.argv[1:]])
     print(for_terminal(write_report(request, command)))
     print(f"report: {request.out / 'index.html'}")
     return 0

@@ -17,6 +17,7 @@ import tyro
 from cli import completion
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
+from cli.program import started
 from cli.progress import duration
 from envs.family import Family
 from evaluation import power
@@ -190,7 +191,7 @@ def _every(running: Running, sweeps: Sequence[Sweep]) -> int:
 def _run(running: Running, sweep: Sweep, workers: int) -> int:
     if running.background:
         give_way()
-    command = shlex.join(["python", "sweep.py", *sys.argv[1:]])
+    command = shlex.join([*started("sweep.py").split(), *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
     with exclusive(sweep_folder(sweep), "sweeping"):
         save_sweep(sweep, {**made_by, "command": command})
@@ -210,9 +211,8 @@ def _ended(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command
     if failed:
         print(f"logs: {sweep.runs_dir / FOLDER}", file=sys.stderr)
     if all(now.state == "done" for now in results.values()):
-        print(
-            f"compare: python evaluate.py compare {shlex.quote(str(sweep.runs_dir))} --out report"
-        )
+        where = shlex.quote(str(sweep.runs_dir))
+        print(f"compare: {started('evaluate.py')} compare {where} --out report")
         return 0
     print(f"go on with: {command}")
     return 1 if failed else STOPPED

@@ -15,6 +15,7 @@ from agents.training import train
 from cli import completion
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
+from cli.program import started
 from cli.settings import option, words
 from envs.family import FAMILIES, Family
 from files.untrusted import read_json, read_toml
@@ -171,13 +172,13 @@ def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) 
     )
     print(f"{outcome.step:,} steps at {outcome.steps_per_second:,.0f} steps/s{score}")
     if not outcome.finished:
-        print(f"stopped; continue with: python train.py --resume {where}")
+        print(f"stopped; continue with: {started('train.py')} --resume {where}")
         return 130
     if export:
         print(f"wrote {export_sb3(folder, config)}")
     print(f"watch:  tensorboard --logdir {where}")
-    print(f"score:  python evaluate.py score {where}")
-    print(f"record: python evaluate.py record {where}")
+    print(f"score:  {started('evaluate.py')} score {where}")
+    print(f"record: {started('evaluate.py')} record {where}")
     return 0
 
 
