@@ -13,8 +13,10 @@ import tyro
 from agents.agent import require_trusted_extractor
 from agents.export import export_sb3
 from agents.onnx_file import export_onnx
+from cli import completion
 from cli.command_line import load_own, parse, run
 from cli.errors import UserError
+from cli.program import started
 from cli.shell import joined, quoted
 from envs.family import Family
 from evaluation.card import LICENSE, require_license, write_card
@@ -26,6 +28,7 @@ from evaluation.score import Score, score_random, score_run, score_table
 from evaluation.sensitivity import measure
 from files.durable import CannotWriteError, require_new, require_new_folder, write_durably
 from records.algorithm import Algorithm
+from records.config import names_to_offer
 from records.folder import RunFolder
 from records.hub import local_folder
 from records.kept_checkpoints import named_checkpoints
@@ -233,6 +236,10 @@ Command = (
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and score, record, watch, measure, compare, export or share."""
+    if completion.is_asked(argv):
+        names = {"baseline": names_to_offer()["extractor"], "checkpoint": ("newest", "best")}
+        print(completion.script([Command], "evaluate.py", argv, names))
+        return 0
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
@@ -460,7 +467,7 @@ def _compare(arguments: CompareArguments) -> int:
                 f"{len(grid.games)} games, {len(grid.runs)} runs) into {request.out}"
             )
         return 0
-    command = joined(["python", "evaluate.py", *sys.argv[1:]])
+    command = joined([*started("evaluate.py").split(), *sys.argv[1:]])
     print(for_terminal(write_report(request, command)))
     print(f"report: {request.out / 'index.html'}")
     return 0

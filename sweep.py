@@ -13,8 +13,10 @@ from typing import Any
 
 import tyro
 
+from cli import completion
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
+from cli.program import started
 from cli.progress import duration
 from cli.shell import joined, quoted
 from envs.family import Family
@@ -22,7 +24,7 @@ from evaluation import power
 from evaluation.plan import Plan, load_plan
 from files.lock import exclusive
 from files.origin import now
-from records.algorithm import Algorithm
+from records.algorithm import ALGORITHMS, Algorithm
 from records.config import require_settings_of
 from sweeps.grid import (
     FOLDER,
@@ -34,7 +36,7 @@ from sweeps.grid import (
     sweep_folder,
 )
 from sweeps.local import run_local
-from sweeps.options import grid_options, sweep_of
+from sweeps.options import grid_options, names_of_options, sweep_of
 from sweeps.priority import give_way
 from sweeps.ray_cluster import run_ray
 from sweeps.speed import measured_speeds
@@ -122,6 +124,10 @@ class StatusOfTheLast:
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and run the sweep, or tell about it."""
+    if completion.is_asked(argv):
+        kinds = [_arguments_of(list(ALGORITHMS)), PlanArguments]
+        print(completion.script(kinds, "sweep.py", argv, names_of_options()))
+        return 0
     if any(word.split("=")[0] == "--plan" for word in argv):
         planned = parse(PlanArguments, "sweep.py", PlanArguments.__doc__ or "", argv)
         plan = load_plan(planned.plan)
@@ -139,11 +145,15 @@ def main(argv: Sequence[str]) -> int:
     load_own(algos, Algorithm, "algo")
     load_own(values_of("--family", argv), Family, "family")
     require_settings_of(algos, names_in(argv))
-    kind: Any = dataclasses.make_dataclass(
+    arguments = parse(_arguments_of(algos), "sweep.py", DESCRIPTION, argv)
+    return _every(arguments.running, [sweep_of(arguments.grid)])
+
+
+def _arguments_of(algos: Sequence[str]) -> Any:
+    """The options of a grid of these algorithms."""
+    return dataclasses.make_dataclass(
         "Arguments", [("grid", grid_options(algos)), ("running", Running)], frozen=True
     )
-    arguments = parse(kind, "sweep.py", DESCRIPTION, argv)
-    return _every(arguments.running, [sweep_of(arguments.grid)])
 
 
 def _every(running: Running, sweeps: Sequence[Sweep]) -> int:
@@ -181,7 +191,7 @@ def _every(running: Running, sweeps: Sequence[Sweep]) -> int:
 def _run(running: Running, sweep: Sweep, workers: int) -> int:
     if running.background:
         give_way()
-    command = joined(["python", "sweep.py", *sys.argv[1:]])
+    command = joined([*started("sweep.py").split(), *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
     with exclusive(sweep_folder(sweep), "sweeping"):
         save_sweep(sweep, {**made_by, "command": command})
@@ -201,7 +211,8 @@ def _ended(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command
     if failed:
         print(f"logs: {sweep.runs_dir / FOLDER}", file=sys.stderr)
     if all(now.state == "done" for now in results.values()):
-        print(f"compare: python evaluate.py compare {quoted(sweep.runs_dir)} --out report")
+        where = quoted(sweep.runs_dir)
+        print(f"compare: {started('evaluate.py')} compare {where} --out report")
         return 0
     print(f"go on with: {command}")
     return 1 if failed else STOPPED

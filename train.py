@@ -14,9 +14,11 @@ from agents.agent import require_trusted_class, require_trusted_extractor
 from agents.ancestor import Beginning
 from agents.export import export_sb3
 from agents.training import checkpoint_to_continue, train
+from cli import completion
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.own_code import is_import_path
+from cli.program import started
 from cli.settings import option, words
 from cli.shell import quoted
 from envs.family import FAMILIES, Family
@@ -27,6 +29,7 @@ from records.algorithm import ALGORITHMS, Algorithm
 from records.config import (
     RunConfig,
     is_of_the_machine,
+    names_to_offer,
     require_settings_of,
     run_config,
     settings_of,
@@ -87,6 +90,10 @@ class ResumedRun:
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and train."""
+    if completion.is_asked(argv):
+        kinds = [*map(_arguments_of, ALGORITHMS), ResumedRun]
+        print(completion.script(kinds, "train.py", argv, names_to_offer()))
+        return 0
     load_own(values_of("--algo", argv), Algorithm, "algo")
     load_own(values_of("--family", argv), Family, "family")
     if any(word == "--resume" or word.startswith("--resume=") for word in argv):
@@ -96,11 +103,13 @@ def main(argv: Sequence[str]) -> int:
     argv = [*_words_of_ancestor(ancestor, argv), *argv]
     algo = (values_of("--algo", argv) or [RunConfig.model_fields["algo"].default])[0]
     require_settings_of([algo], names_in(argv))
-    kind: Any = make_dataclass(
-        "Arguments", [("run", settings_of(algo)), ("new", NewRun)], frozen=True
-    )
-    arguments = parse(kind, "train.py", DESCRIPTION, argv)
+    arguments = parse(_arguments_of(algo), "train.py", DESCRIPTION, argv)
     return _start(arguments.run, replace(arguments.new, begin_from=ancestor))
+
+
+def _arguments_of(algo: str) -> Any:
+    """The options of a new run of an algorithm."""
+    return make_dataclass("Arguments", [("run", settings_of(algo)), ("new", NewRun)], frozen=True)
 
 
 def _words_of_file(argv: Sequence[str]) -> list[str]:
@@ -229,13 +238,13 @@ def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) 
     )
     print(f"{outcome.step:,} steps at {outcome.steps_per_second:,.0f} steps/s{score}")
     if not outcome.finished:
-        print(f"stopped; continue with: python train.py --resume {where}")
+        print(f"stopped; continue with: {started('train.py')} --resume {where}")
         return 130
     if export:
         print(f"wrote {export_sb3(folder, config)}")
     print(f"watch:  tensorboard --logdir {where}")
-    print(f"score:  python evaluate.py score {where}")
-    print(f"record: python evaluate.py record {where}")
+    print(f"score:  {started('evaluate.py')} score {where}")
+    print(f"record: {started('evaluate.py')} record {where}")
     return 0
 
 

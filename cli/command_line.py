@@ -19,6 +19,8 @@ from cli.streams import forgiving_streams
 
 NARROWEST_HELP = 20  # columns
 
+LOOKS = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+
 
 def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -> Any:
     """Fill a dataclass (or a union of them, as subcommands) from a command line.
@@ -36,7 +38,7 @@ def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -
                 prog=program,
                 description=description,
                 args=list(argv),
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+                config=LOOKS,
             )
     except SystemExit as stop:
         if stop.code in (0, None):

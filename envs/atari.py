@@ -6,7 +6,7 @@ from typing import Any
 
 from envs.atari_sets import SETS
 from envs.family import Family, Frames, Game
-from envs.games import action_meanings, rom_id
+from envs.games import GAMES, action_meanings, rom_id
 from envs.protocol import PROTOCOLS, find_protocol
 from envs.published_scores import (
     SOURCES,
@@ -24,6 +24,7 @@ class Atari(Family):
     name = "Atari"
     protocols = PROTOCOLS
     actions_per_second = FRAME_RATE / PROTOCOLS["v4"].frame_skip
+    games = tuple(GAMES)
     sources = SOURCES
     game_sets = SETS
 

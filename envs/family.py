@@ -7,7 +7,7 @@ The suite's own is Atari (`envs.atari`). Another one is an instance of a class d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
@@ -83,6 +83,7 @@ class Family(ABC):
         name: for people.
         protocols: the rules that its games can be played by, by name.
         actions_per_second: agent steps in a second of real time.
+        games: those that can be listed, for a shell to complete; `check_game` decides.
         sources: where published scores are from, as a report says it.
         game_sets: games that go by one name together.
     """
@@ -90,6 +91,7 @@ class Family(ABC):
     name: str
     protocols: Mapping[str, Rules]
     actions_per_second: float
+    games: Collection[str] = ()
     sources: str = ""
     game_sets: Mapping[str, GameSet] = MappingProxyType({})
 

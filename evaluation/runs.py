@@ -13,6 +13,7 @@ import numpy as np
 
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, Game, evaluation_seeds
 from cli.errors import UserError
+from cli.program import started
 from cli.shell import quoted
 from evaluation.score import scored_games
 from files.untrusted import read_json, unsealed
@@ -152,7 +153,7 @@ def read_runs(
         mine = tuple(games[seed] for seed in seeds if seed in games)
         if len(mine) < wanted:
             why = (
-                f"{len(mine)} of {wanted} games scored: python evaluate.py score "
+                f"{len(mine)} of {wanted} games scored: {started('evaluate.py')} score "
                 f"{quoted(path)} --episodes {wanted}{_flag(mode)}"
             )
             aside.append(SetAside(path, config, why))
@@ -248,7 +249,7 @@ def _games(folder: RunFolder, config: RunConfig, mode: str) -> dict[int, Game]:
     """Scored games of the last checkpoint; UserError says why there are none."""
     path = quoted(folder.path)
     if not folder.is_done:
-        raise UserError(f"still training: python train.py --resume {path}")
+        raise UserError(f"still training: {started('train.py')} --resume {path}")
     by_mode = {}
     for name in MODES:
         games = scored_games(folder.evaluation_file, config.total_steps, name)
@@ -263,9 +264,9 @@ def _games(folder: RunFolder, config: RunConfig, mode: str) -> dict[int, Game]:
     if other is not None:
         raise UserError(
             f"scored in {other} mode only, and modes are never mixed: "
-            f"python evaluate.py score {path}{_flag(mode)}"
+            f"{started('evaluate.py')} score {path}{_flag(mode)}"
         )
-    raise UserError(f"not scored yet: python evaluate.py score {path}{_flag(mode)}")
+    raise UserError(f"not scored yet: {started('evaluate.py')} score {path}{_flag(mode)}")
 
 
 def _flag(mode: str) -> str:

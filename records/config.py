@@ -21,7 +21,7 @@ from cli.errors import UserError
 from cli.own_code import is_import_path
 from cli.settings import Settings, choices, model_validator, shown, unknown, words
 from envs.family import FAMILIES
-from policies import Precision, check_extractor_name
+from policies import ARMS, Precision, check_extractor_name
 from records.algorithm import ALGORITHMS
 
 
@@ -152,6 +152,18 @@ class RunConfig(Settings):
             UserError: cuda was asked for and there is none.
         """
         return resolved_device(self.device)
+
+
+def names_to_offer() -> dict[str, tuple[str, ...]]:
+    """The suite's own names for each setting that takes anybody's too, for a shell to complete."""
+    family = FAMILIES.find(RunConfig.model_fields["family"].default)
+    return {
+        "game": tuple(family.games),
+        "algo": tuple(ALGORITHMS),
+        "extractor": tuple(ARMS),
+        "protocol": tuple(family.protocols),
+        "family": tuple(FAMILIES),
+    }
 
 
 class ForeignConfig(RunConfig):

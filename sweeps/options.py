@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from envs.family import FAMILIES
-from records.config import RunConfig, is_of_the_machine, settings_of
+from records.config import RunConfig, is_of_the_machine, names_to_offer, settings_of
 from sweeps.grid import DEFAULTS, OF_THE_SWEEP, Sweep, seeds_named
 
 
@@ -62,6 +62,18 @@ def _declared(name: str, kinds: dict[str, type[RunConfig]]) -> tuple[Any, Any]:
         words += " Several values are an axis of the grid."
     help_text = tyro.conf.arg(help=f"{words} (default: {usual})", help_behavior_hint="")
     return Annotated[several, help_text], dataclasses.field(default=())
+
+
+def names_of_options() -> dict[str, tuple[str, ...]]:
+    """The suite's own names for each option that takes anybody's too, for a shell to complete."""
+    names = names_to_offer()
+    family = FAMILIES.find(RunConfig.model_fields["family"].default)
+    return {
+        **names,
+        "games": (*family.game_sets, *names["game"]),
+        "algos": names["algo"],
+        "extractors": names["extractor"],
+    }
 
 
 def sweep_of(options: Any) -> Sweep:

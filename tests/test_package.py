@@ -155,6 +155,21 @@ except ModuleNotFoundError:
     assert result.stdout.strip() == "well"
 
 
+def test_the_commands_of_an_installed_wheel_say_that_the_suite_runs_from_a_checkout(
+    site: Path, tmp_path: Path
+) -> None:
+    (site / "train.py").write_text("print('another project')\n")
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    for name in ("train", "evaluate", "sweep"):
+        command = [sys.executable, site / "bin" / f"coordconv-{name}", "--help"]
+        result = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"coordconv-{name}: error: the suite runs from a checkout")
+        assert len(result.stderr.splitlines()) == 1
+
+
 def test_versions_agree() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
