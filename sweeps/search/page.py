@@ -63,7 +63,8 @@ def page(
         f"{names(search.seeds)}, {search.config.total_steps:,} agent steps a run. Varied: "
         f"{'; '.join(varied.told for varied in search.ranges)}. The first {search.first} trials "
         "are the same points in every arm, the default before all others; TPE proposes the rest, "
-        "trial n with seed n. The median rule prunes.",
+        "trial n with seed n. From its half on, a trial below the lower quartile of the complete "
+        "ones is pruned.",
         f"The score is {measured}: the mean over the runs of the mean of the training games that "
         "ended in the last quarter of the run.",
         "## What came out",
@@ -73,7 +74,8 @@ def page(
         _budget(search, arms),
         "## Every trial",
         _trials(search, arms),
-        "A pruned trial's score is that of the moment when it was pruned, and is no result.",
+        "A pruned trial's score is that of the moment when it was pruned, and is no result: what "
+        "it would have come to is not known.",
         "## How it was made",
         _origin(made_by),
     ]
