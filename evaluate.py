@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
-
-import tyro
 
 from agents.agent import require_trusted_extractor
 from agents.export import export_sb3
@@ -19,7 +16,18 @@ from cli.errors import UserError
 from cli.program import started
 from cli.shell import joined, quoted
 from envs.family import Family
-from evaluation.card import LICENSE, require_license, write_card
+from evaluation.arguments import (
+    CardArguments,
+    Command,
+    CompareArguments,
+    ExportArguments,
+    RecordArguments,
+    ScoreArguments,
+    SensitivityArguments,
+    WatchArguments,
+    check_numbers,
+)
+from evaluation.card import require_license, write_card
 from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
@@ -35,205 +43,6 @@ from records.kept_checkpoints import named_checkpoints
 from records.results_folder import results_folder
 
 
-@dataclass(frozen=True)
-class ScoreArguments:
-    """Play whole games with trained agents and write every raw score to evaluation.csv."""
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, or agents on a hub as hub:owner/name."""
-    episodes: int = 100
-    """Games for each agent."""
-    deterministic: bool = False
-    """Play the most likely action; the default draws actions as training does."""
-    checkpoint: str = "newest"
-    """newest, best (by training score) or a step."""
-    random: bool = False
-    """Also score random play on the same games."""
-    out: Path | None = None
-    """Keep the scores below this folder, as runs are kept, and leave the runs' own alone."""
-    extractor: tuple[str, ...] = ()
-    """Repeat the runs' own package.module:Class here to let that code be imported."""
-    algo: tuple[str, ...] = ()
-    """The same for an algorithm of your own, package.module:NAME."""
-    family: tuple[str, ...] = ()
-    """The same for a family of games of your own, package.module:NAME."""
-    n_envs: int = 8
-    """Games played at once."""
-    threads: int = 0
-    """Threads for torch and the emulators; 0 leaves it to them."""
-    dry_run: bool = False
-    """Print what would be scored and score nothing."""
-
-
-@dataclass(frozen=True)
-class RecordArguments:
-    """Record trained agents playing whole games, as mp4 in each run's videos folder."""
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, or agents on a hub as hub:owner/name."""
-    episodes: int = 1
-    """Games to record."""
-    out: Path | None = None
-    """Keep the videos below this folder, as runs are kept, and leave the runs' own alone."""
-    side_by_side: bool = False
-    """Two runs of one game, on the same seed, next to each other."""
-    saliency: bool = False
-    """Color what moves the chosen action's probability (blue) and the value (red)."""
-    deterministic: bool = False
-    """Play the most likely action; the default draws actions as training does."""
-    checkpoint: str = "newest"
-    """newest, best (by training score) or a step."""
-    extractor: tuple[str, ...] = ()
-    """Repeat the runs' own package.module:Class here to let that code be imported."""
-    algo: tuple[str, ...] = ()
-    """The same for an algorithm of your own, package.module:NAME."""
-    family: tuple[str, ...] = ()
-    """The same for a family of games of your own, package.module:NAME."""
-    first_game: int = 0
-    """Which of the scored games to begin with."""
-    progress: bool = False
-    """Show the beginning of the same game at every kept checkpoint, in one video of each run."""
-    max_steps: int | None = None
-    """End a video after so many agent steps; with --progress each part of it, and after 300 (20
-    seconds) if left out."""
-    dry_run: bool = False
-    """Print what would be recorded and record nothing."""
-
-
-@dataclass(frozen=True)
-class WatchArguments:
-    """Watch an agent play in a window, now and at the speed of real time.
-
-    Keys: space pauses, . plays one step, n goes to the next game, up and down change the speed,
-    left and right take an older or newer checkpoint, s colors what moves the agent,
-    q quits.
-    """
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """A run folder or an agent on a hub as hub:owner/name; two of one game stand side by side."""
-    random: bool = False
-    """Random play beside the run."""
-    deterministic: bool = False
-    """Play the most likely action; the default draws actions as training does."""
-    checkpoint: str = "newest"
-    """newest, best (by training score) or a step."""
-    extractor: tuple[str, ...] = ()
-    """Repeat the runs' own package.module:Class here to let that code be imported."""
-    algo: tuple[str, ...] = ()
-    """The same for an algorithm of your own, package.module:NAME."""
-    family: tuple[str, ...] = ()
-    """The same for a family of games of your own, package.module:NAME."""
-    first_game: int = 0
-    """Which of the scored games to begin with."""
-
-
-@dataclass(frozen=True)
-class SensitivityArguments:
-    """Measure how far agents' policies move when the same picture is shifted by a few pixels."""
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, or agents on a hub as hub:owner/name."""
-    picture: Path | None = None
-    """A new file, .png or .svg: the same over the screen, agents next to each other."""
-    checkpoint: str = "newest"
-    """newest, best (by training score) or a step."""
-    extractor: tuple[str, ...] = ()
-    """Repeat the runs' own package.module:Class here to let that code be imported."""
-    algo: tuple[str, ...] = ()
-    """The same for an algorithm of your own, package.module:NAME."""
-    family: tuple[str, ...] = ()
-    """The same for a family of games of your own, package.module:NAME."""
-    dry_run: bool = False
-    """Print what would be measured and measure nothing."""
-
-
-@dataclass(frozen=True)
-class CompareArguments:
-    """Compare arms with a baseline over games and seeds, and write a report."""
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders that hold runs, at any depth."""
-    out: Path
-    """Folder for the report: new, or holding an older one."""
-    baseline: str = "nature"
-    """The extractor that others are compared with."""
-    episodes: int | None = None
-    """Scored games each run counts with; left out, as many as most runs have."""
-    deterministic: bool = False
-    """Compare scores of most likely actions; the default those of drawn ones."""
-    allow_missing: bool = False
-    """Compare what is there where runs are missing; they are listed in the report."""
-    videos: int = 2
-    """Games to record side by side, the first by name."""
-    extractor: tuple[str, ...] = ()
-    """Repeat the runs' own package.module:Class here to let that code be imported."""
-    algo: tuple[str, ...] = ()
-    """The same for an algorithm of your own, package.module:NAME."""
-    family: tuple[str, ...] = ()
-    """The same for a family of games of your own, package.module:NAME."""
-    plan: Path | None = None
-    """A plan (TOML) that was committed before the runs: only what it foresaw can confirm."""
-    dry_run: bool = False
-    """Say what would be compared and write nothing."""
-
-
-@dataclass(frozen=True)
-class ExportArguments:
-    """Write a trained agent as a file for other programs."""
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """The run folder, or an agent on a hub as hub:owner/name."""
-    onnx: Path | None = None
-    """An ONNX file: uint8 images in; logits, probabilities and value out."""
-    sb3: Path | None = None
-    """A zip that Stable-Baselines3's own load opens, with this suite at hand."""
-    checkpoint: str = "newest"
-    """newest, best (by training score) or a step."""
-    extractor: tuple[str, ...] = ()
-    """Repeat the runs' own package.module:Class here to let that code be imported."""
-    algo: tuple[str, ...] = ()
-    """The same for an algorithm of your own, package.module:NAME."""
-    family: tuple[str, ...] = ()
-    """The same for a family of games of your own, package.module:NAME."""
-    dry_run: bool = False
-    """Print what would be written and write nothing."""
-
-
-@dataclass(frozen=True)
-class CardArguments:
-    """Write a trained agent as a folder that a hub takes as it is, with a model card."""
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """The run folder, or an agent on a hub as hub:owner/name."""
-    out: Path
-    """The folder to write: new, or empty."""
-    checkpoint: str = "newest"
-    """newest, best (by training score) or a step."""
-    license: str = LICENSE
-    """License of the weights, as hubs abbreviate it."""
-    no_video: bool = False
-    """Write no video of the agent."""
-    extractor: tuple[str, ...] = ()
-    """Repeat the run's own package.module:Class here to let that code be imported."""
-    algo: tuple[str, ...] = ()
-    """The same for an algorithm of your own, package.module:NAME."""
-    family: tuple[str, ...] = ()
-    """The same for a family of games of your own, package.module:NAME."""
-    dry_run: bool = False
-    """Print what would be written and write nothing."""
-
-
-Command = (
-    Annotated[ScoreArguments, tyro.conf.subcommand("score", prefix_name=False)]
-    | Annotated[RecordArguments, tyro.conf.subcommand("record", prefix_name=False)]
-    | Annotated[WatchArguments, tyro.conf.subcommand("watch", prefix_name=False)]
-    | Annotated[SensitivityArguments, tyro.conf.subcommand("sensitivity", prefix_name=False)]
-    | Annotated[CompareArguments, tyro.conf.subcommand("compare", prefix_name=False)]
-    | Annotated[ExportArguments, tyro.conf.subcommand("export", prefix_name=False)]
-    | Annotated[CardArguments, tyro.conf.subcommand("card", prefix_name=False)]
-)
-
-
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and score, record, watch, measure, compare, export or share."""
     if completion.is_asked(argv):
@@ -243,16 +52,16 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(Command, "evaluate.py", __doc__ or "", argv)
     if not arguments.runs:
         raise UserError("name at least one run folder")
-    load_own(arguments.algo, Algorithm, "algo")
-    load_own(arguments.family, Family, "family")
-    _check_numbers(arguments)
+    load_own(arguments.own.algo, Algorithm, "algo")
+    load_own(arguments.own.family, Family, "family")
+    check_numbers(arguments)
     arguments = replace(arguments, runs=tuple(local_folder(str(run)) for run in arguments.runs))
     if isinstance(arguments, CompareArguments):
         return _compare(arguments)
     runs = []
     for path in arguments.runs:
         folder, config = RunFolder.open(path)
-        require_trusted_extractor(config, arguments.extractor, path)
+        require_trusted_extractor(config, arguments.own.extractor, path)
         named_checkpoints(folder, arguments.checkpoint)
         runs.append((folder, config))
     if isinstance(arguments, ExportArguments):
@@ -278,24 +87,6 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"{error}; or keep the results elsewhere with --out DIR") from error
 
 
-BOUNDS = {
-    "episodes": (1, 100_000),
-    "n_envs": (1, 1024),
-    "threads": (0, 1024),
-    "max_steps": (1, 10**9),
-    "first_game": (0, 100_000),
-    "videos": (0, 100),
-}
-
-
-def _check_numbers(arguments: Command) -> None:
-    for name, (lowest, highest) in BOUNDS.items():
-        value = getattr(arguments, name, None)
-        if value is not None and not lowest <= value <= highest:
-            option = "--" + name.replace("_", "-")
-            raise UserError(f"{option} must be between {lowest:,} and {highest:,}, got {value}")
-
-
 def _score(arguments: ScoreArguments) -> int:
     scores = [
         score_run(
@@ -303,7 +94,7 @@ def _score(arguments: ScoreArguments) -> int:
             arguments.episodes,
             deterministic=arguments.deterministic,
             checkpoint=arguments.checkpoint,
-            trusted=arguments.extractor,
+            trusted=arguments.own.extractor,
             n_envs=arguments.n_envs,
             threads=arguments.threads,
         )
@@ -340,7 +131,7 @@ def _record(arguments: RecordArguments) -> int:
         together=arguments.side_by_side,
         deterministic=arguments.deterministic,
         checkpoint=arguments.checkpoint,
-        trusted=arguments.extractor,
+        trusted=arguments.own.extractor,
         first_seed=arguments.first_game,
         max_steps=arguments.max_steps,
         progress=arguments.progress,
@@ -363,7 +154,7 @@ def _watch(arguments: WatchArguments) -> int:
         random=arguments.random,
         deterministic=arguments.deterministic,
         checkpoint=arguments.checkpoint,
-        trusted=arguments.extractor,
+        trusted=arguments.own.extractor,
         first_game=arguments.first_game,
     )
     return 0
@@ -384,7 +175,7 @@ def _sensitivity(arguments: SensitivityArguments) -> int:
         return 0
     rows = by_game(
         [
-            measure(path, checkpoint=arguments.checkpoint, trusted=arguments.extractor)
+            measure(path, checkpoint=arguments.checkpoint, trusted=arguments.own.extractor)
             for path in arguments.runs
         ]
     )
@@ -412,7 +203,7 @@ def _export(arguments: ExportArguments) -> int:
         return 0
     chosen = arguments.checkpoint
     if arguments.onnx is not None:
-        export_onnx(path, arguments.onnx, checkpoint=chosen, trusted=arguments.extractor)
+        export_onnx(path, arguments.onnx, checkpoint=chosen, trusted=arguments.own.extractor)
         print(f"wrote {arguments.onnx}")
     if arguments.sb3 is not None:
         folder, config = RunFolder.open(path)
@@ -433,7 +224,7 @@ def _card(arguments: CardArguments) -> int:
         path,
         arguments.out,
         checkpoint=arguments.checkpoint,
-        trusted=arguments.extractor,
+        trusted=arguments.own.extractor,
         license=arguments.license,
         video=not arguments.no_video,
     )
@@ -452,7 +243,7 @@ def _compare(arguments: CompareArguments) -> int:
         arguments.episodes,
         arguments.allow_missing,
         arguments.videos,
-        arguments.extractor,
+        arguments.own.extractor,
         None if arguments.plan is None else load_plan(arguments.plan),
     )
     if request.plan is not None and (arguments.deterministic or arguments.episodes is not None):

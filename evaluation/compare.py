@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agents.play import distinct_games
 from cli.errors import UserError
 from evaluation.curves import WINDOWS, Curves, read_curves
 from evaluation.grid import Grid, make_grid
+from evaluation.notices import (
+    notices_of_comparison,
+    notices_of_plan,
+    notices_of_searches,
+    notices_of_spreads,
+    runs_without_algorithm,
+)
 from evaluation.plan import UNPLANNED, Part, Plan
+from evaluation.report.csv_files import write_csv
 from evaluation.report.figures import all_pictures
 from evaluation.report.gameplay import record_clips
 from evaluation.report.layers import layer_pictures
@@ -28,7 +35,7 @@ from evaluation.report.sensitivity import (
     sensitivity_picture,
     sensitivity_table,
 )
-from evaluation.report.tables import distilled_table, games_table, write_csv
+from evaluation.report.tables import distilled_table, games_table
 from evaluation.results import Comparison, compare
 from evaluation.runs import (
     EvaluatedRun,
@@ -41,7 +48,6 @@ from evaluation.runs import (
 from evaluation.sample_efficiency import during_training
 from files.durable import as_json, temporary_name, write_durably
 from files.untrusted import read_json
-from records.folder import EXTENDED
 
 MARK = "report.json"  # tells a report of ours from a folder that must not be written to
 MADE_BY = "made by evaluate.py compare"
@@ -81,7 +87,7 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
         found, aside = _planned_grids(request, request.plan, paths)
     else:
         found, aside = _grids(request, paths)
-    others = _without_algorithm(aside, {grid.algo for grid in found})
+    others = runs_without_algorithm(aside, {grid.algo for grid in found})
     unreadable = [f"{run.path}: {run.why}" for run in aside if run.config is None and run.missed]
     missing = _missing(found) + len(others)
     if (missing or unreadable) and not request.allow_missing:
@@ -101,15 +107,9 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
 
 def _missing(found: Sequence[Grid]) -> int:
     """How many cells are missing: what a plan's part misses may be missing beside it once more."""
-    planned = [
-        (grid.algo, key) for grid in found if not _is_unplanned(grid) for key in grid.missing
-    ]
-    besides = {(grid.algo, key) for grid in found if _is_unplanned(grid) for key in grid.missing}
+    planned = [(grid.algo, key) for grid in found if not grid.unplanned for key in grid.missing]
+    besides = {(grid.algo, key) for grid in found if grid.unplanned for key in grid.missing}
     return len(planned) + len(besides - set(planned))
-
-
-def _is_unplanned(grid: Grid) -> bool:
-    return grid.part.endswith(UNPLANNED)
 
 
 def _grids(request: Request, paths: Sequence[Path]) -> tuple[list[Grid], list[SetAside]]:
@@ -228,9 +228,9 @@ def _write(
     notices = [
         f"set aside: {run.path}: {run.why}" for run in aside if run.config is None and run.missed
     ]
-    notices += _left_out([run for run in aside if not run.missed])
-    notices += _without_algorithm(aside, {grid.algo for grid in found})
-    notices += _notices_of_plan(request.plan, found)
+    notices += notices_of_searches([run for run in aside if not run.missed])
+    notices += runs_without_algorithm(aside, {grid.algo for grid in found})
+    notices += notices_of_plan(request.plan, found)
     promised = request.plan.promised() if request.plan else ()
     curves = {grid.part: read_curves(list(grid.runs.values())) for grid in found}
     learning = [during_training(grid, curves[grid.part]) for grid in found]
@@ -281,14 +281,15 @@ def _section(
     comparison: Comparison, training: Comparison | None, curves: Curves, request: Request
 ) -> Section:
     grid = comparison.grid
-    notices = [*_notices(comparison, request.mode), *curves.problems]
+    notices = [*notices_of_comparison(comparison, request.mode), *curves.problems]
     empty = sum(curve.empty for curve in curves.of.values())
     if empty:
         notices.append(
             f"{grid.title}: no game ended in {empty} of {WINDOWS * len(curves.of)} windows of "
             "training; their scores are interpolated"
         )
-    notices += [] if training is None else _unequal_spreads(training, "mean scores during training")
+    if training is not None:
+        notices += notices_of_spreads(training, "mean scores during training")
     clips, problems = record_clips(
         grid,
         request.videos,
@@ -308,111 +309,6 @@ def _section(
         [sensitivity_picture(shifts, f"{grid.part}-shifts")] if shifts else (),
         sensitivity_table(shifts) if shifts else None,
     )
-
-
-def _notices(comparison: Comparison, mode: str) -> list[str]:
-    """What a reader must know that no number shows."""
-    grid = comparison.grid
-    notices = []
-    if grid.missing:
-        notices.append(
-            f"{grid.title}: runs missing and left out: {len(grid.missing)}; they are listed below"
-        )
-    unknown = [game for game in grid.games if game not in grid.human_games]
-    if unknown:
-        notices.append(
-            f"no human score is published for {', '.join(unknown)}: these games have raw scores "
-            "only and are not part of any aggregate"
-        )
-    if mode == "deterministic" and grid.any_run.config.protocol == "v4":
-        fewest = min(grid.runs.values(), key=lambda run: distinct_games(run.games))
-        notices.append(
-            f"{grid.title}: with deterministic actions, a game under protocol v4 has at most 31 "
-            f"beginnings: of the {len(fewest.games)} games of {fewest.path} "
-            f"{distinct_games(fewest.games)} are distinct"
-        )
-    without = sum(not run.provenance for run in grid.runs.values())
-    if without:
-        notices.append(f"{grid.title}: {without} runs do not say what made them (provenance.json)")
-    notices += _notices_of_beginnings(grid)
-    for name, what in (("commit", "commits"), ("processor", "processors")):
-        values = {str(run.provenance.get(name)) for run in grid.runs.values()}
-        if len(values) > 1:
-            notices.append(f"{grid.title}: the runs come from {len(values)} {what}")
-    notices += _unequal_spreads(comparison, "final scores")
-    if any(run.provenance.get("dirty") for run in grid.runs.values()):
-        notices.append(f"{grid.title}: some runs were made with local changes to the suite")
-    return notices
-
-
-def _notices_of_beginnings(grid: Grid) -> list[str]:
-    """Runs that did not go from random weights to a last step that was named beforehand."""
-    notices = []
-    runs = list(grid.runs.values())
-    longer = sum(bool(run.provenance.get(EXTENDED)) for run in runs)
-    if longer:
-        notices.append(
-            f"{grid.title}: {longer} of {len(runs)} runs were begun with another number of steps "
-            "and given this one later (provenance.json)"
-        )
-    beginnings = {run.ancestors[0].policy_sha256 for run in runs if run.ancestors}
-    if beginnings:
-        notices.append(
-            f"{grid.title}: all runs began with the weights of others, and their steps are those "
-            "that came after"
-        )
-    if 0 < len(beginnings) < len(runs):
-        notices.append(
-            f"{grid.title}: {len(runs)} runs began with {len(beginnings)} checkpoints: those that "
-            "share one are not independent, and how good it was is in no interval"
-        )
-    return notices
-
-
-def _unequal_spreads(comparison: Comparison, what: str) -> list[str]:
-    grid = comparison.grid
-    return [
-        f"{grid.title}: {what} of {arm} spread {ratio:.1f} times as far between runs as those of "
-        f"{grid.baseline}; if scores are also skewed, the verdict over all games may be about the "
-        "spread and not the mean (docs/statistics.md)"
-        for arm, ratio in comparison.unequal_spreads().items()
-    ]
-
-
-def _notices_of_plan(plan: Plan | None, found: Sequence[Grid]) -> list[str]:
-    """What was planned, and every run that was not, with why."""
-    if plan is None:
-        return []
-    notices = [f"plan: {plan.told}; {plan.question}"]
-    begun = {grid.part for grid in found}
-    notices += [
-        f"part {part.name} of the plan has not begun"
-        for part in plan.parts
-        if part.name not in begun
-    ]
-    for grid in found:
-        for run in grid.runs.values() if _is_unplanned(grid) else ():
-            parts, why = plan.place_of(run)
-            if not parts:
-                notices.append(f"unplanned: {run.path}: {why}")
-    return notices
-
-
-def _left_out(searched: Sequence[SetAside]) -> list[str]:
-    """What is said of the runs of searches for settings, of which there may be hundreds."""
-    if not searched:
-        return []
-    return [f"left out: {len(searched)} runs, {searched[0].path} the first: {searched[0].why}"]
-
-
-def _without_algorithm(aside: Iterable[SetAside], algos: Container[str]) -> list[str]:
-    """Runs of an algorithm of which none can be used."""
-    configs = ((run.config, run.why) for run in aside if run.config is not None)
-    return [
-        f"{config.algo} {config.game} {config.extractor} seed {config.seed}: {why}"
-        for config, why in configs
-        if config.algo not in algos
-    ]
 
 
 def _text(page: str) -> str:
