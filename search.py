@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli import completion
 from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
+from cli.program import started
+from cli.shell import joined
 from envs.family import Family
 from evaluation.plan import load_plan
-from records.algorithm import Algorithm
+from records.algorithm import ALGORITHMS, Algorithm
 from records.config import require_settings_of
+from sweeps.options import names_of_options
 from sweeps.priority import give_way
 from sweeps.search.conduct import conduct
 from sweeps.search.options import Tuning, search_of, search_options
@@ -45,14 +48,15 @@ class Running:
 
 def main(argv: Sequence[str]) -> int:
     """Parse the command line and search."""
+    if completion.is_asked(argv):
+        kinds = [_arguments_of(algo) for algo in ALGORITHMS]
+        print(completion.script(kinds, "search.py", argv, names_of_options()))
+        return 0
     algo = (values_of("--algo", argv) or [Tuning.algo])[0]
     load_own([algo], Algorithm, "algo")
     load_own(values_of("--family", argv), Family, "family")
     require_settings_of([algo], names_in(argv))
-    kind: Any = dataclasses.make_dataclass(
-        "Arguments", [("search", search_options(algo)), ("running", Running)], frozen=True
-    )
-    arguments = parse(kind, "search.py", DESCRIPTION, argv)
+    arguments = parse(_arguments_of(algo), "search.py", DESCRIPTION, argv)
     running: Running = arguments.running
     if not 0 <= running.workers <= 10_000:
         raise UserError(f"--workers must be between 0 and 10,000, got {running.workers}")
@@ -65,7 +69,13 @@ def main(argv: Sequence[str]) -> int:
     if running.background:
         give_way()
     workers = running.workers or max(1, (os.cpu_count() or 1) // max(1, search.config.threads))
-    return conduct(search, workers, shlex.join(["python", "search.py", *argv]))
+    return conduct(search, workers, joined([*started("search.py").split(), *argv]))
+
+
+def _arguments_of(algo: str) -> Any:
+    return dataclasses.make_dataclass(
+        "Arguments", [("search", search_options(algo)), ("running", Running)], frozen=True
+    )
 
 
 if __name__ == "__main__":

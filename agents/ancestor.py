@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from stable_baselines3.common.utils import set_random_seed
@@ -11,7 +10,7 @@ from agents.build import build_network
 from cli.errors import UserError
 from envs.family import FAMILIES
 from records.ancestor import Ancestor
-from records.checkpoint import POLICY_FILE, Checkpoint, TrainingState, write_checkpoint
+from records.checkpoint import TrainingState, write_checkpoint
 from records.config import RunConfig
 from records.folder import RunFolder
 from records.kept_checkpoints import open_checkpoint
@@ -50,7 +49,9 @@ class Beginning:
                 f"{config.extractor} cannot begin with the weights of {path}, which are of "
                 f"{theirs.extractor}: {error}"
             ) from error
-        nearest = Ancestor(str(path.absolute()), checkpoint.state.step, _digest(checkpoint), theirs)
+        nearest = Ancestor(
+            str(path.absolute()), checkpoint.state.step, checkpoint.policy_sha256, theirs
+        )
         self.ancestors = (nearest, *folder.ancestors())
 
     def create(self, path: Path) -> RunFolder:
@@ -84,8 +85,3 @@ def _require_same_actions(path: Path, theirs: RunConfig, config: RunConfig) -> N
             f"{path} plays {theirs.game} with {count} actions, and {config.game} has {wanted}: "
             "begin from an agent of a game with as many, or from scratch"
         )
-
-
-def _digest(checkpoint: Checkpoint) -> str:
-    with (checkpoint.path / POLICY_FILE).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

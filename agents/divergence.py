@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from cli.errors import UserError
+from cli.errors import DIVERGED, UserError
 from policies import AtariPolicy, short_name
-
-# What train.py says of a run that diverged, and of no other.
-STOPPED = "training was stopped"
 
 
 class DivergedError(UserError):
     """A number of training is not finite; the message names it, the step and the layer."""
+
+    exit_code = DIVERGED
 
 
 def require_finite_rollout(

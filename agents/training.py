@@ -12,7 +12,7 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from agents.build import bears_threads, build_model, restore
-from agents.divergence import STOPPED, DivergedError
+from agents.divergence import DivergedError
 from agents.games import FinishedGames, last_games
 from agents.memory import keep_freed_memory, share_one_heap
 from agents.observers import (
@@ -81,8 +81,9 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
             afresh.
 
     Raises:
-        UserError: the run cannot be built or continued, a file cannot be written, or a number is
-            not finite any more; what can be done about it is in the message.
+        UserError: the run cannot be built or continued, or a file cannot be written; what can be
+            done about it is in the message.
+        DivergedError: a number is not finite any more; likewise.
     """
     with exclusive(folder.path), fast_products(), StopRequest() as stop:
         folder.clear_leftovers()
@@ -90,8 +91,8 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
         try:
             return _train(config, folder, resume, stop)
         except DivergedError as error:
-            raise UserError(
-                f"{error}: {STOPPED}, {_last_good(folder)}; continue from there with "
+            raise DivergedError(
+                f"{error}: training was stopped, {_last_good(folder)}; continue from there with "
                 f"--resume {folder.path} (it plays other games), or begin again with a lower "
                 "--learning-rate"
             ) from error

@@ -82,7 +82,7 @@ def load_own(names: Iterable[str], kind: type, what: str) -> None:
 
 
 def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
-    """Run a script's main and exit with its code: 2 and one line for what a person can mend."""
+    """Run a script's main and exit with its code: one line, and an error's own, for a UserError."""
     with forgiving_streams(), ending_as_ctrl_c():
         try:
             try:
@@ -92,7 +92,7 @@ def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
             sys.stdout.flush()
         except UserError as error:
             print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
-            code = 2
+            code = error.exit_code
         except KeyboardInterrupt:
             print(f"{program}: interrupted", file=sys.stderr)
             code = 130

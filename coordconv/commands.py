@@ -1,4 +1,4 @@
-"""The suite's scripts as installed commands: coordconv-train, coordconv-evaluate, coordconv-sweep.
+"""The suite's scripts as installed commands: coordconv-train, -evaluate, -sweep and -search.
 
 The suite runs from a checkout: its folders have names that anybody's project may have, so they are
 in no wheel and on nobody's import path. Where this package was installed from a checkout as
@@ -27,6 +27,11 @@ def evaluate() -> None:
 def sweep() -> None:
     """`sweep.py`."""
     _run("sweep.py")
+
+
+def search() -> None:
+    """`search.py`."""
+    _run("search.py")
 
 
 def _run(script: str) -> None:

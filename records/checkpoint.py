@@ -124,11 +124,14 @@ class Checkpoint:
     Attributes:
         path: its folder.
         state: where the run stood.
+        policy_sha256: of the file that `load_policy` filled a network from.
 
     Raises:
         UserError: a file is missing or damaged.
         CannotReadError: a file cannot be read at the moment, which says nothing about its content.
     """
+
+    policy_sha256: str
 
     def __init__(self, path: Path, *, to_continue: bool = False) -> None:
         self.path = path
@@ -214,9 +217,12 @@ class Checkpoint:
 
     def _require_as_written(self, name: str, content: bytes) -> None:
         expected = self._digests.get(name)
+        found = hashlib.sha256(content).hexdigest()
+        if name == POLICY_FILE:
+            self.policy_sha256 = found
         if expected is None:
             _parsed(self.path / name, content)
-        elif hashlib.sha256(content).hexdigest() != expected:
+        elif found != expected:
             raise UserError(f"{self.path / name} is damaged: its content is not what was written")
 
     def _tensors(self, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

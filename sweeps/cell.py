@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from cli.errors import UserError
+from cli.errors import DIVERGED, UserError
 from cli.own_code import is_import_path
 from cli.settings import words
 from files.durable import CannotWriteError
@@ -71,12 +71,18 @@ class CellProcess:
         sweep: the grid it belongs to.
         cell: what to complete.
         cores: the cores its processes stay on; empty for any.
+
+    Attributes:
+        state: where it stands.
+        error: what a process that failed said last.
+        diverged: whether it failed because training was not finite any more.
     """
 
     def __init__(self, sweep: Sweep, cell: Cell, cores: Collection[int] = ()) -> None:
         self.sweep, self.cell, self.cores = sweep, cell, cores
         self.state: State = "running"
         self.error: tuple[str, ...] = ()
+        self.diverged = False
         self._process: subprocess.Popen[bytes] | None = None
         self._last_command: list[str] | None = None
         self._stopping = False
@@ -105,6 +111,7 @@ class CellProcess:
             self._begin_next()
         elif code is not None:
             stopped = self._stopping or code in ASKED_TO_STOP
+            self.diverged = code == DIVERGED
             ended = (f"ended with code {code}",) if code > 0 else (f"ended by signal {-code}",)
             self._end("interrupted" if stopped else "failed", self._last_lines() or ended)
         since = time.monotonic() - self._heartbeat

@@ -14,13 +14,19 @@ from pathlib import Path
 import pytest
 
 import evaluate
+import search
 import sweep
 import train
 from cli.errors import UserError
 
 BASH = shutil.which("bash")
 pytestmark = pytest.mark.skipif(BASH is None, reason="there is no bash here")
-MAINS = {"train": train.main, "evaluate": evaluate.main, "sweep": sweep.main}
+MAINS = {
+    "train": train.main,
+    "evaluate": evaluate.main,
+    "sweep": sweep.main,
+    "search": search.main,
+}
 
 # What bash does when the key is pressed: ask the function that is registered for the command.
 ASK = """
@@ -34,7 +40,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One file with the completion of all three scripts."""
+    """One file with the completion of all scripts."""
     file = tmp_path_factory.mktemp("completion") / "all.bash"
     with file.open("w") as out, redirect_stdout(out):
         for main in MAINS.values():
@@ -74,6 +80,7 @@ def offered(scripts: Path, tmp_path: Path) -> Callable[[str], list[str]]:
         ("python sweep.py --extractors nature control-noise-g", ["control-noise-gap"]),
         ("python sweep.py --plan plan.toml --par", ["--part"]),
         ("python sweep.py --see", ["--seeds"]),
+        ("python search.py --algo a2", ["a2c"]),
         ("python evaluate.py comp", ["compare"]),
         ("python evaluate.py compare runs --base", ["--baseline"]),
         ("python evaluate.py compare runs --baseline impala-coo", ["impala-coordconv"]),

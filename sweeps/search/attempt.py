@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.divergence import STOPPED
 from cli.errors import UserError
 from records.folder import SEARCHED, RunFolder
 from records.rows import last_episode
@@ -55,7 +54,7 @@ class Attempt:
     @property
     def has_diverged(self) -> bool:
         """Whether it failed because a number of training was not finite any more."""
-        return self.state == "failed" and any(STOPPED in line for line in self.error)
+        return self._process is not None and self._process.diverged
 
     @property
     def score(self) -> float | None:
