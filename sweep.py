@@ -18,6 +18,7 @@ from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.program import started
 from cli.progress import duration
+from cli.settings import unknown
 from cli.shell import joined, quoted
 from envs.family import Family
 from evaluation import power
@@ -39,10 +40,12 @@ from sweeps.local import run_local
 from sweeps.options import grid_options, names_of_options, sweep_of
 from sweeps.priority import give_way
 from sweeps.ray_cluster import run_ray
+from sweeps.slurm import run_slurm
 from sweeps.speed import measured_speeds
 from sweeps.status import Progress, progress
 from sweeps.table import every_cell, summary
 
+ENGINES = ("local", "ray", "slurm")
 STOPPED = 130  # exit code after Ctrl-C, SIGTERM or SIGHUP
 
 
@@ -51,13 +54,17 @@ class Running:
     """How a sweep is run."""
 
     workers: int = 0
-    """Runs at a time; 0 for one on each core (or thread of --threads), or all a cluster has."""
+    """Runs at a time; 0 for one on each core (or thread of --threads), or all a cluster has room
+    for."""
     background: bool = False
     """Give way to everything else on this machine: the lowest priority, for the runs too."""
     engine: str = "local"
-    """local, or ray for a cluster of machines."""
+    """local, ray for a cluster of machines, or slurm."""
     address: str = "auto"
     """HOST:PORT of the Ray cluster's head; auto for the one this machine belongs to."""
+    slurm: tuple[str, ...] = ()
+    """What Slurm is asked for each run: partition=NAME time=MINUTES memory=GB cpus=N, or any other
+    option of sbatch, as account=NAME."""
     status: bool = False
     """Print how far the sweep has come, started here or elsewhere, and run nothing."""
     dry_run: bool = False
@@ -126,7 +133,7 @@ def main(argv: Sequence[str]) -> int:
     """Parse the command line and run the sweep, or tell about it."""
     if completion.is_asked(argv):
         kinds = [_arguments_of(list(ALGORITHMS)), PlanArguments]
-        print(completion.script(kinds, "sweep.py", argv, names_of_options()))
+        print(completion.script(kinds, "sweep.py", argv, {**names_of_options(), "engine": ENGINES}))
         return 0
     if any(word.split("=")[0] == "--plan" for word in argv):
         planned = parse(PlanArguments, "sweep.py", PlanArguments.__doc__ or "", argv)
@@ -158,13 +165,17 @@ def _arguments_of(algos: Sequence[str]) -> Any:
 
 def _every(running: Running, sweeps: Sequence[Sweep]) -> int:
     """One sweep after the other, each looked at before any is run; the worst exit code of all."""
-    if running.engine not in ("local", "ray"):
-        raise UserError(f"unknown engine {running.engine!r} (allowed: local, ray)")
+    if running.engine not in ENGINES:
+        raise UserError(unknown("engine", running.engine, ENGINES))
     if running.background and running.engine == "ray":
         raise UserError(
             "--background is for this machine: a Ray cluster's runs have the priority that its "
             "workers were started with (nice -n 19 ray start ...)"
         )
+    if running.background and running.engine == "slurm":
+        raise UserError("--background is for this machine: ask Slurm with --slurm nice=1000")
+    if running.slurm and running.engine != "slurm":
+        raise UserError("--slurm says what Slurm is asked for: add --engine slurm")
     if not 0 <= running.workers <= 10_000:
         raise UserError(f"--workers must be between 0 and 10,000, got {running.workers}")
     cells = []
@@ -198,6 +209,8 @@ def _run(running: Running, sweep: Sweep, workers: int) -> int:
         cells = sweep.cells()
         if running.engine == "ray":
             results = run_ray(sweep, cells, running.workers or None, running.address)
+        elif running.engine == "slurm":
+            results = run_slurm(sweep, cells, running.workers or None, running.slurm)
         else:
             results = run_local(sweep, cells, workers)
     return _ended(sweep, results, workers, command)

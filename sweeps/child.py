@@ -25,6 +25,8 @@ def main() -> None:
     parent, niceness, script = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        # By this Slurm tells every process of a job that its time is up; our parent acts on it.
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         if os.getppid() != parent:  # it died before we could ask
             raise SystemExit(130)
     take_priority(niceness)

@@ -181,7 +181,7 @@ def test_the_speed_is_steps_over_seconds_of_the_short_runs(small_sweep, monkeypa
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--engine", "slurm"], "unknown engine"),
+        (["--engine", "nomad"], "unknown engine"),
         (["--workers", "-1"], "--workers must be"),
         (["--seeds", "many"], "seeds"),
         (["--stepz", "5"], "stepz"),

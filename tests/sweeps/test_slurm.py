@@ -1,0 +1,210 @@
+"""Sweeps as jobs through submitit: on its local executor, and on a Slurm of a few shell lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+import sweep as script
+from cli.errors import UserError
+from records.folder import RunFolder
+from sweeps.grid import sweep_folder
+from sweeps.slurm import run_slurm
+from sweeps.status import progress, sweep_file
+from tests.sweeps.test_sweep import newest, wait_for, words
+
+pytest.importorskip("submitit", reason="pip install -e '.[slurm]'")
+
+# What the suite and submitit ask of Slurm, for one machine.
+SLURM = {
+    "sbatch": """
+for file in "$@"; do :; done
+cp "$file" "$HERE/asked"
+echo RUNNING > "$HERE/$$.state"
+(SLURM_JOB_ID=$$ bash "$file"; echo COMPLETED > "$HERE/$$.state") > "$HERE/out" 2>&1 &
+echo "Submitted batch job $$"
+""",
+    "srun": 'while [[ $1 == --* ]]; do [[ $1 == --unbuffered ]] || shift; shift; done; exec "$@"',
+    "sacct": """
+echo 'JobID|State|NodeList'
+for state in "$HERE"/*.state; do name=${state##*/}; echo "${name%.state}|$(cat "$state")|here"; done
+""",
+}
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the PATH with Slurm's commands; `asked` is what was submitted last."""
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    for name, lines in SLURM.items():
+        command = folder / name
+        command.write_text(f"#!/bin/bash\nHERE={folder}\n{lines}")
+        command.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+def job_of(cell) -> psutil.Process:
+    """The process that runs a cell's training."""
+    (found,) = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(cell.path) in (process.info["cmdline"] or ())
+    ]
+    return found.parent()
+
+
+def run_beside(sweep, cells) -> tuple[threading.Thread, dict]:
+    """The sweep in a thread, so that a test may do something to its jobs."""
+    results: dict = {}
+    thread = threading.Thread(
+        target=lambda: results.update(run_slurm(sweep, cells, 1, ["time=60"], "local"))
+    )
+    thread.start()
+    return thread, results
+
+
+def long_enough(sweep):
+    """One run with time to do something to it."""
+    one = replace(sweep, games=("Breakout",), extractors=("nature",), episodes=0)
+    return one.with_settings(steps=6_000, checkpoint_every=400)
+
+
+def resumes(cell) -> int:
+    return len(json.loads(RunFolder(cell.path).provenance_file.read_text()).get("resumed", []))
+
+
+def test_every_cell_is_a_job_that_trains_and_scores_it(small_sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # and not the checkout
+    cells = small_sweep.cells()
+    results = run_slurm(small_sweep, cells, None, ["memory=2", "partition=any"], "local")
+    assert [results[cell].state for cell in cells] == ["done", "done"]
+    assert all(progress(small_sweep, cell).scored == 1 for cell in cells)
+    kept = sweep_folder(small_sweep) / "slurm"
+    assert len(list(kept.glob("*_submitted.pkl"))) == 2
+    assert kept.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("number", "who"),
+    [
+        (signal.SIGKILL, "a node dies"),  # everything of the job at once
+        (signal.SIGUSR2, "its time is up"),  # Slurm's warning, to every process of the job
+    ],
+)
+def test_a_job_that_is_lost_or_out_of_time_goes_on_where_it_was(small_sweep, number, who):
+    sweep = long_enough(small_sweep)
+    (cell,) = sweep.cells()
+    thread, results = run_beside(sweep, [cell])
+    wait_for(lambda: newest(cell) > 0)
+    job = job_of(cell)
+    hit = [job, *job.children(recursive=True)]
+    if number == signal.SIGKILL:
+        hit.append(job.parent())  # the local executor's own
+    for process in hit:
+        process.send_signal(number)
+    thread.join(300)
+    assert results[cell].state == "done", results[cell].error
+    assert resumes(cell) == 1
+    with RunFolder(cell.path).episodes_file.open() as file:
+        games = list(csv.DictReader(file))
+    steps = [int(row["step"]) for row in games]
+    assert steps == sorted(steps)
+    assert sum(int(row["length"]) for row in games) <= 6_000  # no step is in two games
+
+
+def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(small_sweep, capsys):
+    sweep = long_enough(small_sweep)
+    (cell,) = sweep.cells()
+
+    def press() -> None:
+        wait_for(lambda: newest(cell) > 0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    results = run_slurm(sweep, [cell], 1, [], "local")
+    thread.join()
+    assert 0 < newest(cell) < 6_000
+    assert results[cell].state == "interrupted"
+    assert run_slurm(sweep, [cell], 1, [], "local")[cell].state == "done"
+    assert resumes(cell) == 1
+
+
+def test_a_job_that_does_not_begin_is_a_failed_cell_with_its_log(small_sweep, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    (cell, *_) = small_sweep.cells()
+    # The local executor's own process is started by the same interpreter.
+    results = run_slurm(small_sweep, [cell], 1, [], "local")
+    assert results[cell].state == "failed"
+    assert "the job did not begin" in results[cell].error[0]
+
+
+def test_the_command_line_asks_slurm_for_what_was_said(small_sweep, slurm, capsys):
+    sweep = replace(small_sweep, extractors=("nature",), episodes=0)
+    asked = ["--slurm", "partition=short", "time=30", "memory=4", "account=lab"]
+    assert script.main(words(sweep, "--engine", "slurm", *asked)) == 0
+    assert "1 cells: 1 done" in capsys.readouterr().out
+    lines = (slurm / "asked").read_text().splitlines()
+    for line in ("partition=short", "time=30", "mem=4GB", "account=lab", "cpus-per-task=1"):
+        assert f"#SBATCH --{line}" in lines
+    assert "#SBATCH --signal=USR2@90" in lines
+    assert script.main(words(sweep, "--status")) == 0
+    assert "80/80 steps" in capsys.readouterr().out
+
+
+def test_a_job_that_slurm_refuses_is_one_line(small_sweep, slurm):
+    (slurm / "sbatch").write_text(
+        "#!/bin/bash\necho 'invalid partition specified: gpu' >&2; exit 1"
+    )
+    with pytest.raises(UserError, match=r"Slurm refuses the job.*invalid partition"):
+        run_slurm(small_sweep, small_sweep.cells(), None, ["partition=gpu"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--engine", "slurm", "--slurm", "gpu"], "takes words such as partition=gpu"),
+        (["--engine", "slurm", "--slurm", "time=1h"], "time is a whole number of minutes"),
+        (["--engine", "slurm", "--slurm", "memory=0"], "memory is a whole number of GB"),
+        (["--engine", "slurm", "--background"], "--background is for this machine"),
+        (["--slurm", "time=10"], "add --engine slurm"),
+        (["--engine", "slrm"], "did you mean slurm"),
+    ],
+)
+def test_mistakes_are_one_line(small_sweep, slurm, options, told):
+    with pytest.raises(UserError, match=told):
+        script.main(words(small_sweep, *options))
+
+
+def test_without_slurm_or_submitit_it_says_so(small_sweep, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="no Slurm is found here"):
+        run_slurm(small_sweep, small_sweep.cells(), None, [])
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(UserError, match="pip install -e"):
+        run_slurm(small_sweep, small_sweep.cells(), None, [])
+
+
+def test_a_folder_that_others_can_write_holds_no_jobs(small_sweep, tmp_path):
+    small_sweep.runs_dir.mkdir()
+    small_sweep.runs_dir.chmod(0o775)
+    cells = small_sweep.cells()
+    with pytest.raises(UserError, match=r"others can write in .*runs, .*chmod go-w.*folder=DIR"):
+        run_slurm(small_sweep, cells, None, [], "local")
+    assert not sweep_file(small_sweep, cells[0], ".json").exists()
+    mine = tmp_path / "mine"
+    alone = replace(small_sweep, extractors=("nature",), episodes=0)
+    (cell,) = alone.cells()
+    assert run_slurm(alone, [cell], 1, [f"folder={mine}"], "local")[cell].state == "done"
+    assert list(mine.glob("*_submitted.pkl"))
