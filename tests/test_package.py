@@ -161,7 +161,7 @@ def test_the_commands_of_an_installed_wheel_say_that_the_suite_runs_from_a_check
     (site / "train.py").write_text("print('another project')\n")
     environment = {**os.environ, "PYTHONPATH": str(site)}
     for name in ("train", "evaluate", "sweep"):
-        command = [sys.executable, site / "bin" / f"coordconv-{name}", "--help"]
+        command = [sys.executable, str(site / "bin" / f"coordconv-{name}"), "--help"]
         result = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True
         )

@@ -19,19 +19,19 @@ from records.folder import RunFolder
 
 
 def test_presets_are_the_zoos() -> None:
-    ppo = run_config(game="Pong", algo="ppo")
+    ppo: Any = run_config(game="Pong", algo="ppo")
     assert (ppo.n_envs, ppo.n_steps, ppo.n_epochs, ppo.batch_size) == (8, 128, 4, 256)
     assert (ppo.learning_rate, ppo.learning_rate_schedule) == (2.5e-4, "linear")
     assert (ppo.clip_range, ppo.clip_range_schedule) == (0.1, "linear")
     assert (ppo.vf_coef, ppo.ent_coef, ppo.gamma, ppo.gae_lambda) == (0.5, 0.01, 0.99, 0.95)
-    a2c = run_config(game="Pong", algo="a2c")
+    a2c: Any = run_config(game="Pong", algo="a2c")
     assert (a2c.n_envs, a2c.n_steps, a2c.learning_rate) == (16, 5, 7e-4)
     assert (a2c.vf_coef, a2c.ent_coef, a2c.gae_lambda) == (0.25, 0.01, 1.0)
     assert {"batch_size", "clip_range"}.isdisjoint(a2c.values())
 
 
 def test_a_setting_overrides_its_preset_alone() -> None:
-    config = run_config(game="Pong", learning_rate=1e-3)
+    config: Any = run_config(game="Pong", learning_rate=1e-3)
     assert config.learning_rate == 1e-3
     assert config.clip_range == 0.1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_damaged_data_is_left_out_of_the_report(train_run: TrainRun, damage: str
     assert read_layers(folder.path) is None
 
 
-def test_an_infinite_dependence_is_written_and_read(tmp_path) -> None:
+def test_an_infinite_dependence_is_written_and_read(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     log = layer_log(folder)
     log.append(LayerUse(5, "convolutions.0", float("inf")))

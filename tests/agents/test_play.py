@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agents.agent import PolicyAgent, RandomAgent, build_network
+from agents.agent import PolicyAgent, RandomAgent
+from agents.build import build_network
 from agents.play import Game, evaluation_seeds, play_games
 from agents.watch import watch_game
 from envs.atari import ATARI

@@ -54,15 +54,15 @@ def stock(ours: Any, env: AtariVecEnv, extractor: str) -> OnPolicyAlgorithm:
     with torch.no_grad():
         for mine, other in zip(joint_parameters(ours), theirs.policy.parameters(), strict=True):
             other.copy_(mine)
-    mine, other = ours.rollout_buffer, theirs.rollout_buffer
-    other.observations = mine.images[:-1].permute(0, 1, 4, 2, 3).numpy().copy()
+    mine, buffer = ours.rollout_buffer, theirs.rollout_buffer
+    buffer.observations = mine.images[:-1].permute(0, 1, 4, 2, 3).numpy().copy()
     for name in ("actions", "rewards", "episode_starts", "values", "log_probs"):
-        setattr(other, name, getattr(mine, name).copy())
-    other.pos, other.full = mine.pos, True
+        setattr(buffer, name, getattr(mine, name).copy())
+    buffer.pos, buffer.full = mine.pos, True
     last = torch.as_tensor(ours._last_obs)
     with torch.no_grad():
         last_values = theirs.policy.predict_values(last)
-    other.compute_returns_and_advantage(last_values, ours._last_episode_starts)
+    buffer.compute_returns_and_advantage(last_values, ours._last_episode_starts)
     return theirs
 
 

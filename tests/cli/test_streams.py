@@ -34,7 +34,15 @@ def test_an_old_terminal_gets_escapes() -> None:
 
 def test_a_path_that_is_no_text_is_trained_scored_and_can_be_copied(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/r\xff\xe9"
-    command = [sys.executable, "train.py", "--game", "Breakout", *SMALL, "--out", path]
+    command: list[str | bytes] = [
+        sys.executable,
+        "train.py",
+        "--game",
+        "Breakout",
+        *SMALL,
+        "--out",
+        path,
+    ]
     environment = {**os.environ, **OLD}
     trained = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
     assert trained.returncode == 0, trained.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.agents.conftest import small_config
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """Trains a run of a few steps and returns its folder."""
 
-    def make(name: str = "run", **changes: object) -> Path:
+    def make(name: str = "run", **changes: Any) -> Path:
         config = small_config(**{"steps": 16, **changes})
         train(config, RunFolder.create(tmp_path / name, config))
         return tmp_path / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from evaluation.statistics import win_rate
 from tests.evaluation.comparing import GAMES, comparison, report, result_of
 
 
-def test_verdicts_follow_the_scores(tmp_path):
+def test_verdicts_follow_the_scores(tmp_path: Path) -> None:
     make_grid_of_runs(
         tmp_path, GAMES, {"nature": 0.5, "coordconv": 0.9, "coordconv-r": 0.1}, spread=0.01, seeds=5
     )
@@ -31,7 +32,7 @@ def test_verdicts_follow_the_scores(tmp_path):
     assert "better on 4, worse on 0, undecided on 0" in told
 
 
-def test_the_score_of_a_run_is_the_mean_of_its_games_and_seeds_stay_apart(tmp_path):
+def test_the_score_of_a_run_is_the_mean_of_its_games_and_seeds_stay_apart(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.6})
     (grid,), _ = grids(Request((tmp_path,), tmp_path))
     path = tmp_path / "a2c/Pong/coordconv/seed-2"
@@ -46,7 +47,7 @@ def test_the_score_of_a_run_is_the_mean_of_its_games_and_seeds_stay_apart(tmp_pa
     assert pong.normalised.value == pytest.approx(pong.difference.value / (14.6 + 20.7))
 
 
-def test_equal_arms_are_undecided(tmp_path):
+def test_equal_arms_are_undecided(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, GAMES, {"nature": 0.5, "coordconv": 0.5}, seeds=5, spread=0.2)
     compared = comparison(tmp_path)
     assert compared.results[0].verdict == "undecided"
@@ -55,20 +56,20 @@ def test_equal_arms_are_undecided(tmp_path):
     )
 
 
-def test_many_games_are_corrected_for(tmp_path):
+def test_many_games_are_corrected_for(tmp_path: Path) -> None:
     """One game that stands out by chance would be called better if it were looked at alone.
 
     Four games share one half of the level, the verdict over all of them has the other.
     """
     make_grid_of_runs(tmp_path, GAMES, {"nature": 0.5, "coordconv": 0.5}, seeds=5, spread=0.05)
     games = comparison(tmp_path).results[0].games
-    alone = sorted(game.difference.p for game in games)
-    corrected = sorted(game.p for game in games)
+    alone = np.sort([game.difference.p for game in games]).astype(float)
+    corrected = np.sort([game.p for game in games]).astype(float).tolist()
     assert corrected[0] == pytest.approx(min(1.0, 8 * alone[0]))
     assert corrected == sorted(max(a, b) for a, b in zip(alone, corrected, strict=True))
 
 
-def test_better_than_convolution_but_not_than_the_control(tmp_path):
+def test_better_than_convolution_but_not_than_the_control(tmp_path: Path) -> None:
     arms = {"nature": 0.3, "coordconv": 0.9, "control-noise": 0.9}
     make_grid_of_runs(tmp_path, GAMES, arms, spread=0.02, seeds=5)
     compared = comparison(tmp_path)
@@ -80,7 +81,7 @@ def test_better_than_convolution_but_not_than_the_control(tmp_path):
     assert "but not than the control" in "".join(report(tmp_path))
 
 
-def test_better_than_the_control_too(tmp_path):
+def test_better_than_the_control_too(tmp_path: Path) -> None:
     arms = {"nature": 0.3, "coordconv": 0.9, "control-noise": 0.3}
     make_grid_of_runs(tmp_path, GAMES, arms, spread=0.02, seeds=5)
     compared = comparison(tmp_path)
@@ -89,13 +90,13 @@ def test_better_than_the_control_too(tmp_path):
     assert result.games[0].words == "better, than the control too"
 
 
-def test_a_control_is_one_only_for_arms_with_its_layers(tmp_path):
+def test_a_control_is_one_only_for_arms_with_its_layers(tmp_path: Path) -> None:
     arms = {"nature": 0.3, "coordconv-gap": 0.9, "control-noise": 0.9}
     make_grid_of_runs(tmp_path, GAMES[:2], arms)
     assert result_of(comparison(tmp_path), "coordconv-gap").control is None
 
 
-def test_two_seeds_claim_nothing(tmp_path):
+def test_two_seeds_claim_nothing(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, GAMES, {"nature": 0.1, "coordconv": 0.9}, seeds=2, spread=0.001)
     compared = comparison(tmp_path)
     result = compared.results[0]
@@ -107,7 +108,7 @@ def test_two_seeds_claim_nothing(tmp_path):
     report(tmp_path)
 
 
-def test_too_few_runs_of_the_control_are_no_verdict_of_it(tmp_path):
+def test_too_few_runs_of_the_control_are_no_verdict_of_it(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.3, "coordconv": 0.9}, seeds=5, spread=0.02)
     make_grid_of_runs(tmp_path, ["Pong"], {"control-noise": 0.3}, seeds=2)
     compared = comparison(tmp_path, allow_missing=True)
@@ -118,7 +119,7 @@ def test_too_few_runs_of_the_control_are_no_verdict_of_it(tmp_path):
     assert "2 seeds of some game" in sentence(result_of(compared, "control-noise"), compared)
 
 
-def test_games_without_human_scores_are_compared_raw(tmp_path):
+def test_games_without_human_scores_are_compared_raw(tmp_path: Path) -> None:
     make_grid_of_runs(
         tmp_path, ["AirRaid"], {"nature": 0.3, "coordconv": 0.9}, spread=0.01, seeds=5
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ import pytest
 from benchmarks.made_up_runs import make_grid_of_runs
 from cli.errors import UserError
 from evaluation.compare import Request, write_report
-from evaluation.curves import WINDOWS, curve_of, read_curve
+from evaluation.curves import WINDOWS, Curve, curve_of, read_curve
 from records.folder import RunFolder
 
 COMMITTED = sorted(Path("docs/results/atari/runs").rglob("episodes.csv"))
 
 
-def curve(steps: list[float], scores: list[float], budget: int):
+def curve(steps: Sequence[float], scores: list[float], budget: int) -> Curve:
     return curve_of(np.array(steps), np.array(steps) * 2, np.array(scores), budget)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ TEN = ATARI.game_sets["atari10"].games
 LEVELS = {"nature": 0.3, "coordconv": 0.9}
 
 
-def test_a_report_with_all_five_games_shows_the_estimate_and_its_caveats(tmp_path, capsys):
+def test_a_report_with_all_five_games_shows_the_estimate_and_its_caveats(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_grid_of_runs(tmp_path / "runs", [*FIVE, "Pong"], LEVELS)
     out = tmp_path / "report"
     words = ["compare", str(tmp_path / "runs"), "--out", str(out), "--videos", "0"]
@@ -42,10 +45,13 @@ def test_a_report_with_all_five_games_shows_the_estimate_and_its_caveats(tmp_pat
         assert float(row["low"]) < float(row["value"]) < float(row["high"])
 
 
-def test_the_estimate_is_the_models_of_each_games_mean_whatever_the_order_of_games(tmp_path):
+def test_the_estimate_is_the_models_of_each_games_mean_whatever_the_order_of_games(
+    tmp_path: Path,
+) -> None:
     make_grid_of_runs(tmp_path, [*FIVE, "Alien", "Zaxxon"], LEVELS)
     compared = comparison(tmp_path)
     model = ATARI.game_sets["atari5"].model
+    assert model is not None
     means = {
         game.game: ATARI.human_normalised(game.game, float(np.mean(game.arm)))
         for game in result_of(compared, "coordconv").games
@@ -54,7 +60,7 @@ def test_the_estimate_is_the_models_of_each_games_mean_whatever_the_order_of_gam
     assert compared.distilled.arms["coordconv"].value == pytest.approx(float(expected))
 
 
-def test_ten_games_count_more_than_five_and_four_for_nothing(tmp_path):
+def test_ten_games_count_more_than_five_and_four_for_nothing(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "ten", TEN, LEVELS, seeds=1)
     ten = comparison(tmp_path / "ten").distilled
     assert (ten.name, ten.model.relative_error) == ("atari10", 0.072)
@@ -63,7 +69,7 @@ def test_ten_games_count_more_than_five_and_four_for_nothing(tmp_path):
     assert comparison(tmp_path / "four").distilled is None
 
 
-def test_nothing_is_estimated_where_all_games_were_played(tmp_path):
+def test_nothing_is_estimated_where_all_games_were_played(tmp_path: Path) -> None:
     every = ATARI.game_sets["all"].games
     settings = {"seeds": 1, "training_games": 2, "episodes": 2}
     make_grid_of_runs(tmp_path, every, LEVELS, **settings)

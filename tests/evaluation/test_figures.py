@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -27,7 +29,9 @@ def written(svg: bytes) -> list[str]:
         ("symlog", {}, (-100, 100), {"-100", "-10", "0", "10", "100"}),
     ],
 )
-def test_logarithmic_axes_have_plain_numbers(scale, settings, ends, expected):
+def test_logarithmic_axes_have_plain_numbers(
+    scale: str, settings: dict[str, Any], ends: tuple[float, float], expected: set[str]
+) -> None:
     with mpl.rc_context(STYLE):
         figure = Figure()
         axis = figure.subplots()
@@ -40,7 +44,7 @@ def test_logarithmic_axes_have_plain_numbers(scale, settings, ends, expected):
         assert "3" not in texts
 
 
-def test_bars_with_an_outlier_have_plain_numbers(tmp_path):
+def test_bars_with_an_outlier_have_plain_numbers(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_grid_of_runs(root, GAMES, {"nature": 0.5, "coordconv": 0.5}, spread=0.01)
     for seed in (1, 2, 3):  # an outlier puts the bars on a logarithmic axis

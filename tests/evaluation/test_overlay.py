@@ -56,7 +56,7 @@ def test_opacity_is_in_proportion_until_it_is_full() -> None:
 def test_one_scale_serves_a_whole_clip() -> None:
     clip = [seen(actor=step / 100, critic=step) for step in range(101)]
     full = full_color(clip)
-    assert full == FullColor(pytest.approx(0.95), pytest.approx(95))
+    assert (full.probability, full.value) == pytest.approx((0.95, 95))
     assert str(full) == "blue: action's probability, full at 0.95; red: value, full at 95.0"
 
 

@@ -6,6 +6,7 @@ import csv
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,9 @@ def compare(root: Path, plan: Path, out: Path, *words: str) -> list[dict[str, st
         return list(csv.DictReader(file))
 
 
-def test_only_a_complete_part_of_a_committed_plan_confirms(tmp_path, capsys):
+def test_only_a_complete_part_of_a_committed_plan_confirms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, LEVELS, seeds=5, spread=0.02)
     (row,) = compare(root, plan, tmp_path / "report")
@@ -86,7 +89,7 @@ def test_only_a_complete_part_of_a_committed_plan_confirms(tmp_path, capsys):
     assert "Confirmatory: coordconv is better than nature" in capsys.readouterr().out
 
 
-def test_the_family_is_the_plans_and_not_what_was_added(tmp_path):
+def test_the_family_is_the_plans_and_not_what_was_added(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, LEVELS, seeds=5, spread=0.6)
     (before,) = compare(root, plan, tmp_path / "report")
@@ -103,7 +106,7 @@ def test_the_family_is_the_plans_and_not_what_was_added(tmp_path):
     assert planned["coordconv-r"] == "Not planned, so not confirmatory"
 
 
-def test_every_row_and_every_run_says_whether_it_was_planned(tmp_path):
+def test_every_row_and_every_run_says_whether_it_was_planned(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, {**LEVELS, "coordconv-r": 0.3}, seeds=5, spread=0.02)
     compare(root, plan, tmp_path / "report")
@@ -124,7 +127,7 @@ def test_every_row_and_every_run_says_whether_it_was_planned(tmp_path):
     }
 
 
-def test_a_missing_run_makes_it_interim(tmp_path):
+def test_a_missing_run_makes_it_interim(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, LEVELS, seeds=4, spread=0.02)
     with pytest.raises(UserError, match="4 cells are missing"):
@@ -133,7 +136,7 @@ def test_a_missing_run_makes_it_interim(tmp_path):
     assert row["standing"] == "Interim, 4 of 20 planned runs missing"
 
 
-def test_a_run_that_the_plan_and_what_is_beside_it_miss_counts_once(tmp_path):
+def test_a_run_that_the_plan_and_what_is_beside_it_miss_counts_once(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, {**LEVELS, "coordconv-r": 0.3}, seeds=5, spread=0.02)
     shutil.rmtree(root / "a2c" / GAMES[0] / "nature/seed-5")
@@ -141,7 +144,7 @@ def test_a_run_that_the_plan_and_what_is_beside_it_miss_counts_once(tmp_path):
         compare(root, plan, tmp_path / "report")
 
 
-def test_runs_that_began_before_the_plan_were_not_planned(tmp_path):
+def test_runs_that_began_before_the_plan_were_not_planned(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path, committed="2099-01-01T00:00:00+00:00"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, LEVELS, seeds=5, spread=0.02)
     (row,) = compare(root, plan, tmp_path / "report")
@@ -151,7 +154,7 @@ def test_runs_that_began_before_the_plan_were_not_planned(tmp_path):
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_plan_that_is_in_no_commit_confirms_nothing(tmp_path, changed):
+def test_a_plan_that_is_in_no_commit_confirms_nothing(tmp_path: Path, changed: bool) -> None:
     plan = write_plan(tmp_path / "plan", committed="2020-01-01T00:00:00+00:00" if changed else None)
     plan.write_text(PLAN + "# later\n")
     make_grid_of_runs(tmp_path / "runs", GAMES, LEVELS, seeds=5, spread=0.02)
@@ -159,10 +162,10 @@ def test_a_plan_that_is_in_no_commit_confirms_nothing(tmp_path, changed):
     assert row["standing"] == "Not confirmatory, as the plan is in no commit"
 
 
-def test_other_settings_and_other_outcomes_are_not_planned(tmp_path):
+def test_other_settings_and_other_outcomes_are_not_planned(tmp_path: Path) -> None:
     plan = load_plan(write_plan(tmp_path / "plan"))
 
-    def place(**settings):
+    def place(**settings: Any) -> Any:
         root = tmp_path / str(len(list(tmp_path.iterdir())))
         (run,), _ = read_runs([make_run(root, **settings)], "stochastic")
         parts, why = plan.place_of(run)
@@ -196,7 +199,7 @@ def test_other_settings_and_other_outcomes_are_not_planned(tmp_path):
         ("question", "question = ", "is no TOML"),
     ],
 )  # fmt: skip
-def test_a_faulty_plan_is_refused_in_a_line(tmp_path, old, new, told):
+def test_a_faulty_plan_is_refused_in_a_line(tmp_path: Path, old: str, new: str, told: str) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(PLAN.replace(old, new))
     with pytest.raises(UserError) as caught:
@@ -207,14 +210,14 @@ def test_a_faulty_plan_is_refused_in_a_line(tmp_path, old, new, told):
         load_plan(tmp_path / "none.toml")
 
 
-def test_a_plan_says_what_counts_and_no_option_does(tmp_path):
+def test_a_plan_says_what_counts_and_no_option_does(tmp_path: Path) -> None:
     plan = write_plan(tmp_path / "plan")
     make_grid_of_runs(tmp_path / "runs", GAMES, LEVELS, seeds=5)
     with pytest.raises(UserError, match="a plan says which games count"):
         compare(tmp_path / "runs", plan, tmp_path / "report", "--episodes", "10")
 
 
-def test_a_sweep_of_a_plan_is_its_parts(tmp_path, capsys):
+def test_a_sweep_of_a_plan_is_its_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = write_plan(tmp_path / "plan")
     words = ["--plan", str(plan), "--runs-dir", str(tmp_path / "runs")]
     assert sweep.main([*words, "--status"]) == 0
@@ -233,7 +236,7 @@ def test_a_sweep_of_a_plan_is_its_parts(tmp_path, capsys):
         sweep.main([*words, "--games", "Pong", "--status"])
 
 
-def test_what_a_plan_can_find_is_what_the_textbook_says():
+def test_what_a_plan_can_find_is_what_the_textbook_says() -> None:
     """Two-sided t-test, power 0.8: 1 standard deviation needs 17 of each at 0.05."""
     assert detectable_on_one_game(17, 0.05) == pytest.approx(0.99, abs=0.01)
     assert detectable_on_one_game(4, 0.05) is None

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 from markupsafe import escape
@@ -34,7 +35,7 @@ from tests.evaluation.comparing import GAMES, edit, report
         '{"commit": "\\n# heading <b>"}',
     ],
 )
-def test_whatever_is_in_provenance_a_report_is_written(tmp_path, text):
+def test_whatever_is_in_provenance_a_report_is_written(tmp_path: Path, text: str) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     for file in tmp_path.rglob("provenance.json"):
         file.write_text(text)
@@ -46,7 +47,7 @@ def test_whatever_is_in_provenance_a_report_is_written(tmp_path, text):
     assert "no learning curve of" in written
 
 
-def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
+def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     arms = {"nature": 0.5, "coordconv": 0.7, "control-noise": 0.5}
     make_grid_of_runs(root, GAMES, arms)
@@ -65,8 +66,8 @@ def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
     for figure in (out / "figures").glob("*.svg"):
         assert "$" not in figure.read_text(), figure.name
     # Nothing is fetched from anywhere.
-    shown = page.replace("http://www.w3.org", "").replace(str(escape(bibtex())), "")
-    assert "http" not in shown
+    fetched = page.replace("http://www.w3.org", "").replace(str(escape(bibtex())), "")
+    assert "http" not in fetched
     assert page.count("data:image/svg+xml") == len(list((out / "figures").glob("*.svg")))
     assert {path.suffix for path in (out / "figures").iterdir()} == {".svg", ".png"}
     with (out / "games.csv").open() as file:
@@ -85,7 +86,7 @@ def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path):
     assert json.loads((out / "report.json").read_text())["verdicts"] == told
 
 
-def test_the_commands_shown_make_the_very_runs(tmp_path):
+def test_the_commands_shown_make_the_very_runs(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     arms = {"nature": 0.5, "coordconv": 0.7}
     make_grid_of_runs(root, ["Pong"], arms, seeds=3, learning_rate=1e-4, gamma=0.9)
@@ -103,7 +104,7 @@ def test_the_commands_shown_make_the_very_runs(tmp_path):
     assert "learning_rate 0.0001, learning_rate_schedule constant" in page
 
 
-def test_every_hyperparameter_is_shown(tmp_path):
+def test_every_hyperparameter_is_shown(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7}, algo="ppo")
     report(tmp_path / "runs")
     page = (tmp_path / "report/index.html").read_text()
@@ -111,7 +112,7 @@ def test_every_hyperparameter_is_shown(tmp_path):
         assert f"{name} {value}" in page
 
 
-def test_the_same_runs_give_the_same_report(tmp_path):
+def test_the_same_runs_give_the_same_report(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", GAMES[:2], {"nature": 0.5, "coordconv": 0.7})
     pages = []
     for _ in range(2):
@@ -120,7 +121,7 @@ def test_the_same_runs_give_the_same_report(tmp_path):
     assert pages[0] == pages[1]
 
 
-def test_a_folder_of_somebody_else_is_not_written_to(tmp_path):
+def test_a_folder_of_somebody_else_is_not_written_to(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7})
     out = tmp_path / "report"
     out.mkdir()
@@ -134,7 +135,7 @@ def test_a_folder_of_somebody_else_is_not_written_to(tmp_path):
     assert (out / "report.json").read_text() == '{"my": "data"}'
 
 
-def test_names_from_run_folders_cannot_put_markup_on_the_page(tmp_path):
+def test_names_from_run_folders_cannot_put_markup_on_the_page(tmp_path: Path) -> None:
     root = tmp_path / "<img src=x onerror=alert(1)>"
     make_grid_of_runs(root, ["Pong"], {"nature": 0.5, "coordconv": 0.7}, seeds=4)
     (root / "a2c/Pong/nature/seed-1/DONE").unlink()
@@ -150,7 +151,9 @@ def test_names_from_run_folders_cannot_put_markup_on_the_page(tmp_path):
     assert page.count("<script") == 1, "the page's own"
 
 
-def test_compare_says_what_it_would_do_and_does_it_from_the_command_line(tmp_path, capsys):
+def test_compare_says_what_it_would_do_and_does_it_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7})
     words = ["compare", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--videos", "0"]
     assert evaluate.main([*words, "--dry-run"]) == 0
@@ -162,7 +165,7 @@ def test_compare_says_what_it_would_do_and_does_it_from_the_command_line(tmp_pat
     assert (tmp_path / "out/index.html").exists()
 
 
-def test_a_report_of_games_without_drawn_actions_says_how_many_differ(tmp_path):
+def test_a_report_of_games_without_drawn_actions_says_how_many_differ(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7})
     for file in (tmp_path / "runs").rglob("evaluation.csv"):
         file.write_text(file.read_text().replace("stochastic", "deterministic"))
@@ -184,15 +187,15 @@ def test_a_report_of_games_without_drawn_actions_says_how_many_differ(tmp_path):
         ("", None),
     ],
 )
-def test_cells_sort_by_the_number_they_begin_with(cell, value):
+def test_cells_sort_by_the_number_they_begin_with(cell: str, value: float | None) -> None:
     assert sort_value(cell) == value
 
 
-def test_below_a_number_sorts_before_it():
+def test_below_a_number_sorts_before_it() -> None:
     assert 0.0009 < sort_value("below 0.001") < sort_value("0.001")
 
 
-def test_the_citation_is_that_of_the_repository():
+def test_the_citation_is_that_of_the_repository() -> None:
     paper, software = bibtex().split("\n\n")
     assert paper.startswith(
         "@inproceedings{liu2018,\n  author = {Liu, Rosanne and Lehman, Joel and "

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +27,9 @@ from tests.evaluation.comparing import GAMES, comparison, edit, refusal, report
         ("precision", "bfloat16", "precision"),
     ],
 )
-def test_runs_of_different_kinds_are_never_pooled(tmp_path, setting, value, shown):
+def test_runs_of_different_kinds_are_never_pooled(
+    tmp_path: Path, setting: str, value: Any, shown: str
+) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     other = make_run(tmp_path, "Breakout", "nature", **{setting: value})
     message = refusal(tmp_path)
@@ -33,7 +38,7 @@ def test_runs_of_different_kinds_are_never_pooled(tmp_path, setting, value, show
     assert str(value) in message
 
 
-def test_another_definition_of_the_protocol_is_another_protocol(tmp_path):
+def test_another_definition_of_the_protocol_is_another_protocol(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     path = tmp_path / "a2c/Pong/nature/seed-3"
     edit(
@@ -44,20 +49,20 @@ def test_another_definition_of_the_protocol_is_another_protocol(tmp_path):
     assert "different protocol_hash" in refusal(tmp_path)
 
 
-def test_settings_without_influence_may_differ(tmp_path):
+def test_settings_without_influence_may_differ(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5}, threads=1, checkpoint_every=5000)
     make_grid_of_runs(tmp_path, ["Pong"], {"coordconv": 0.5}, threads=2)
     assert len(comparison(tmp_path).grid.runs) == 6
 
 
-def test_algorithms_are_compared_each_by_itself(tmp_path):
+def test_algorithms_are_compared_each_by_itself(tmp_path: Path) -> None:
     for algo in ("a2c", "ppo"):
         make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5}, algo=algo)
     found, _ = grids(Request((tmp_path,), tmp_path))
     assert [(grid.algo, len(grid.runs)) for grid in found] == [("a2c", 6), ("ppo", 6)]
 
 
-def test_modes_of_evaluation_are_not_mixed(tmp_path):
+def test_modes_of_evaluation_are_not_mixed(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     path = tmp_path / "a2c/Pong/nature/seed-1"
     edit(path, "evaluation.csv", lambda text: text.replace("stochastic", "deterministic"))
@@ -67,7 +72,7 @@ def test_modes_of_evaluation_are_not_mixed(tmp_path):
     assert len(grid.of("nature", "Pong")) == 2
 
 
-def test_evaluations_during_training_are_no_scores(tmp_path):
+def test_evaluations_during_training_are_no_scores(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     before = comparison(tmp_path).grid.scores("nature")
     seed = 2 * TRAINING_EVALUATION_SEEDS_FROM + 1
@@ -77,7 +82,7 @@ def test_evaluations_during_training_are_no_scores(tmp_path):
     assert (comparison(tmp_path).grid.scores("nature") == before).all()
 
 
-def test_every_run_counts_with_the_same_games(tmp_path):
+def test_every_run_counts_with_the_same_games(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5}, episodes=20)
     shutil.rmtree(tmp_path / "a2c/Pong/nature/seed-1")
     shutil.rmtree(tmp_path / "a2c/Pong/nature/seed-2")
@@ -89,7 +94,9 @@ def test_every_run_counts_with_the_same_games(tmp_path):
     assert len(comparison(tmp_path, episodes=12).grid.runs) == 6
 
 
-def test_missing_cells_are_listed_and_left_out_only_on_request(tmp_path, capsys):
+def test_missing_cells_are_listed_and_left_out_only_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_grid_of_runs(tmp_path, GAMES[:2], {"nature": 0.5, "coordconv": 0.5}, seeds=4)
     shutil.rmtree(tmp_path / "a2c/Breakout/coordconv/seed-2")
     message = refusal(tmp_path)
@@ -102,7 +109,7 @@ def test_missing_cells_are_listed_and_left_out_only_on_request(tmp_path, capsys)
     assert "runs missing and left out: 1" in page
 
 
-def test_a_game_that_an_arm_never_played_is_left_out_with_a_word(tmp_path):
+def test_a_game_that_an_arm_never_played_is_left_out_with_a_word(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, GAMES[:2], {"nature": 0.5, "coordconv": 0.5})
     shutil.rmtree(tmp_path / "a2c/Breakout/coordconv")
     assert "3 cells are missing:" in refusal(tmp_path)
@@ -114,7 +121,9 @@ def test_a_game_that_an_arm_never_played_is_left_out_with_a_word(tmp_path):
 
 
 @pytest.mark.parametrize("lost", ["a2c/Pong/coordconv-r", "ppo/Pong/nature"])
-def test_an_arm_or_algorithm_without_a_usable_run_does_not_vanish(tmp_path, capsys, lost):
+def test_an_arm_or_algorithm_without_a_usable_run_does_not_vanish(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lost: str
+) -> None:
     algo, _, arm = lost.split("/")
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     path = make_run(tmp_path, "Pong", arm, algo=algo)
@@ -141,7 +150,9 @@ def test_an_arm_or_algorithm_without_a_usable_run_does_not_vanish(tmp_path, caps
         (lambda p: (p / "config.json").write_text("{"), "cannot read"),
     ],
 )
-def test_a_run_that_cannot_be_used_is_set_aside_and_the_rest_goes_on(tmp_path, damage, told):
+def test_a_run_that_cannot_be_used_is_set_aside_and_the_rest_goes_on(
+    tmp_path: Path, damage: Callable[[Path], object], told: str
+) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5}, seeds=4)
     damage(tmp_path / "a2c/Pong/nature/seed-1")
     found, aside = grids(Request((tmp_path,), tmp_path, allow_missing=True))
@@ -152,7 +163,7 @@ def test_a_run_that_cannot_be_used_is_set_aside_and_the_rest_goes_on(tmp_path, d
 
 
 @pytest.mark.parametrize("lost", ["config.json", "checkpoints"])
-def test_a_run_without_its_config_does_not_vanish(tmp_path, lost):
+def test_a_run_without_its_config_does_not_vanish(tmp_path: Path, lost: str) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     path = tmp_path / "a2c/Pong/nature/seed-3"
     (path / "config.json").unlink()
@@ -165,7 +176,7 @@ def test_a_run_without_its_config_does_not_vanish(tmp_path, lost):
     assert "seed-3 has no config.json" in page
 
 
-def test_linked_folders_are_followed_and_loops_are_not(tmp_path):
+def test_linked_folders_are_followed_and_loops_are_not(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "elsewhere", ["Pong"], {"coordconv": 0.5})
     make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5})
     (tmp_path / "runs/linked").symlink_to(tmp_path / "elsewhere/a2c/Pong/coordconv")
@@ -173,7 +184,7 @@ def test_linked_folders_are_followed_and_loops_are_not(tmp_path):
     assert len(comparison(tmp_path / "runs").grid.runs) == 6
 
 
-def test_every_protocol_hash_is_compared_not_only_with_the_first_run(tmp_path):
+def test_every_protocol_hash_is_compared_not_only_with_the_first_run(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     (tmp_path / "a2c/Pong/coordconv/seed-1/provenance.json").write_text("{")
     path = tmp_path / "a2c/Pong/nature/seed-3"
@@ -182,7 +193,7 @@ def test_every_protocol_hash_is_compared_not_only_with_the_first_run(tmp_path):
     assert "different protocol_hash" in refusal(tmp_path)
 
 
-def test_nothing_to_compare_is_said_in_a_line(tmp_path):
+def test_nothing_to_compare_is_said_in_a_line(tmp_path: Path) -> None:
     assert "is not a folder" in refusal(tmp_path / "nowhere")
     assert "no run in" in refusal(tmp_path)
     make_grid_of_runs(tmp_path / "one", ["Pong"], {"coordconv": 0.5})
@@ -195,14 +206,14 @@ def test_nothing_to_compare_is_said_in_a_line(tmp_path):
     assert "none of 1 runs can be compared" in refusal(tmp_path / "foreign")
 
 
-def test_a_run_that_is_there_twice_is_refused(tmp_path):
+def test_a_run_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "a", ["Pong"], {"nature": 0.5, "coordconv": 0.5})
     make_run(tmp_path / "b", "Pong", "nature", 1)
     with pytest.raises(UserError, match="are both a2c Pong nature seed 1"):
         grids(Request((tmp_path / "a", tmp_path / "b"), tmp_path))
 
 
-def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path):
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5}, seeds=4)
     file = tmp_path / "a2c/Pong/nature/seed-1/evaluation.csv"
     file.unlink()

@@ -85,7 +85,7 @@ def test_table_shows_hand_computed_numbers() -> None:
     assert np.isclose(np.std([1, 2, 6], ddof=1), 2.6457, atol=1e-3)
 
 
-def test_games_that_were_played_twice_are_counted_where_no_action_is_drawn():
+def test_games_that_were_played_twice_are_counted_where_no_action_is_drawn() -> None:
     games = tuple(Game(seed, score, 10) for seed, score in ((1, 5.0), (3, 5.0), (5, 7.0)))
     drawn = Score("a", ATARI, "Pong", "v4", "stochastic", 1, games)
     row = score_table([drawn, replace(drawn, mode="deterministic")]).splitlines()

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy import stats
 
 from evaluation import statistics
 from evaluation.statistics import estimate
+
+Scores = NDArray[np.float64]
+
 
 # 2 seeds × 3 games.
 SCORES = np.array([[0.0, 1.0, 4.0], [2.0, 3.0, 8.0]])
 NAN = np.nan
 
 
-def difference_of_means(arm, baseline):
+def difference_of_means(arm: Scores, baseline: Scores) -> Scores:
     return statistics.mean(arm) - statistics.mean(baseline)
 
 
-def test_aggregates_of_a_small_table_are_what_one_computes_by_hand():
+def test_aggregates_of_a_small_table_are_what_one_computes_by_hand() -> None:
     assert statistics.mean(SCORES) == 3.0  # of 1, 2, 6
     assert statistics.median(SCORES) == 2.0
     # Sorted 0 1 2 3 4 8: a quarter of six is one whole run at each end.
@@ -30,7 +37,7 @@ def test_aggregates_of_a_small_table_are_what_one_computes_by_hand():
     assert statistics.optimality_gap(SCORES, target=3.0) == 1.0
 
 
-def test_the_iqm_leaves_out_the_quarters_at_both_ends():
+def test_the_iqm_leaves_out_the_quarters_at_both_ends() -> None:
     eight = np.arange(8.0)[:, None]
     assert statistics.iqm(eight) == np.mean([2, 3, 4, 5])
     with_outlier = eight.copy()
@@ -38,7 +45,7 @@ def test_the_iqm_leaves_out_the_quarters_at_both_ends():
     assert statistics.iqm(with_outlier) == statistics.iqm(eight)
 
 
-def test_a_missing_cell_counts_for_nothing():
+def test_a_missing_cell_counts_for_nothing() -> None:
     scores = np.array([[0.0, 1.0], [2.0, NAN], [4.0, 5.0]])
     assert statistics.mean(scores) == 2.5  # of 2 and 3
     assert statistics.median(scores) == 2.5
@@ -46,24 +53,24 @@ def test_a_missing_cell_counts_for_nothing():
     assert statistics.win_rates(scores, scores).tolist() == [0.5, 0.5]
 
 
-def test_win_rates_count_pairs_and_halve_ties():
+def test_win_rates_count_pairs_and_halve_ties() -> None:
     arm, baseline = np.array([[1.0], [2.0], [3.0]]), np.array([[2.0], [0.0]])
     # Against 2: lose, tie, win; against 0: three wins.
     assert statistics.win_rates(arm, baseline).tolist() == [4.5 / 6]
 
 
-def test_the_probability_of_improvement_is_the_mean_over_games():
+def test_the_probability_of_improvement_is_the_mean_over_games() -> None:
     arm = np.array([[5.0, 0.0, 1.0], [6.0, 0.0, 1.0]])
     baseline = np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 1.0]])
     assert statistics.probability_of_improvement(arm, baseline) == 0.5  # 1, 0, 1/2
 
 
-def test_the_performance_profile_is_the_share_of_runs_above_each_threshold():
+def test_the_performance_profile_is_the_share_of_runs_above_each_threshold() -> None:
     profile = statistics.performance_profile(SCORES, np.array([-1.0, 0.0, 2.0, 7.0, 8.0]))
     assert profile == pytest.approx([1.0, 5 / 6, 3 / 6, 1 / 6, 0.0])
 
 
-def test_statistics_take_many_tables_at_once():
+def test_statistics_take_many_tables_at_once() -> None:
     many = np.stack([SCORES, SCORES + 1, SCORES * 2])
     for statistic in (statistics.mean, statistics.median, statistics.iqm):
         assert statistic(many).tolist() == [float(statistic(table)) for table in many]
@@ -73,20 +80,20 @@ def test_statistics_take_many_tables_at_once():
     assert statistics.performance_profile(many, thresholds).shape == (3, 2)
 
 
-def test_holm_corrects_for_how_many_are_left():
+def test_holm_corrects_for_how_many_are_left() -> None:
     # 0.01 × 3, then 0.02 × 2, then 0.03 × 1, which must not fall below the one before.
     assert statistics.holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
     assert statistics.holm([0.6, 0.9]) == [1.0, 1.0]
     assert statistics.holm([]) == []
 
 
-def test_holm_with_weights_gives_each_claim_its_share_of_the_level():
+def test_holm_with_weights_gives_each_claim_its_share_of_the_level() -> None:
     # 0.02 has half of all: needs 0.02 × 2; then 0.03 and 0.04 share the rest: 0.03 × 2, 0.04 × 1.
     assert statistics.holm([0.04, 0.02, 0.03], [1, 2, 1]) == pytest.approx([0.06, 0.04, 0.06])
     assert statistics.holm([0.03, 0.01, 0.02], [5, 5, 5]) == statistics.holm([0.03, 0.01, 0.02])
 
 
-def test_the_difference_on_one_game_is_that_of_welch():
+def test_the_difference_on_one_game_is_that_of_welch() -> None:
     """By hand: means 5 and 2, variances of the means 1/3 and 0.25/3."""
     arm, baseline = np.array([4.0, 5.0, 6.0]), np.array([1.5, 2.0, 2.5])
     result = statistics.difference_of_means(arm, baseline)
@@ -103,7 +110,7 @@ def test_the_difference_on_one_game_is_that_of_welch():
 
 
 @given(arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6)), st.permutations(range(4)))
-def test_the_order_of_seeds_does_not_matter(scores, order):
+def test_the_order_of_seeds_does_not_matter(scores: Scores, order: list[int]) -> None:
     shuffled = scores[list(order)]
     for statistic in (statistics.mean, statistics.median, statistics.iqm):
         assert statistic(shuffled) == pytest.approx(float(statistic(scores)))
@@ -114,21 +121,21 @@ def test_the_order_of_seeds_does_not_matter(scores, order):
 
 
 @given(arrays(np.float64, (3, 2), elements=st.floats(-1e3, 1e3)))
-def test_an_arm_and_itself_are_undecided(scores):
+def test_an_arm_and_itself_are_undecided(scores: Scores) -> None:
     result = estimate(difference_of_means, scores, scores)
     assert result.value == 0.0
     assert result.p in (1.0, None)
     assert not result.excludes(0.0)
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_one_another():
+def test_the_same_seed_gives_the_same_interval_and_another_one_another() -> None:
     scores = np.random.default_rng(1).normal(size=(5, 4))
     first = estimate(statistics.iqm, scores, seed=3)
     assert estimate(statistics.iqm, scores, seed=3) == first
     assert estimate(statistics.iqm, scores, seed=4).low != first.low
 
 
-def test_no_interval_is_claimed_of_two_seeds_of_any_game():
+def test_no_interval_is_claimed_of_two_seeds_of_any_game() -> None:
     three = np.random.default_rng(1).normal(size=(3, 2))
     assert estimate(statistics.mean, three).low is not None
     two = three.copy()
@@ -138,14 +145,14 @@ def test_no_interval_is_claimed_of_two_seeds_of_any_game():
     assert statistics.win_rate(three[:, 0], two[:, 1]).low is None
 
 
-def test_seeds_that_agree_completely_do_not_tell_how_far_others_would_scatter():
+def test_seeds_that_agree_completely_do_not_tell_how_far_others_would_scatter() -> None:
     same = np.full((3, 1), 7.0)
     assert estimate(difference_of_means, same + 1, same) == statistics.Estimate(1.0)
     almost = np.full((3, 1), 0.1 + 0.2)
     assert estimate(difference_of_means, almost, np.full((3, 1), 0.3)).p is None
 
 
-def test_p_and_the_interval_agree():
+def test_p_and_the_interval_agree() -> None:
     rng = np.random.default_rng(5)
     for _ in range(300):
         arm, baseline = rng.normal(0.8, 1, (5, 1)), rng.normal(0, 1, (5, 1))
@@ -157,7 +164,7 @@ def test_p_and_the_interval_agree():
                 assert (result.p < 0.05) == result.excludes(0.0)
 
 
-def test_complete_separation_of_three_seeds_is_not_certainty():
+def test_complete_separation_of_three_seeds_is_not_certainty() -> None:
     rate = statistics.win_rate(np.array([4.0, 5.0, 6.0]), np.array([1.0, 2.0, 3.0]))
     assert rate.value == 1.0
     assert rate.high == 1.0
@@ -167,7 +174,13 @@ def test_complete_separation_of_three_seeds_is_not_certainty():
     assert mirrored.high == pytest.approx(1 - rate.low)
 
 
-def coverage(truth, draw, statistic, experiments=600, **settings):
+def coverage(
+    truth: float,
+    draw: Callable[[np.random.Generator], tuple[Scores, ...]],
+    statistic: Callable[..., Scores],
+    experiments: int = 600,
+    **settings: Any,
+) -> float:
     """In what share of simulated experiments the 95 % interval holds the truth."""
     hits = 0
     for experiment in range(experiments):
@@ -177,7 +190,7 @@ def coverage(truth, draw, statistic, experiments=600, **settings):
     return hits / experiments
 
 
-def two_modes(rng, size, chance=0.5):
+def two_modes(rng: np.random.Generator, size: int, chance: float = 0.5) -> Scores:
     """A seed learns the game or does not."""
     return 30.0 * (rng.random(size) < chance) + rng.normal(size=size)
 
@@ -202,7 +215,9 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_how_often_95_percent_intervals_of_a_difference_on_one_game_hold_the_truth(shape):
+def test_how_often_95_percent_intervals_of_a_difference_on_one_game_hold_the_truth(
+    shape: str,
+) -> None:
     draw, truth, *least = SHAPES[shape]
     for seeds, lowest in zip((3, 5), least, strict=True):
         hits = 0
@@ -213,18 +228,18 @@ def test_how_often_95_percent_intervals_of_a_difference_on_one_game_hold_the_tru
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_95_percent_intervals_of_aggregates_hold_the_truth(seeds):
+def test_95_percent_intervals_of_aggregates_hold_the_truth(seeds: int) -> None:
     """Ten games of different scale and level, as Atari's are."""
     levels, scales = np.linspace(0.0, 3.0, 10), np.linspace(0.1, 1.0, 10)
 
-    def draw(rng):
+    def draw(rng: np.random.Generator) -> tuple[Scores, ...]:
         return (rng.normal(levels, scales, (seeds, 10)),)
 
-    def draw_two(rng):
+    def draw_two(rng: np.random.Generator) -> tuple[Scores, ...]:
         size = (seeds, 10)
         return rng.normal(levels + 0.2, scales, size), rng.normal(levels, scales, size)
 
-    def iqm_difference(arm, baseline):
+    def iqm_difference(arm: Scores, baseline: Scores) -> Scores:
         return statistics.iqm(arm) - statistics.iqm(baseline)
 
     # The IQM of so many seeds that chance has no part in it, by simulation.
@@ -236,7 +251,7 @@ def test_95_percent_intervals_of_aggregates_hold_the_truth(seeds):
     assert 0.92 <= coverage(shift, draw_two, iqm_difference) <= 0.98
 
 
-def test_95_percent_intervals_of_the_probability_of_improvement_hold_the_truth():
+def test_95_percent_intervals_of_the_probability_of_improvement_hold_the_truth() -> None:
     """Normal scores a standard deviation apart: the arm's run wins with probability Φ(1/√2)."""
     truth, hits = 0.7602, 0
     for experiment in range(2000):
@@ -247,7 +262,7 @@ def test_95_percent_intervals_of_the_probability_of_improvement_hold_the_truth()
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_95_percent_intervals_of_the_overall_probability_hold_the_truth(seeds):
+def test_95_percent_intervals_of_the_overall_probability_hold_the_truth(seeds: int) -> None:
     """Eight games, half of them better by a standard deviation: (4 Φ(1/√2) + 4 / 2) / 8."""
     shift = np.array([0.0, 1.0] * 4)
     truth, hits = (0.7602 + 0.5) / 2, 0
@@ -259,7 +274,7 @@ def test_95_percent_intervals_of_the_overall_probability_hold_the_truth(seeds):
     assert 0.92 <= hits / 1000 <= 0.98
 
 
-def test_the_overall_probability_of_improvement_is_never_certain():
+def test_the_overall_probability_of_improvement_is_never_certain() -> None:
     arm, baseline = np.full((3, 4), 2.0), np.zeros((3, 4))
     rate = statistics.improvement(arm, baseline)
     single = statistics.win_rate(arm[:, 0], baseline[:, 0])

@@ -14,7 +14,7 @@ from tests.evaluation.made_up import run_of
 GAMES = ("Breakout", "MsPacman", "Pong", "Qbert", "Seaquest", "Phoenix")
 
 
-def test_claims_over_all_games_share_one_half_and_games_the_other():
+def test_claims_over_all_games_share_one_half_and_games_the_other() -> None:
     pooled = {Claim("a2c", arm, "nature"): Estimate(1.0, p=0.01) for arm in "ab"}
     games = {
         Claim("a2c", arm, "nature", game): Estimate(-1.0, p=0.001)
@@ -29,7 +29,7 @@ def test_claims_over_all_games_share_one_half_and_games_the_other():
     assert verdicts[Claim("a2c", "a", "nature")].word == "better"
 
 
-def test_what_cannot_be_claimed_takes_nothing_and_what_was_promised_counts():
+def test_what_cannot_be_claimed_takes_nothing_and_what_was_promised_counts() -> None:
     one = Claim("a2c", "a", "nature")
     lacking = Claim("a2c", "b", "nature")
     found = {one: Estimate(1.0, p=0.03), lacking: Estimate(1.0)}
@@ -52,7 +52,9 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_a_report_of_equals_makes_a_false_claim_in_at_most_five_of_a_hundred(shape, seeds):
+def test_a_report_of_equals_makes_a_false_claim_in_at_most_five_of_a_hundred(
+    shape: str, seeds: int
+) -> None:
     """Two algorithms, two arms that are the baseline's equals, six games; any verdict counts."""
     draw, false, reports = SHAPES[shape], 0, 30
     for number in range(reports):
@@ -72,7 +74,7 @@ def test_a_report_of_equals_makes_a_false_claim_in_at_most_five_of_a_hundred(sha
     assert false <= 5
 
 
-def test_three_and_four_seeds_decide_no_single_game_however_far_apart():
+def test_three_and_four_seeds_decide_no_single_game_however_far_apart() -> None:
     runs = [
         run_of("a2c", game, arm, seed, 100.0 * (arm == "coordconv") + seed)
         for arm in ("nature", "coordconv")

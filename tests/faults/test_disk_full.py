@@ -14,7 +14,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from agents import training
+from agents.tensorboard import RunWriter
 from agents.training import train
 from cli.errors import UserError
 from evaluation.record import record_runs
@@ -152,7 +152,7 @@ def test_events_that_cannot_be_written_stop_training(
     def full(*_: object) -> None:
         raise CannotWriteError("cannot write events.out.tfevents.1: No space left on device")
 
-    monkeypatch.setattr(training.RunWriter, "scalars", full)
+    monkeypatch.setattr(RunWriter, "scalars", full)
     with pytest.raises(UserError, match=r"tfevents.*the last good checkpoint is .*1600"):
         train(config, broken, resume=True)
     monkeypatch.undo()

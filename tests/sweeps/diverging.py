@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -10,7 +12,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 class Diverging(BaseFeaturesExtractor):
     """Looks at a few pixels, and after a hundred looks at nothing that is a number."""
 
-    def __init__(self, observation_space: gymnasium.Space) -> None:
+    def __init__(self, observation_space: gymnasium.Space[Any]) -> None:
         super().__init__(observation_space, 16)
         self.linear = torch.nn.Linear(16, 16)
         self.looks = 0

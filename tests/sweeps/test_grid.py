@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from sweeps.status import Progress, progress, sweep_file, write_record
 from sweeps.table import every_cell, seconds_left, summary
 
 
-def test_a_sweep_is_every_combination_with_all_first_seeds_first(tmp_path):
+def test_a_sweep_is_every_combination_with_all_first_seeds_first(tmp_path: Path) -> None:
     sweep = Sweep(("Pong", "Qbert"), ("a2c", "ppo"), seeds=(1, 2), runs_dir=tmp_path)
     cells = sweep.cells()
     assert len(cells) == len({cell.path for cell in cells}) == 16
@@ -53,12 +55,12 @@ def test_a_sweep_is_every_combination_with_all_first_seeds_first(tmp_path):
         ),
     ],
 )
-def test_what_a_sweep_cannot_be_is_said_in_a_line(changes, told):
+def test_what_a_sweep_cannot_be_is_said_in_a_line(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         replace(Sweep(("Breakout",)), **changes).cells()
 
 
-def test_what_a_cell_needs_next_follows_from_its_folder(small_sweep):
+def test_what_a_cell_needs_next_follows_from_its_folder(small_sweep: Sweep) -> None:
     cell = small_sweep.cells()[0]
     folder = RunFolder(cell.path)
     command = next_command(small_sweep, cell)
@@ -79,14 +81,16 @@ def test_what_a_cell_needs_next_follows_from_its_folder(small_sweep):
     assert next_command(replace(small_sweep, episodes=3), cell)[:2] == ["evaluate.py", "score"]
 
 
-def test_somebodys_own_class_is_named_again_where_its_code_would_be_imported(small_sweep):
+def test_somebodys_own_class_is_named_again_where_its_code_would_be_imported(
+    small_sweep: Sweep,
+) -> None:
     sweep = replace(small_sweep, extractors=("their.module:Net",))
     cell = sweep.cells()[0]
     RunFolder.create(cell.path, cell.config)
     assert next_command(sweep, cell)[-2:] == ["--extractor", "their.module:Net"]
 
 
-def test_a_folder_with_another_run_is_refused_before_anything_starts(small_sweep):
+def test_a_folder_with_another_run_is_refused_before_anything_starts(small_sweep: Sweep) -> None:
     cell = small_sweep.cells()[1]
     RunFolder.create(cell.path, cell.config.replaced(threads=2, checkpoint_every=7))
     require_same_runs(small_sweep.cells())  # nothing of this changes what is learned
@@ -94,7 +98,7 @@ def test_a_folder_with_another_run_is_refused_before_anything_starts(small_sweep
         require_same_runs(small_sweep.with_settings(steps=160).cells())
 
 
-def test_progress_tells_of_what_is_in_the_folder(small_sweep):
+def test_progress_tells_of_what_is_in_the_folder(small_sweep: Sweep) -> None:
     cell = small_sweep.cells()[0]
     assert progress(small_sweep, cell) == Progress("waiting")
     folder = RunFolder.create(cell.path, cell.config)
@@ -107,14 +111,16 @@ def test_progress_tells_of_what_is_in_the_folder(small_sweep):
     assert progress(small_sweep, cell).error == ("out of memory",)
 
 
-def test_a_running_cell_that_is_not_heard_of_is_interrupted(small_sweep, monkeypatch):
+def test_a_running_cell_that_is_not_heard_of_is_interrupted(
+    small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cell = small_sweep.cells()[0]
     write_record(small_sweep, cell, "running")
     monkeypatch.setattr("sweeps.status.SECONDS_ALIVE", -1.0)
     assert progress(small_sweep, cell).state == "interrupted"
 
 
-def test_damaged_files_make_a_cell_failed_and_no_traceback(small_sweep):
+def test_damaged_files_make_a_cell_failed_and_no_traceback(small_sweep: Sweep) -> None:
     cell = small_sweep.cells()[0]
     folder = RunFolder.create(cell.path, cell.config)
     folder.finish()
@@ -128,7 +134,7 @@ def test_damaged_files_make_a_cell_failed_and_no_traceback(small_sweep):
     "record",
     ['{"state": "running", "time": "abc", "error": []}', '{"state": "failed", "time": 1}', "[]"],
 )
-def test_a_damaged_record_is_a_failed_cell(small_sweep, record):
+def test_a_damaged_record_is_a_failed_cell(small_sweep: Sweep, record: str) -> None:
     cell = small_sweep.cells()[0]
     write_record(small_sweep, cell, "running")
     sweep_file(small_sweep, cell, ".json").write_text(record)
@@ -138,7 +144,7 @@ def test_a_damaged_record_is_a_failed_cell(small_sweep, record):
 
 
 @pytest.mark.parametrize("row", ["0,5,1,2", "1,1e308,1,2", "-5,1,1,2", "9" * 180 + ",1,1,2", "x"])
-def test_a_damaged_row_tells_nothing_of_the_speed(small_sweep, row):
+def test_a_damaged_row_tells_nothing_of_the_speed(small_sweep: Sweep, row: str) -> None:
     cell = small_sweep.cells()[0]
     folder = RunFolder.create(cell.path, cell.config)
     folder.episodes_file.write_text(f"step,seconds,score,length\n{row}\n")
@@ -147,7 +153,9 @@ def test_a_damaged_row_tells_nothing_of_the_speed(small_sweep, row):
 
 
 @pytest.mark.parametrize("config", ["{", None])
-def test_a_finished_run_without_its_config_is_not_done(small_sweep, config):
+def test_a_finished_run_without_its_config_is_not_done(
+    small_sweep: Sweep, config: str | None
+) -> None:
     cell = small_sweep.cells()[0]
     folder = RunFolder.create(cell.path, cell.config)
     folder.finish()
@@ -162,7 +170,7 @@ def test_a_finished_run_without_its_config_is_not_done(small_sweep, config):
     assert "config.json" in found.error[0]
 
 
-def test_the_time_left_is_what_is_left_at_the_speed_seen():
+def test_the_time_left_is_what_is_left_at_the_speed_seen() -> None:
     config = run_config(game="Pong", algo="a2c", steps=8000)
     cells = Sweep(("Pong",), ("a2c",), seeds=(1, 2)).with_settings(steps=8000).cells()
     assert config.total_steps == 8000
@@ -181,7 +189,7 @@ def test_the_time_left_is_what_is_left_at_the_speed_seen():
     assert "4,000/8,000 steps, 300 steps/s, 0:13 left" in every_cell(table, 2)
 
 
-def test_a_sweep_is_found_again_by_its_folder_alone(small_sweep):
+def test_a_sweep_is_found_again_by_its_folder_alone(small_sweep: Sweep) -> None:
     save_sweep(small_sweep, {"workers": 3})
     assert load_sweep(small_sweep.runs_dir) == (small_sweep, 3)
     record = small_sweep.runs_dir / ".sweep/sweep.json"
@@ -202,17 +210,17 @@ def test_a_sweep_is_found_again_by_its_folder_alone(small_sweep):
         (["1", "4-5", "9"], (1, 4, 5, 9)),
     ],
 )
-def test_seeds_are_a_number_a_range_or_a_list(words, seeds):
+def test_seeds_are_a_number_a_range_or_a_list(words: list[str], seeds: tuple[int, ...]) -> None:
     assert seeds_named(words) == seeds
 
 
 @pytest.mark.parametrize("word", ["many", "3-1", "-3", "1-", "1-99999999", "0" * 30, "1.5", "0"])
-def test_other_seeds_are_refused(word):
+def test_other_seeds_are_refused(word: str) -> None:
     with pytest.raises(UserError, match="--seeds"):
         Sweep(("Pong",), seeds=seeds_named([word])).cells()
 
 
-def test_several_values_of_a_setting_are_grids_of_their_own(tmp_path):
+def test_several_values_of_a_setting_are_grids_of_their_own(tmp_path: Path) -> None:
     sweep = Sweep(
         ("Pong",), ("a2c", "ppo"), ("nature",), (1,), runs_dir=tmp_path,
         settings={"learning_rate": (1e-4, 2.5e-4), "n_epochs": (2, 8), "gamma": (0.9,)},
@@ -225,7 +233,7 @@ def test_several_values_of_a_setting_are_grids_of_their_own(tmp_path):
     assert (both["learning_rate"], both["n_epochs"], both["gamma"]) == (2.5e-4, 8, 0.9)
 
 
-def test_a_sweep_says_how_many_checkpoints_its_runs_keep(tmp_path):
+def test_a_sweep_says_how_many_checkpoints_its_runs_keep(tmp_path: Path) -> None:
     words = ["--games", "Pong", "--algos", "a2c", "--runs-dir", str(tmp_path)]
     options = parse(grid_options(["a2c"]), "sweep.py", "", [*words, "--keep", "all"])
     (cell, *_) = sweep_of(options).cells()

@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from agents.agent import load_agent
 from cli.errors import UserError
 from records.folder import RunFolder
+from sweeps.grid import Sweep
 from sweeps.ray_cluster import run_ray
 from sweeps.status import progress
 from tests.sweeps.test_sweep import newest, start, wait_for, words
@@ -36,12 +38,14 @@ def cluster() -> Iterator[tuple[object, list[object]]]:
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:port", "127.0.0.1:1"])
-def test_without_a_cluster_it_says_so_in_a_line(small_sweep, address):
+def test_without_a_cluster_it_says_so_in_a_line(small_sweep: Sweep, address: str) -> None:
     with pytest.raises(UserError, match=f"no Ray cluster answers at {address}"):
         run_ray(small_sweep, small_sweep.cells(), None, address)
 
 
-def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(cluster, small_sweep):
+def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(
+    cluster: Any, small_sweep: Sweep
+) -> None:
     started, nodes = cluster
     sweep = replace(small_sweep, games=("Breakout",)).with_settings(
         steps=12_000, checkpoint_every=800
@@ -71,7 +75,9 @@ def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(cluster, sma
     assert sorted(resumes) == [0, 1]
 
 
-def test_without_ray_it_says_how_to_get_it(small_sweep, monkeypatch):
+def test_without_ray_it_says_how_to_get_it(
+    small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="pip install -e"):
         run_ray(small_sweep, small_sweep.cells(), None, "127.0.0.1:1")

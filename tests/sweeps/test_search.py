@@ -12,6 +12,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from sweeps.search.engine import run_search
 from sweeps.search.objective import RUNGS, score_at
 from sweeps.search.ranges import Range, first_points
 from sweeps.search.request import Search
-from sweeps.search.trials import opened_trials
+from sweeps.search.trials import Trials, opened_trials
 from tests.agents.conftest import SMALL
 from tests.evaluation.comparing import comparison, report
 from tests.sweeps.test_sweep import wait_for
@@ -40,7 +41,12 @@ PLAN = ROOT / "docs/results/atari/plan.toml"
 STEPS = 1_600
 
 
-def words(out, *options, steps=STEPS, vary=("learning-rate", "1e-4", "1e-2")):
+def words(
+    out: Path,
+    *options: object,
+    steps: int = STEPS,
+    vary: tuple[str, ...] = ("learning-rate", "1e-4", "1e-2"),
+) -> list[str]:
     return [
         str(word)
         for word in (
@@ -51,22 +57,29 @@ def words(out, *options, steps=STEPS, vary=("learning-rate", "1e-4", "1e-2")):
     ]  # fmt: skip
 
 
-def rows(out):
+def rows(out: Path) -> list[dict[str, str]]:
     with (out / "trials.csv").open() as file:
         return list(csv.DictReader(file))
 
 
-def files(out):
+def files(out: Path) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in out.rglob("*/trial-*/**/*") if p.is_file()}
 
 
-def newest(run):
+def newest(run: Path) -> int:
     """Step of the newest checkpoint; 0 before training has got anywhere."""
     found = list_checkpoints(RunFolder(run))
     return int(found[-1].name) if found else 0
 
 
-def a_search(out, **changes):
+def taken(arm: Trials) -> Any:
+    """A trial that nothing trains."""
+    found = arm.take()
+    assert found is not None
+    return found[0]
+
+
+def a_search(out: Path, **changes: Any) -> Search:
     usual = Search(
         algo="a2c",
         extractors=("nature",),
@@ -82,13 +95,13 @@ def a_search(out, **changes):
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("search") / "out"
     assert script.main(words(out, "--trials", "2", "--fresh-seeds", "1")) == 0
     return out
 
 
-def test_every_arm_begins_with_the_default_and_tries_the_same_points(searched):
+def test_every_arm_begins_with_the_default_and_tries_the_same_points(searched: Path) -> None:
     by_arm = {
         arm: [float(row["learning_rate"]) for row in rows(searched) if row["arm"] == arm]
         for arm in ("nature", "coordconv")
@@ -99,7 +112,7 @@ def test_every_arm_begins_with_the_default_and_tries_the_same_points(searched):
     assert all(int(row["steps"]) == STEPS for row in rows(searched))
 
 
-def test_the_runs_have_the_settings_and_the_seeds_of_their_trial(searched):
+def test_the_runs_have_the_settings_and_the_seeds_of_their_trial(searched: Path) -> None:
     for row in rows(searched):
         (path,) = find_runs([searched / row["arm"] / f"trial-{row['trial']}"])
         config = RunFolder.open(path)[1]
@@ -110,7 +123,9 @@ def test_the_runs_have_the_settings_and_the_seeds_of_their_trial(searched):
 
 
 @pytest.mark.parametrize("arm", ["nature", "coordconv"])
-def test_the_best_settings_are_taken_by_train(searched, arm, capsys):
+def test_the_best_settings_are_taken_by_train(
+    searched: Path, arm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     mine = [row for row in rows(searched) if row["arm"] == arm]
     best = max(mine, key=lambda row: float(row["score"]))
     file = searched / arm / "best.toml"
@@ -121,7 +136,7 @@ def test_the_best_settings_are_taken_by_train(searched, arm, capsys):
     assert config["steps"] == 10_000_000
 
 
-def test_the_page_tells_what_was_tried_and_what_the_fresh_seeds_said(searched):
+def test_the_page_tells_what_was_tried_and_what_the_fresh_seeds_said(searched: Path) -> None:
     page = (searched / "README.md").read_text()
     for row in rows(searched):
         assert f"| {row['arm']} | {row['trial']} |" in page
@@ -133,14 +148,14 @@ def test_the_page_tells_what_was_tried_and_what_the_fresh_seeds_said(searched):
     assert "Not finished" not in page
 
 
-def test_a_finished_search_started_again_trains_nothing(searched):
+def test_a_finished_search_started_again_trains_nothing(searched: Path) -> None:
     before = files(searched)
     assert before
     assert script.main(words(searched, "--trials", "2", "--fresh-seeds", "1")) == 0
     assert files(searched) == before
 
 
-def test_another_search_in_its_folder_is_refused(searched):
+def test_another_search_in_its_folder_is_refused(searched: Path) -> None:
     with pytest.raises(UserError, match=r"holds another search \(trials 2 in place of 3\)"):
         script.main(words(searched, "--trials", "3", "--fresh-seeds", "1"))
     with (
@@ -150,7 +165,7 @@ def test_another_search_in_its_folder_is_refused(searched):
         script.main(words(searched, "--trials", "2", "--fresh-seeds", "1"))
 
 
-def test_compare_leaves_its_runs_out_and_says_so(searched, tmp_path):
+def test_compare_leaves_its_runs_out_and_says_so(searched: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     make_grid_of_runs(runs, ["Pong"], {"nature": 0.2, "coordconv": 0.5})
     alone = comparison(runs).grid.scores("nature")
@@ -165,7 +180,9 @@ def test_compare_leaves_its_runs_out_and_says_so(searched, tmp_path):
         comparison(searched)
 
 
-def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(tmp_path, capsys):
+def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     mine = words(
         out, "--trials", 1, "--fresh-seeds", 0, "--extractors", "nature",
@@ -179,7 +196,7 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(tmp_path, c
     wait_for(lambda: not is_held(run))  # train.py was told that its parent is gone
     reached = newest(run)
 
-    def stop():
+    def stop() -> None:
         wait_for(lambda: newest(run) > reached)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -200,11 +217,11 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(tmp_path, c
     assert SEARCHED in json.loads(RunFolder(run).provenance_file.read_text())
 
 
-def test_a_trial_that_falls_behind_is_stopped_early(tmp_path):
+def test_a_trial_that_falls_behind_is_stopped_early(tmp_path: Path) -> None:
     search = a_search(tmp_path, settings={**a_search(tmp_path).settings, "steps": 16_000})
     with opened_trials(search) as arms:
         for _ in range(2):  # beyond what anybody learns in so few steps
-            trial, _values = arms["nature"].take()
+            trial = taken(arms["nature"])
             for rung in range(1, RUNGS + 1):
                 trial.report(100.0, rung)
             arms["nature"].tell(trial, "complete", 100.0, 16_000)
@@ -217,14 +234,16 @@ def test_a_trial_that_falls_behind_is_stopped_early(tmp_path):
     assert not is_held(run)
 
 
-def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(tmp_path):
+def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(
+    tmp_path: Path,
+) -> None:
     search = a_search(tmp_path)
     with opened_trials(search) as arms:
         for _ in range(2):
-            trial, _values = arms["nature"].take()
+            trial = taken(arms["nature"])
             trial.report(100.0, 5)
             arms["nature"].tell(trial, "complete", 100.0, STEPS)
-        arms["nature"].take()[0].report(0.0, 5)
+        taken(arms["nature"]).report(0.0, 5)
     with opened_trials(search) as arms:
         run_search(search, arms, 1)
         assert [tried.state for tried in arms["nature"].over()] == [
@@ -234,7 +253,7 @@ def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(tmp
         ]
 
 
-def test_a_trial_that_diverges_counts_and_does_not_stop_the_search(tmp_path):
+def test_a_trial_that_diverges_counts_and_does_not_stop_the_search(tmp_path: Path) -> None:
     out = tmp_path / "out"
     own = "tests.sweeps.diverging:Diverging"
     assert script.main(words(out, "--trials", 2, "--fresh-seeds", 0, "--extractors", own)) == 0
@@ -244,7 +263,7 @@ def test_a_trial_that_diverges_counts_and_does_not_stop_the_search(tmp_path):
     assert f"| {own} | 2 | 0 | 0 | 2 |" in (out / "README.md").read_text()
 
 
-def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path):
+def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path: Path) -> None:
     search = a_search(tmp_path, trials=1)
     run = tmp_path / "nature/trial-0/a2c/Breakout/nature/seed-1001"
     run.mkdir(parents=True)
@@ -281,13 +300,15 @@ def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path):
         (["--clip-range", "0.1"], "clip_range is not a setting of a2c"),
     ],
 )
-def test_what_cannot_be_searched_is_refused_before_anything_is_written(tmp_path, options, told):
+def test_what_cannot_be_searched_is_refused_before_anything_is_written(
+    tmp_path: Path, options: list[str], told: str
+) -> None:
     with pytest.raises(UserError, match=re.escape(told)):
         script.main(words(tmp_path / "out", *options))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path):
+def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty, and holds no search"):
         script.main(words(tmp_path))
@@ -295,7 +316,7 @@ def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path):
         script.main(["--games", "Pong", "--out", str(tmp_path / "new")])
 
 
-def test_a_damaged_storage_is_one_line(tmp_path):
+def test_a_damaged_storage_is_one_line(tmp_path: Path) -> None:
     search = a_search(tmp_path)
     with opened_trials(search):
         pass
@@ -304,7 +325,7 @@ def test_a_damaged_storage_is_one_line(tmp_path):
         pass
 
 
-def test_a_dry_run_tells_the_budget(tmp_path, capsys):
+def test_a_dry_run_tells_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert script.main(words(tmp_path / "out", "--trials", "6", "--dry-run")) == 0
     told = capsys.readouterr().out
     assert "each of nature, coordconv: 6 trials of 1,600 steps on each of Breakout" in told
@@ -312,18 +333,18 @@ def test_a_dry_run_tells_the_budget(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_games_that_cannot_be_averaged_are_refused(tmp_path):
+def test_games_that_cannot_be_averaged_are_refused(tmp_path: Path) -> None:
     a_search(tmp_path, games=("Carnival",)).check()
     with pytest.raises(UserError, match="no published scores"):
         a_search(tmp_path, games=("Pong", "Carnival")).check()
 
 
-def test_scales_are_drawn_by_factors_and_others_evenly():
+def test_scales_are_drawn_by_factors_and_others_evenly() -> None:
     assert Range("learning_rate", 1e-4, 1e-2, True).at(0.5) == pytest.approx(1e-3)
     assert Range("gamma", 0.9, 1.0, False).at(0.5) == pytest.approx(0.95)
 
 
-def test_the_first_points_are_the_default_and_one_in_each_part_of_the_range():
+def test_the_first_points_are_the_default_and_one_in_each_part_of_the_range() -> None:
     ranges = (Range("learning_rate", 1e-4, 1e-2, True), Range("gamma", 0.0, 1.0, False))
     default = {"learning_rate": 7e-4, "gamma": 0.99}
     first, *others = first_points(ranges, default, 6)
@@ -333,7 +354,7 @@ def test_the_first_points_are_the_default_and_one_in_each_part_of_the_range():
     assert first_points(ranges, default, 1) == [default]
 
 
-def test_a_score_is_of_the_last_quarter_before_a_moment_or_of_the_last_game(tmp_path):
+def test_a_score_is_of_the_last_quarter_before_a_moment_or_of_the_last_game(tmp_path: Path) -> None:
     (cell,) = a_search(tmp_path).trial("nature", 0, {"learning_rate": 7e-4}).cells
     cell.path.mkdir(parents=True)
     assert score_at(cell, 1.0) is None

@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,9 +19,9 @@ import pytest
 import sweep as script
 from cli.errors import UserError
 from records.folder import RunFolder
-from sweeps.grid import sweep_folder
+from sweeps.grid import Cell, Sweep, sweep_folder
 from sweeps.slurm import run_slurm
-from sweeps.status import progress, sweep_file
+from sweeps.status import Progress, progress, sweep_file
 from tests.sweeps.test_sweep import newest, wait_for, words
 
 pytest.importorskip("submitit", reason="pip install -e '.[slurm]'")
@@ -54,7 +56,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def job_of(cell) -> psutil.Process:
+def job_of(cell: Cell) -> psutil.Process:
     """The process that runs a cell's training."""
     (found,) = [
         process
@@ -64,9 +66,11 @@ def job_of(cell) -> psutil.Process:
     return found.parent()
 
 
-def run_beside(sweep, cells) -> tuple[threading.Thread, dict]:
+def run_beside(
+    sweep: Sweep, cells: Sequence[Cell]
+) -> tuple[threading.Thread, dict[Cell, Progress]]:
     """The sweep in a thread, so that a test may do something to its jobs."""
-    results: dict = {}
+    results: dict[Cell, Progress] = {}
     thread = threading.Thread(
         target=lambda: results.update(run_slurm(sweep, cells, 1, ["time=60"], "local"))
     )
@@ -74,17 +78,19 @@ def run_beside(sweep, cells) -> tuple[threading.Thread, dict]:
     return thread, results
 
 
-def long_enough(sweep):
+def long_enough(sweep: Sweep) -> Sweep:
     """One run with time to do something to it."""
     one = replace(sweep, games=("Breakout",), extractors=("nature",), episodes=0)
     return one.with_settings(steps=6_000, checkpoint_every=400)
 
 
-def resumes(cell) -> int:
+def resumes(cell: Cell) -> int:
     return len(json.loads(RunFolder(cell.path).provenance_file.read_text()).get("resumed", []))
 
 
-def test_every_cell_is_a_job_that_trains_and_scores_it(small_sweep, tmp_path, monkeypatch):
+def test_every_cell_is_a_job_that_trains_and_scores_it(
+    small_sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)  # and not the checkout
     cells = small_sweep.cells()
     results = run_slurm(small_sweep, cells, None, ["memory=2", "partition=any"], "local")
@@ -102,7 +108,9 @@ def test_every_cell_is_a_job_that_trains_and_scores_it(small_sweep, tmp_path, mo
         (signal.SIGUSR2, "its time is up"),  # Slurm's warning, to every process of the job
     ],
 )
-def test_a_job_that_is_lost_or_out_of_time_goes_on_where_it_was(small_sweep, number, who):
+def test_a_job_that_is_lost_or_out_of_time_goes_on_where_it_was(
+    small_sweep: Sweep, number: int, who: str
+) -> None:
     sweep = long_enough(small_sweep)
     (cell,) = sweep.cells()
     thread, results = run_beside(sweep, [cell])
@@ -123,7 +131,9 @@ def test_a_job_that_is_lost_or_out_of_time_goes_on_where_it_was(small_sweep, num
     assert sum(int(row["length"]) for row in games) <= 6_000  # no step is in two games
 
 
-def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(small_sweep, capsys):
+def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(
+    small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = long_enough(small_sweep)
     (cell,) = sweep.cells()
 
@@ -141,7 +151,9 @@ def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(small_sweep, capsy
     assert resumes(cell) == 1
 
 
-def test_a_job_that_does_not_begin_is_a_failed_cell_with_its_log(small_sweep, monkeypatch):
+def test_a_job_that_does_not_begin_is_a_failed_cell_with_its_log(
+    small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     (cell, *_) = small_sweep.cells()
     # The local executor's own process is started by the same interpreter.
@@ -150,7 +162,9 @@ def test_a_job_that_does_not_begin_is_a_failed_cell_with_its_log(small_sweep, mo
     assert "the job did not begin" in results[cell].error[0]
 
 
-def test_the_command_line_asks_slurm_for_what_was_said(small_sweep, slurm, capsys):
+def test_the_command_line_asks_slurm_for_what_was_said(
+    small_sweep: Sweep, slurm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = replace(small_sweep, extractors=("nature",), episodes=0)
     asked = ["--slurm", "partition=short", "time=30", "memory=4", "account=lab"]
     assert script.main(words(sweep, "--engine", "slurm", *asked)) == 0
@@ -163,7 +177,7 @@ def test_the_command_line_asks_slurm_for_what_was_said(small_sweep, slurm, capsy
     assert "80/80 steps" in capsys.readouterr().out
 
 
-def test_a_job_that_slurm_refuses_is_one_line(small_sweep, slurm):
+def test_a_job_that_slurm_refuses_is_one_line(small_sweep: Sweep, slurm: Any) -> None:
     (slurm / "sbatch").write_text(
         "#!/bin/bash\necho 'invalid partition specified: gpu' >&2; exit 1"
     )
@@ -182,12 +196,16 @@ def test_a_job_that_slurm_refuses_is_one_line(small_sweep, slurm):
         (["--engine", "slrm"], "did you mean slurm"),
     ],
 )
-def test_mistakes_are_one_line(small_sweep, slurm, options, told):
+def test_mistakes_are_one_line(
+    small_sweep: Sweep, slurm: Any, options: list[str], told: str
+) -> None:
     with pytest.raises(UserError, match=told):
         script.main(words(small_sweep, *options))
 
 
-def test_without_slurm_or_submitit_it_says_so(small_sweep, monkeypatch):
+def test_without_slurm_or_submitit_it_says_so(
+    small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match="no Slurm is found here"):
         run_slurm(small_sweep, small_sweep.cells(), None, [])
@@ -196,7 +214,7 @@ def test_without_slurm_or_submitit_it_says_so(small_sweep, monkeypatch):
         run_slurm(small_sweep, small_sweep.cells(), None, [])
 
 
-def test_a_folder_that_others_can_write_holds_no_jobs(small_sweep, tmp_path):
+def test_a_folder_that_others_can_write_holds_no_jobs(small_sweep: Sweep, tmp_path: Path) -> None:
     small_sweep.runs_dir.mkdir()
     small_sweep.runs_dir.chmod(0o775)
     cells = small_sweep.cells()

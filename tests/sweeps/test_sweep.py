@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,14 +24,14 @@ from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from sweeps import speed
 from sweeps.cell import CellProcess
-from sweeps.grid import FOLDER, save_sweep, sweep_folder
+from sweeps.grid import FOLDER, Cell, Sweep, save_sweep, sweep_folder
 from sweeps.local import cores_of_workers
 from sweeps.status import Progress, progress, sweep_file
 
 ROOT = Path(__file__).parents[2]
 
 
-def wait_for(condition, seconds=180):
+def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
     """Look again and again; whatever is waited for comes, or the test fails."""
     end = time.monotonic() + seconds
     while not condition():
@@ -38,7 +39,7 @@ def wait_for(condition, seconds=180):
         time.sleep(0.05)
 
 
-def files(folder):
+def files(folder: Path) -> dict[Path, int]:
     return {
         path: path.stat().st_mtime_ns
         for path in folder.rglob("*")
@@ -46,18 +47,18 @@ def files(folder):
     }
 
 
-def newest(cell):
+def newest(cell: Cell) -> int:
     """Step of the newest checkpoint; 0 before training has got anywhere."""
     found = list_checkpoints(RunFolder(cell.path))
     return int(found[-1].name) if found else 0
 
 
-def rows(cell):
+def rows(cell: Cell) -> list[dict[str, str]]:
     with RunFolder(cell.path).episodes_file.open() as file:
         return list(csv.DictReader(file))
 
 
-def start(arguments):
+def start(arguments: list[str]) -> subprocess.Popen[str]:
     """sweep.py in a process of its own."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "sweep.py"), *arguments],
@@ -67,17 +68,20 @@ def start(arguments):
     )
 
 
-def words(sweep, *options):
+def words(sweep: Sweep, *options: object) -> list[str]:
     """The command line of a sweep."""
     return [
         "--games", *sweep.games, "--algos", *sweep.algos, "--extractors", *sweep.extractors,
         "--seeds", str(len(sweep.seeds)), "--episodes", str(sweep.episodes),
         "--runs-dir", str(sweep.runs_dir),
-        *settings.words({name: value for name, (value,) in sweep.settings.items()}), *options,
+        *settings.words({name: value for name, (value,) in sweep.settings.items()}),
+        *map(str, options),
     ]  # fmt: skip
 
 
-def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(small_sweep, capsys):
+def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(
+    small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert script.main(words(small_sweep)) == 0
     out, err = capsys.readouterr()
     assert "2 cells: 2 done" in out
@@ -91,7 +95,7 @@ def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(sma
     assert "80/80 steps, 1 games scored" in capsys.readouterr().out
 
 
-def test_only_what_is_missing_is_done(small_sweep):
+def test_only_what_is_missing_is_done(small_sweep: Sweep) -> None:
     sweep = replace(small_sweep, episodes=0)
     first, second = sweep.cells()
     train(first.config, RunFolder.create(first.path, first.config))
@@ -101,7 +105,9 @@ def test_only_what_is_missing_is_done(small_sweep):
     assert progress(sweep, second).state == "done"
 
 
-def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(small_sweep, capsys):
+def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(
+    small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = replace(small_sweep, episodes=0)
     first, second = sweep.cells()
     first.path.mkdir(parents=True)
@@ -117,7 +123,9 @@ def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(small_sweep, capsy
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_sweep, number):
+def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(
+    small_sweep: Sweep, number: int
+) -> None:
     sweep = small_sweep.with_settings(steps=1_000_000)
     cells = sweep.cells()
     process = start(words(sweep, "--workers", "2"))
@@ -133,7 +141,7 @@ def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(small_swe
         assert progress(sweep, cell).state == "interrupted"
 
 
-def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_sweep):
+def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_sweep: Sweep) -> None:
     sweep = replace(small_sweep, extractors=("nature",), episodes=0).with_settings(
         steps=8_000, checkpoint_every=1_600
     )
@@ -152,7 +160,7 @@ def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_swee
     assert progress(sweep, cell).state == "done"
 
 
-def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep):
+def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep: Sweep) -> None:
     with (
         exclusive(sweep_folder(small_sweep)),
         pytest.raises(UserError, match="another process is sweeping"),
@@ -161,7 +169,9 @@ def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep):
     assert not small_sweep.cells()[0].path.exists()
 
 
-def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(small_sweep, capsys):
+def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(
+    small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert script.main(words(small_sweep, "--dry-run", "--workers", "1")) == 0
     out = capsys.readouterr().out
     assert "waiting      a2c Pong coordconv seed 1" in out
@@ -170,7 +180,9 @@ def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(small_sweep, 
     assert not small_sweep.runs_dir.exists()
 
 
-def test_the_speed_is_steps_over_seconds_of_the_short_runs(small_sweep, monkeypatch):
+def test_the_speed_is_steps_over_seconds_of_the_short_runs(
+    small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = iter([SimpleNamespace(step=300, seconds=2.0), SimpleNamespace(step=300, seconds=6.0)])
     monkeypatch.setattr(speed, "read_state", lambda checkpoint: next(told))
     cells = {cell: Progress("waiting") for cell in small_sweep.cells()}
@@ -187,13 +199,17 @@ def test_the_speed_is_steps_over_seconds_of_the_short_runs(small_sweep, monkeypa
         (["--stepz", "5"], "stepz"),
     ],
 )
-def test_mistakes_on_the_command_line_are_refused(tmp_path, options, told):
+def test_mistakes_on_the_command_line_are_refused(
+    tmp_path: Path, options: list[str], told: str
+) -> None:
     with pytest.raises(UserError, match=told):
         script.main(["--games", "Pong", "--runs-dir", str(tmp_path), *options])
     assert not list(tmp_path.iterdir())
 
 
-def test_status_of_the_last_sweep_needs_only_its_folder(small_sweep, capsys):
+def test_status_of_the_last_sweep_needs_only_its_folder(
+    small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(UserError, match="no sweep was started"):
         script.main(["--status", "--runs-dir", str(small_sweep.runs_dir)])
     save_sweep(small_sweep, {"workers": 2})
@@ -201,14 +217,16 @@ def test_status_of_the_last_sweep_needs_only_its_folder(small_sweep, capsys):
     assert "2 cells: 0 done, 2 waiting" in capsys.readouterr().out
 
 
-def test_a_cell_that_is_stopped_between_two_processes_starts_no_other(small_sweep):
+def test_a_cell_that_is_stopped_between_two_processes_starts_no_other(small_sweep: Sweep) -> None:
     running = CellProcess(small_sweep, small_sweep.cells()[0])
     running.stop()
     assert running.poll() == "interrupted"
     assert running._process is None
 
 
-def test_a_log_that_cannot_be_written_fails_its_cell_only(small_sweep, capsys):
+def test_a_log_that_cannot_be_written_fails_its_cell_only(
+    small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = replace(small_sweep, episodes=0)
     first, second = sweep.cells()
     sweep_file(sweep, first, ".log").mkdir(parents=True)
@@ -219,7 +237,7 @@ def test_a_log_that_cannot_be_written_fails_its_cell_only(small_sweep, capsys):
     assert "seed-1.log: Is a directory" in err
 
 
-def test_a_heartbeat_that_cannot_be_written_ends_no_run(small_sweep):
+def test_a_heartbeat_that_cannot_be_written_ends_no_run(small_sweep: Sweep) -> None:
     sweep = replace(small_sweep, episodes=0)
     cell = sweep.cells()[0]
     record = sweep_file(sweep, cell, ".json")
@@ -231,13 +249,13 @@ def test_a_heartbeat_that_cannot_be_written_ends_no_run(small_sweep):
     assert running.state == "done"
 
 
-def test_a_file_in_place_of_the_runs_is_refused(tmp_path):
+def test_a_file_in_place_of_the_runs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("mine")
     with pytest.raises(UserError, match="is not a folder"):
         script.main(["--games", "Pong", "--status", "--runs-dir", str(tmp_path / "runs")])
 
 
-def test_a_sweep_of_a_part_of_the_machine_leaves_the_choice_of_cores_to_the_system():
+def test_a_sweep_of_a_part_of_the_machine_leaves_the_choice_of_cores_to_the_system() -> None:
     """Two such sweeps side by side, each with one worker, once shared the first core."""
     cores = sorted(os.sched_getaffinity(0))
     each = cores_of_workers(len(cores), 1)
@@ -247,7 +265,7 @@ def test_a_sweep_of_a_part_of_the_machine_leaves_the_choice_of_cores_to_the_syst
         assert cores_of_workers(len(cores) - 1, 1)[0] == ()
 
 
-def test_the_processes_of_a_cell_stay_on_its_core(small_sweep):
+def test_the_processes_of_a_cell_stay_on_its_core(small_sweep: Sweep) -> None:
     core = min(os.sched_getaffinity(0))
     running = CellProcess(small_sweep, small_sweep.cells()[0], (core,))
     running.poll()
