@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
 from agents.build import build_model
 from records.config import run_config
@@ -23,7 +22,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def reward_after_training(extractor: str, algo: str, seed: int = 1) -> float:
     """Mean reward over 512 fresh dots of the trained policy's most likely action."""
-    torch.set_num_threads(1)
     config = run_config(
         game="Pong", algo=algo, extractor=extractor, seed=seed, gamma=0.0, **SETTINGS[algo]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,14 +34,6 @@ class Recorder(BaseCallback):
         copied = {k: v.copy() if hasattr(v, "copy") else v.clone() for k, v in shown.items()}
         self.steps.append({**copied, "num_timesteps": self.num_timesteps})
         return len(self.steps) < self.limit
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def prepared(batches: int, algo: str = "ppo", **changes: Any) -> tuple[Any, AtariVecEnv]:

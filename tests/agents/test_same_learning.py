@@ -79,7 +79,6 @@ class Watching:
 def test_an_update_gives_the_parameters_of_stock_sb3(
     algo: str, extractor: str, threads: int
 ) -> None:
-    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     config = small_config(algo, extractor=extractor, n_envs=8, threads=threads)
     batches = suitable_batches(8, threads)
@@ -111,4 +110,3 @@ def test_an_update_gives_the_parameters_of_stock_sb3(
     for name, value in theirs.logger.name_to_value.items():
         assert ours.logger.name_to_value[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
     env.close()
-    torch.set_num_threads(before)

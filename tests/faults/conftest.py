@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from hypothesis import settings
 
 from agents.training import train
 from evaluation.score import score_run
@@ -22,11 +20,6 @@ from records.folder import RunFolder
 from tests.agents.conftest import small_config, train_run
 
 __all__ = ["train_run"]
-
-# `--hypothesis-profile long`: what is run once, before a release.
-settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
-settings.register_profile("long", max_examples=8_000, deadline=None)
-settings.load_profile("quick")
 
 
 def reseal(checkpoint: Path, change: Callable[[dict[str, Any]], None] = lambda state: None) -> None:
@@ -39,12 +32,6 @@ def reseal(checkpoint: Path, change: Callable[[dict[str, Any]], None] = lambda s
     }
     change(state)
     (checkpoint / STATE_FILE).write_text(json.dumps(sealed(state)))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Two threads of torch beside another busy process wait for each other by spinning."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

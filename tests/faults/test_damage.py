@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from agents.agent import load_agent
 from agents.training import train
@@ -225,7 +224,6 @@ def as_nobody(tree: Path) -> Iterator[None]:
 def test_what_may_not_be_read_is_a_line(
     finished: tuple[RunFolder, RunConfig], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as parent:
         os.chmod(parent, 0o755)
         folder = RunFolder(Path(shutil.copytree(finished[0].path, Path(parent) / "run")))
