@@ -24,7 +24,13 @@ def results_folder(run: RunFolder, config: RunConfig, out: Path) -> RunFolder:
     place = RunFolder(default_path(out, config))
     _require_ours(place, run)
     parts = [
-        *(run.config_file, run.provenance_file, run.checkpoints, run.episodes_file, run.done_file),
+        run.config_file,
+        run.provenance_file,
+        run.checkpoints,
+        run.episodes_file,
+        run.layers_file,
+        run.where_maps,
+        run.done_file,
         *run.path.glob("events.out.tfevents.*"),
     ]
     try:

@@ -14,6 +14,8 @@ import evaluate
 import train
 from cli.errors import UserError
 from records.folder import RunFolder
+from records.layers import read_layer_uses, read_where_maps, where_map_steps
+from records.results_folder import results_folder
 from tests.agents.conftest import TrainRun, train_run
 
 __all__ = ["train_run"]
@@ -64,6 +66,16 @@ def test_with_out_the_run_is_not_touched(train_run: TrainRun, tmp_path: Path) ->
     assert evaluate.main(["score", *words, *GAMES]) == 0
     assert evaluate.main(["record", *words, "--max-steps", "3"]) == 0
     assert entries() == before
+
+
+def test_a_report_of_results_kept_elsewhere_finds_how_the_layers_used_position(
+    train_run: TrainRun, tmp_path: Path
+) -> None:
+    folder, config, _ = train_run("run", steps=16)
+    place = results_folder(folder, config, tmp_path / "out")
+    assert list(read_layer_uses(place)) == list(read_layer_uses(folder)) != []
+    (step,) = where_map_steps(place)
+    assert read_where_maps(place, step).keys() == read_where_maps(folder, step).keys()
 
 
 def test_two_runs_of_one_place_are_refused_before_any_game(

@@ -234,6 +234,25 @@ def test_a_trial_that_falls_behind_is_stopped_early(tmp_path: Path) -> None:
     assert not is_held(run)
 
 
+@pytest.mark.parametrize(("score", "is_pruned"), [(0.5, True), (1.5, True), (2.5, False)])
+def test_only_a_trial_below_the_lower_quartile_is_pruned_and_only_from_its_half_on(
+    tmp_path: Path, score: float, is_pruned: bool
+) -> None:
+    with opened_trials(a_search(tmp_path, trials=10)) as arms:
+        for complete in (1.0, 2.0, 3.0, 4.0, 5.0):  # a lower quartile of 2
+            trial = taken(arms["nature"])
+            for rung in range(1, RUNGS + 1):
+                trial.report(complete, rung)
+            arms["nature"].tell(trial, "complete", complete, STEPS)
+        trial = taken(arms["nature"])
+        asked = {}
+        for rung in range(1, RUNGS + 1):
+            trial.report(score, rung)
+            asked[rung] = trial.should_prune()
+    half = RUNGS // 2
+    assert asked == {rung: is_pruned and rung >= half for rung in asked}
+
+
 def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(
     tmp_path: Path,
 ) -> None:
