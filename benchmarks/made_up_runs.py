@@ -1,4 +1,4 @@
-"""Run folders with the suite's own files and made-up scores, for benchmarks and tests."""
+"""Create run folders with the suite's files and made-up scores, for benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_run(
     training_games: int = 300,
     **settings: Any,
 ) -> Path:
-    """A finished and scored run whose human-normalised score is about `level`."""
+    """Create a finished and scored run with a human-normalized score of about `level`."""
     settings = {"algo": "a2c", "steps": STEPS, **settings}
     config = run_config(game=game, extractor=extractor, seed=seed, **settings)
     path = default_path(root, config)
@@ -72,7 +72,7 @@ def make_grid_of_runs(
     seeds: int = 3,
     **settings: Any,
 ) -> None:
-    """A run for each game, arm and seed; `levels` are each arm's."""
+    """Create a run for each game, arm and seed; `levels` gives each arm's level."""
     for game in games:
         for arm, level in levels.items():
             for seed in range(1, seeds + 1):
