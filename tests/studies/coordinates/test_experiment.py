@@ -145,7 +145,7 @@ def test_a_folder_with_other_settings_is_refused_unchanged(tmp_path: Path) -> No
 
 def test_a_folder_with_foreign_files_is_refused_unchanged(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="is no experiment"):
+    with pytest.raises(UserError, match="is not an experiment"):
         main(["regression", *SMALL, "--out", str(tmp_path)])
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
