@@ -46,19 +46,21 @@ def make_run(
     rng = np.random.default_rng([seed, sum(map(ord, game + extractor))])
     known = reference_scores(game)
     zero, human = known.get("random", 0.0), known.get("human", 100.0)
-    of_run = level + spread * rng.normal()
+    run_level = level + spread * rng.normal()
     folder.config_file.write_text(config.to_json())
     folder.provenance_file.write_text(_provenance(config.protocol))
-    scores = zero + (human - zero) * (of_run + 0.2 * abs(of_run) * rng.normal(size=episodes))
+    scores = zero + (human - zero) * (run_level + 0.2 * abs(run_level) * rng.normal(size=episodes))
     rows = zip(evaluation_seeds(episodes), scores, rng.integers(500, 2000, episodes), strict=True)
     lines = [f"{config.total_steps},{s},{score:.0f},{n},stochastic" for s, score, n in rows]
     _write_rows(folder.evaluation_file, EvaluatedGame._fields, lines)
     steps = np.linspace(config.total_steps / training_games, config.total_steps, training_games)
     learned = 1 - np.exp(-3 * steps / config.total_steps)
-    of_games = zero + (human - zero) * of_run * learned * rng.uniform(0.5, 1.1, training_games)
+    game_scores = zero + (human - zero) * run_level * learned * rng.uniform(
+        0.5, 1.1, training_games
+    )
     lines = [
         f"{step:.0f},{step / 800:.2f},{score:.0f},900"
-        for step, score in zip(steps, of_games, strict=True)
+        for step, score in zip(steps, game_scores, strict=True)
     ]
     _write_rows(folder.episodes_file, Episode._fields, lines)
     folder.done_file.write_text("now\n")

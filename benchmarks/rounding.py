@@ -203,11 +203,11 @@ def gradient_table(pairs: Sequence[tuple[Gradient, Gradient]]) -> str:
         norm = exact.norm(dim=1).mean()
         alone = error.norm(dim=1).mean() / norm
         spread = (exact - mean).norm(dim=1).mean() / norm
-        of_mean = error.mean(dim=0).norm() / mean.norm()
+        mean_error = error.mean(dim=0).norm() / mean.norm()
         noise = (error - error.mean(dim=0)).norm(dim=1).square().mean().sqrt()
         unbiased = noise / math.sqrt(len(pairs)) / mean.norm()
         along = error @ mean / mean.square().sum()
-        cells = (f"{alone:.2%}", f"{spread:.0%}", f"{of_mean:.2%}", f"{unbiased:.2%}")
+        cells = (f"{alone:.2%}", f"{spread:.0%}", f"{mean_error:.2%}", f"{unbiased:.2%}")
         rows.append((title, *cells, _interval(along.double().numpy(), percent=True)))
     return markdown(headings, rows)
 

@@ -65,12 +65,12 @@ def load_checkpoint(
 
 def _fill(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    of_network: dict[str, Tensor] = {}
+    network_state: dict[str, Tensor] = {}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         kind, _, name = key.partition(".")
         if kind == "network":
-            of_network[name] = value
+            network_state[name] = value
         else:
             k, _, moment = name.partition(".")
             moments.setdefault(int(k), {})[moment] = value
@@ -85,5 +85,5 @@ def _fill(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[st
                 raise ValueError(f"{name} of parameter {n} has shape {tuple(state[name].shape)}")
             # The fused Adam needs moments in the same memory layout as their parameter.
             state[name] = torch.empty_like(parameter).copy_(state[name])
-    network.load_state_dict(of_network)
+    network.load_state_dict(network_state)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})

@@ -31,8 +31,7 @@ class ExperimentArguments:
     """Options of every experiment."""
 
     preset: PresetName = "small"
-    """Default training settings. small: as in this repository's results; paper: as in the paper,
-    for a GPU."""
+    """small: as in this repository's results; paper: the paper's own training, for a GPU."""
     out: Path | None = None
     """The experiment's own folder, instead of a subfolder of --results."""
     dry_run: bool = False

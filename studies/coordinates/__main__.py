@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated
 
@@ -67,8 +68,8 @@ def main(argv: Sequence[str]) -> int:
     if command == ["figures"]:
         return draw_figures("coordinates", rest)
     if command == ["race"]:
-        return _race(parse(RaceArguments, f"{PROGRAM} race", RaceArguments.__doc__ or "", rest))
-    return _experiment(parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv))
+        return _race(parse(RaceArguments, f"{PROGRAM} race", getdoc(RaceArguments) or "", rest))
+    return _experiment(parse(Arguments, PROGRAM, getdoc(Arguments) or "", argv))
 
 
 def _experiment(arguments: Arguments) -> int:

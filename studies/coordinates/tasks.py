@@ -134,8 +134,8 @@ class Rendering(Task):
         if not self.intermediate_loss or not isinstance(network, CoordConvRenderer):
             return super().loss(network, positions)
         center, output = network.both(self.inputs(positions))
-        of_center = F.cross_entropy(center.flatten(1), self.data.pixels(positions))
-        return self._loss(output, positions) + self.intermediate_loss * of_center
+        center_loss = F.cross_entropy(center.flatten(1), self.data.pixels(positions))
+        return self._loss(output, positions) + self.intermediate_loss * center_loss
 
     def _loss(self, output: Tensor, positions: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output, self.data.squares(positions))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     """Parse the command line and run its command."""
     if argv[:1] == ["figures"]:
         return draw_figures("detection", argv[1:])
-    arguments: Arguments = parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv)
+    arguments: Arguments = parse(Arguments, PROGRAM, getdoc(Arguments) or "", argv)
     settings = Settings(
         **arguments.experiment,
         training=PRESETS[arguments.preset].replaced(**arguments.training),

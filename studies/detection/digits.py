@@ -14,7 +14,7 @@ from torch import Tensor
 from cli.errors import UserError
 from files.untrusted import read_bytes
 
-# Of the 1,797 digits that scikit-learn ships, a fifth is kept for test images.
+# A fifth of the 1,797 digits that scikit-learn ships is kept for test images.
 TEST_SHARE = 0.2
 SPLIT_SEED = 0
 

@@ -86,29 +86,29 @@ def smooth_l1(error: Tensor) -> Tensor:
 
 
 def losses(
-    said: Proposals, anchors: Tensor, digits: Tensor, samples: Samples
+    outputs: Proposals, anchors: Tensor, digits: Tensor, samples: Samples
 ) -> tuple[Tensor, Tensor]:
     """The losses of the moves and of the scores, averaged over an image's samples and over images.
 
     Args:
-        said: the network's outputs.
+        outputs: the network's outputs.
         anchors: (A, 4).
         digits: (N, B, 4), the digits' boxes.
         samples: the drawn boxes.
     """
     there = samples.positive_there.float()
-    moves = _gather(said.moves, samples.positive)
+    moves = _gather(outputs.moves, samples.positive)
     wanted = moves_between(anchors[samples.positive], _gather(digits, samples.digit))
-    of_moves = (smooth_l1(moves - wanted) * there).sum(dim=1) / there.sum(dim=1)
+    moves_loss = (smooth_l1(moves - wanted) * there).sum(dim=1) / there.sum(dim=1)
 
     which = torch.cat([samples.positive, samples.negative], dim=1)
     there = torch.cat([samples.positive_there, samples.negative_there], dim=1).float()
     truth = torch.full_like(which, NONE)
     truth[:, : samples.positive.shape[1]] = DIGIT
-    logits = _gather(said.logits, which)
-    of_each = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
-    of_scores = (of_each.view_as(there) * there).sum(dim=1) / there.sum(dim=1)
-    return of_moves.mean(), of_scores.mean()
+    logits = _gather(outputs.logits, which)
+    each_loss = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
+    scores_loss = (each_loss.view_as(there) * there).sum(dim=1) / there.sum(dim=1)
+    return moves_loss.mean(), scores_loss.mean()
 
 
 def _gather(values: Tensor, which: Tensor) -> Tensor:

@@ -29,15 +29,15 @@ class Proposed:
     there: Tensor
 
 
-def proposed(said: Proposals, anchors: Tensor) -> Proposed:
+def proposed(outputs: Proposals, anchors: Tensor) -> Proposed:
     """The ten best boxes of each image after non-maximum suppression with an IoU of 0.8.
 
     Args:
-        said: the network's outputs.
+        outputs: the network's outputs.
         anchors: (A, 4).
     """
-    boxes = moved(anchors, said.moves)
-    probability = said.logits.softmax(dim=2)[..., DIGIT]
+    boxes = moved(anchors, outputs.moves)
+    probability = outputs.logits.softmax(dim=2)[..., DIGIT]
     chosen, there = non_maximum_suppression(boxes, probability, NMS_IOU, N_PROPOSALS)
     return Proposed(
         boxes.gather(1, chosen[..., None].expand(-1, -1, 4)), probability.gather(1, chosen), there

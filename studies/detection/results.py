@@ -102,9 +102,9 @@ def table(experiments: Sequence[FinishedDetection]) -> list[dict[str, Any]]:
             for e in experiments:
                 if e.layout == where:
                     values[e["model"]][e["seed"]] = float(e[name])
-            for model, of_seed in values.items():
-                if of_seed:
-                    rows.append(_row(where, name, NAMES[model], list(of_seed.values())))
+            for model, by_seed in values.items():
+                if by_seed:
+                    rows.append(_row(where, name, NAMES[model], list(by_seed.values())))
             difference = differences(values["coordconv"], values["conv"])
             if difference and not name.startswith("perfect"):
                 both = values["coordconv"].keys() & values["conv"].keys()

@@ -74,36 +74,36 @@ class DetectionExperiment(Experiment):
         """Do one gradient step on the losses of the moves and scores of freshly drawn boxes."""
         which = self.batch().cpu()
         digits = self.train_boxes[which].to(self.device)
-        said = self._said(self.train_images[which])
+        outputs = self._outputs(self.train_images[which])
         with torch.no_grad():
-            boxes = moved(self.network.anchors, said.moves)
+            boxes = moved(self.network.anchors, outputs.moves)
             ious = iou(boxes, digits)
             samples = sample(ious, boxes, self.settings.canvas, self.noise())
             pairs = ious.flatten(1).gather(1, samples.positive * digits.shape[1] + samples.digit)[
                 samples.positive_there
             ]
-        of_moves, of_scores = losses(said, self.network.anchors, digits, samples)
-        loss = of_moves + of_scores
+        moves_loss, scores_loss = losses(outputs, self.network.anchors, digits, samples)
+        loss = moves_loss + scores_loss
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return {
             "loss": loss.detach(),
-            "move_loss": of_moves.detach(),
-            "score_loss": of_scores.detach(),
+            "move_loss": moves_loss.detach(),
+            "score_loss": scores_loss.detach(),
             "positive_iou": pairs.mean(),
         }
 
-    def _said(self, images: Tensor) -> Proposals:
-        said: Proposals = self.network(images.to(self.device).float() / 255)
-        return said
+    def _outputs(self, images: Tensor) -> Proposals:
+        outputs: Proposals = self.network(images.to(self.device).float() / 255)
+        return outputs
 
     def proposals(self, images: Tensor) -> Proposed:
         """The network's proposals for (N, 1, canvas, canvas) uint8 images, on the CPU."""
         self.network.eval()
         with torch.no_grad():
             found = [
-                proposed(self._said(some), self.network.anchors)
+                proposed(self._outputs(some), self.network.anchors)
                 for some in torch.split(images, EVALUATION_BATCH)
             ]
         self.network.train()

@@ -42,9 +42,9 @@ class CoordConvGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, latent) to (N, 3, canvas, canvas)."""
-        of_z = F.conv2d(z[:, :, None, None], self.first.weight)
+        response = F.conv2d(z[:, :, None, None], self.first.weight)
         where = self.first.where_map(self.canvas, self.canvas)
-        return self.rest(of_z + where)  # type: ignore[no-any-return]
+        return self.rest(response + where)  # type: ignore[no-any-return]
 
 
 class ConvGenerator(nn.Sequential):

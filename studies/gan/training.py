@@ -97,10 +97,10 @@ class GanExperiment(Experiment):
         z = self._latents(len(scenes), self.noise())
         fake = generator(z)
         real = self.data.images(scenes).requires_grad_(training.gradient_penalty > 0)
-        of_real, of_fake = discriminator(real), discriminator(fake.detach())
-        discriminator_loss = _cross_entropy(of_real, 1.0) + _cross_entropy(of_fake, 0.0)
+        real_logits, fake_logits = discriminator(real), discriminator(fake.detach())
+        discriminator_loss = _cross_entropy(real_logits, 1.0) + _cross_entropy(fake_logits, 0.0)
         if training.gradient_penalty:
-            penalty = training.gradient_penalty / 2 * _squared_gradient(of_real, real)
+            penalty = training.gradient_penalty / 2 * _squared_gradient(real_logits, real)
             self._descend(discriminator_loss + penalty)
         else:
             self._descend(discriminator_loss)

@@ -235,7 +235,7 @@ for actions in (
     except ValueError as error:
         print(error)
 env.step(np.array([3, 0]))
-print("went on")
+print("continued")
 """
 
 
@@ -255,7 +255,7 @@ def test_invalid_actions_are_refused_and_play_continues() -> None:
         "actions must be integers of shape (2,), got int64 of shape (3,)",
         "actions must be integers of shape (2,), got int64 of shape (1, 2)",
         "actions must be integers of shape (2,), got int64 of shape ()",
-        "went on",
+        "continued",
     ]
 
 

@@ -52,6 +52,6 @@ def test_the_intermediate_loss_adds_the_inner_classifiers_loss() -> None:
     torch.manual_seed(0)
     with_it, without = Rendering(DATA, intermediate_loss=0.1), Rendering(DATA)
     network = with_it.network("coordconv", "quadrant", kernel=3, multiplier=1)
-    of_center = Classification(DATA).loss(network.classifier, POSITIONS)  # type: ignore[arg-type]
-    expected = without.loss(network, POSITIONS) + 0.1 * of_center
+    center_loss = Classification(DATA).loss(network.classifier, POSITIONS)  # type: ignore[arg-type]
+    expected = without.loss(network, POSITIONS) + 0.1 * center_loss
     torch.testing.assert_close(with_it.loss(network, POSITIONS), expected)

@@ -90,29 +90,29 @@ def test_smooth_l1_equals_hand_computed_values() -> None:
     assert smooth_l1(torch.tensor([[1.0]])).item() == 1
 
 
-def _said(moves: Tensor, logits: Tensor) -> Proposals:
+def _outputs(moves: Tensor, logits: Tensor) -> Proposals:
     return Proposals(moves.clone().requires_grad_(), logits.clone().requires_grad_())
 
 
 def test_losses_equal_hand_computed_values() -> None:
     samples = sample(iou(BOXES, DIGITS), BOXES, CANVAS, _generator())
     anchors = BOXES[0]
-    said = _said(torch.zeros(1, 7, 4), torch.zeros(1, 7, 2))
-    of_moves, of_scores = losses(said, anchors, DIGITS, samples)
+    outputs = _outputs(torch.zeros(1, 7, 4), torch.zeros(1, 7, 2))
+    moves_loss, scores_loss = losses(outputs, anchors, DIGITS, samples)
     # The outputs move nothing. Box 0 should stay, box 1 should move by -2/10 along the columns, and
     # box 3 by 3/8 along both axes.
-    assert of_moves.item() == pytest.approx((0 + 0.04 + 2 * (3 / 8) ** 2) / 3)
-    assert of_scores.item() == pytest.approx(math.log(2))
+    assert moves_loss.item() == pytest.approx((0 + 0.04 + 2 * (3 / 8) ** 2) / 3)
+    assert scores_loss.item() == pytest.approx(math.log(2))
     # Only the drawn boxes get gradients.
-    (of_moves + of_scores).backward()  # type: ignore[no-untyped-call]
-    assert said.moves.grad is not None
-    assert said.logits.grad is not None
-    assert said.moves.grad.abs().sum(dim=2)[0].nonzero().flatten().tolist() == [1, 3]
-    learns = said.logits.grad.abs().sum(dim=2)[0].nonzero().flatten().tolist()
+    (moves_loss + scores_loss).backward()  # type: ignore[no-untyped-call]
+    assert outputs.moves.grad is not None
+    assert outputs.logits.grad is not None
+    assert outputs.moves.grad.abs().sum(dim=2)[0].nonzero().flatten().tolist() == [1, 3]
+    learns = outputs.logits.grad.abs().sum(dim=2)[0].nonzero().flatten().tolist()
     assert learns == [0, 1, 3, 4, 5]
     # Descent raises the first logit of boxes with a digit, and the second logit of boxes without.
-    assert (said.logits.grad[0, [0, 1, 3], 0] < 0).all()
-    assert (said.logits.grad[0, [4, 5], 1] < 0).all()
+    assert (outputs.logits.grad[0, [0, 1, 3], 0] < 0).all()
+    assert (outputs.logits.grad[0, [4, 5], 1] < 0).all()
 
 
 def test_the_loss_of_correct_outputs_is_zero() -> None:
@@ -121,6 +121,6 @@ def test_the_loss_of_correct_outputs_is_zero() -> None:
     moves[0, 1, 1] = -0.2
     moves[0, 3] = torch.tensor([3 / 8, 3 / 8, 0, 0])
     logits = torch.tensor([[20.0, -20.0]] * 4 + [[-20.0, 20.0]] * 3)[None]
-    of_moves, of_scores = losses(_said(moves, logits), BOXES[0], DIGITS, samples)
-    assert of_moves.item() == pytest.approx(0, abs=1e-6)
-    assert of_scores.item() == pytest.approx(0, abs=1e-6)
+    moves_loss, scores_loss = losses(_outputs(moves, logits), BOXES[0], DIGITS, samples)
+    assert moves_loss.item() == pytest.approx(0, abs=1e-6)
+    assert scores_loss.item() == pytest.approx(0, abs=1e-6)

@@ -59,11 +59,11 @@ def test_parameter_counts_and_the_positions_of_coordconv_layers() -> None:
 
 @pytest.mark.parametrize("model", ["conv", "coordconv"])
 def test_an_untrained_network_moves_no_box(model: str) -> None:
-    said = RegionProposalNetwork(model)(torch.rand(2, 1, 64, 64))  # type: ignore[arg-type]
-    assert said.moves.shape == (2, 1521, 4)
-    assert said.logits.shape == (2, 1521, 2)
-    assert (said.moves == 0).all()
-    assert said.logits.std() > 0
+    outputs = RegionProposalNetwork(model)(torch.rand(2, 1, 64, 64))  # type: ignore[arg-type]
+    assert outputs.moves.shape == (2, 1521, 4)
+    assert outputs.logits.shape == (2, 1521, 2)
+    assert (outputs.moves == 0).all()
+    assert outputs.logits.std() > 0
 
 
 def test_outputs_are_in_the_order_of_the_anchors() -> None:
@@ -73,8 +73,8 @@ def test_outputs_are_in_the_order_of_the_anchors() -> None:
         maps = torch.zeros(1, 18, 13, 13)
         maps[0, 2 * 4 + 1, 3, 5] = 1.0  # the second class of the fifth shape
         network.scorer.forward = lambda features: maps  # type: ignore[method-assign]
-        said = network(torch.rand(1, 1, 64, 64))
-    ((_, anchor, kind),) = said.logits.nonzero().tolist()
+        outputs = network(torch.rand(1, 1, 64, 64))
+    ((_, anchor, kind),) = outputs.logits.nonzero().tolist()
     assert kind == 1
     assert network.anchors[anchor].tolist() == [8 + 4 * 3, 8 + 4 * 5, *ANCHORS[4]]
 
@@ -82,5 +82,5 @@ def test_outputs_are_in_the_order_of_the_anchors() -> None:
 @pytest.mark.parametrize("canvas", [32, 33, 48, 100])
 def test_the_number_of_outputs_equals_the_number_of_anchors_on_any_canvas(canvas: int) -> None:
     network = RegionProposalNetwork("coordconv", canvas, width=4)
-    said = network(torch.rand(1, 1, canvas, canvas))
-    assert len(network.anchors) == said.moves.shape[1] == said.logits.shape[1]
+    outputs = network(torch.rand(1, 1, canvas, canvas))
+    assert len(network.anchors) == outputs.moves.shape[1] == outputs.logits.shape[1]
