@@ -1,1 +1,1 @@
-"""Speed, memory and learning against what a user would pick instead of this suite."""
+"""Speed, memory and learning compared with the alternatives to this suite."""

@@ -1,9 +1,9 @@
-"""Benchmarks of speed, one after the other, each into its place in docs/performance.md.
+"""Run the speed benchmarks in turn and write each result into its section of docs/performance.md.
 
     python -m benchmarks [limits layer environment training threads growth]
 
-On an idle machine; all of them take more than an hour. `benchmarks.parity`, `benchmarks.stock_sb3`
-and `benchmarks.memory` take hours and are started by themselves.
+Run them on an idle machine; all of them take more than an hour. `benchmarks.parity`,
+`benchmarks.stock_sb3` and `benchmarks.memory` take hours and are started separately.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
 
 
 def main() -> None:
-    """Measure what was asked for and put it between its marks on the page."""
+    """Run the chosen benchmarks and write each result between its marks on the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", help=", ".join(BENCHMARKS))
     names = parser.parse_args().names or list(BENCHMARKS)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def with_section(page: str, name: str, text: str) -> str:
-    """The page with `text` between the marks of this benchmark, which are added if missing."""
+    """Return the page with `text` between this benchmark's marks, which are added if missing."""
     begin, end = f"<!-- begin benchmarks.{name} -->", f"<!-- end benchmarks.{name} -->"
     if begin not in page:
         page = f"{page.rstrip()}\n\n{begin}\n{end}\n"

@@ -1,8 +1,9 @@
-"""How long a comparison of a whole grid takes, and how much memory.
+"""Measure the time and memory of comparing a whole grid.
 
     python -m benchmarks.comparison [--games 57] [--seeds 5] [--training-games 5000]
 
-Made-up scores in the suite's own files: three arms, 10 million steps a run, 100 scored games.
+The suite's files are filled with made-up scores: three arms, 10 million steps per run, 100 scored
+games.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ STEPS = 10_000_000
 
 
 def worker(root: Path) -> None:
-    """Compare what is in a folder; prints seconds and megabytes as JSON."""
+    """Compare the runs in a folder and print seconds and megabytes as JSON."""
     start = time.perf_counter()
     write_report(Request((root / "runs",), root / "report"), "benchmarks.comparison")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -34,7 +35,7 @@ def worker(root: Path) -> None:
 
 
 def run(games: int, seeds: int, training_games: int) -> None:
-    """Make the grid and compare it in a process of its own."""
+    """Create the grid and compare it in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_grid_of_runs(
@@ -49,7 +50,8 @@ def run(games: int, seeds: int, training_games: int) -> None:
         result = in_own_process(__spec__.name, root)
     print(
         f"{games} games × {seeds} seeds × {len(ARMS)} arms: {result['seconds']:.1f} s, "
-        f"{result['peak_mb']:,.0f} MB at most, a page of {result['page_mb']:.1f} MB\n{machine()}"
+        f"peak memory {result['peak_mb']:,.0f} MB, page size {result['page_mb']:.1f} MB\n"
+        f"{machine()}"
     )
 
 

@@ -1,11 +1,12 @@
-"""What runs survive: kills at every moment, days of steps, many environments, a busy machine.
+"""Test whether runs survive kills, millions of steps, many environments and a busy machine.
 
     python -m benchmarks.endurance killed --runs 100
     python -m benchmarks.endurance long --algo a2c --steps 2000000
     python -m benchmarks.endurance loaded
 
-Each writes a CSV to `docs/results/reliability` and says in a line what was seen; what it means is
-in docs/reliability.md. Linux only: they fork, and ask which cores are theirs.
+Each test writes a CSV file to `docs/results/reliability` and prints a summary;
+docs/reliability.md discusses the results. The tests run on Linux only, because they fork and query
+the CPU affinity.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from records.rows import read_episodes, read_evaluated_games
 OUT = Path("docs/results/reliability")
 ROOT = Path(__file__).parents[1]
 
-# In what a process was when it was killed; 0 is everything else.
+# What a process was doing when it was killed; 0 is everything else.
 PHASES = ("rollout", "gradient step", "checkpoint", "evaluation", "video")
 STEPS = 3_072
 EVAL_EVERY = 1_024
@@ -63,8 +64,8 @@ SETTINGS = {
 }
 
 
-def killed(runs: int, first: int, out: Path) -> str:
-    """Kill runs, resume each to its end, and look at every file of theirs."""
+def kill_runs(runs: int, first: int, out: Path) -> str:
+    """Kill runs, resume each until it finishes, and check all of their files."""
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     path = out / "killed.csv"
@@ -92,7 +93,7 @@ def killed(runs: int, first: int, out: Path) -> str:
 def kill_and_finish(
     path: Path, algo: str, aim: str, rng: random.Random
 ) -> tuple[list[str], list[str]]:
-    """Kill a run up to twice, then let it end; problems, and where the kills were."""
+    """Kill a run up to twice, then let it finish; return problems and the phases of the kills."""
     new = [
         *("--game", "Breakout", "--algo", algo, "--extractor", "coordconv", "--threads", "1"),
         *("--steps", str(STEPS), "--checkpoint-every", str(CHECKPOINT_EVERY), *SETTINGS[algo]),
@@ -123,7 +124,13 @@ def _run(
     words: list[str],
     aim: tuple[str, int, float] | None,
 ) -> tuple[int, str]:
-    """Run a script in a process of its own; kill it (time) seconds into the nth (phase).
+    """Run a script in its own process.
+
+    Args:
+        main: the script's main function.
+        words: its arguments.
+        aim: kill the process in the n-th occurrence of a phase, so many seconds after its start, as
+            (phase, n, seconds); None lets it finish.
 
     Returns:
         The exit code, and the phase in which it was killed.
@@ -136,7 +143,7 @@ def _run(
             with open(os.devnull, "w", encoding="utf-8") as nowhere:
                 os.dup2(nowhere.fileno(), 1)
                 os.dup2(nowhere.fileno(), 2)
-            _tell_phases(shared)
+            _report_phases(shared)
             code = main(words)
         finally:
             os._exit(code)
@@ -155,13 +162,13 @@ def _run(
     return os.waitstatus_to_exitcode(status), ("between", *PHASES)[shared[0]]
 
 
-def _tell_phases(shared: mmap.mmap) -> None:
-    """Let the parts of the suite say when they begin and end."""
+def _report_phases(shared: mmap.mmap) -> None:
+    """Wrap functions of the suite so that they report in shared memory when they start and end."""
 
-    def telling(phase: str, owner: Any, name: str) -> None:
+    def wrap(phase: str, owner: Any, name: str) -> None:
         inner, place = getattr(owner, name), PHASES.index(phase)
 
-        def told(*arguments: Any, **options: Any) -> Any:
+        def reporting(*arguments: Any, **options: Any) -> Any:
             before = shared[0]
             shared[0] = place + 1
             shared[1 + place] = min(255, shared[1 + place] + 1)
@@ -170,18 +177,18 @@ def _tell_phases(shared: mmap.mmap) -> None:
             finally:
                 shared[0] = before
 
-        setattr(owner, name, told)
+        setattr(owner, name, reporting)
 
     for algorithm in (OverlappedPPO, OverlappedA2C):
-        telling("rollout", algorithm, "collect_rollouts")
-        telling("gradient step", algorithm, "train")
-    telling("checkpoint", observers, "save_checkpoint")
-    telling("evaluation", observers, "play_games")
-    telling("video", record, "_record")
+        wrap("rollout", algorithm, "collect_rollouts")
+        wrap("gradient step", algorithm, "train")
+    wrap("checkpoint", observers, "save_checkpoint")
+    wrap("evaluation", observers, "play_games")
+    wrap("video", record, "_record")
 
 
 def problems_of(path: Path) -> list[str]:
-    """What is wrong with a finished run's files; nothing, one hopes."""
+    """Check a finished run's files and list the problems."""
     folder, config = RunFolder.open(path)
     total = config.total_steps
     checkpoints = list_checkpoints(folder)
@@ -191,17 +198,17 @@ def problems_of(path: Path) -> list[str]:
     found = {
         "it is not done": not folder.is_done,
         f"it ended at {checkpoints[-1].name}": checkpoints[-1].name != str(total),
-        "games are lost or double": len(steps) != read_state(checkpoints[-1]).games,
+        "games are lost or duplicated": len(steps) != read_state(checkpoints[-1]).games,
         "games are out of order": steps != sorted(steps) or not all(0 < s <= total for s in steps),
-        "evaluations are lost or double": evaluated
+        "evaluations are lost or duplicated": evaluated
         != list(_crossings(config.eval_every, rollout, total)),
-        "a curve has a gap or a fold": _logged(path)
+        "a curve has a gap or an overlap": _logged(path)
         != sorted({*_crossings(observers.STEPS_BETWEEN_LOGS, rollout, total), total}),
-        "temporary files are left": bool(
+        "temporary files remain": bool(
             [p for p in path.rglob(".*") if not p.name.endswith(".lock")]
         ),
-        "the checkpoint is not whole": not _loads(folder, config),
-        "the video is not whole": not all(
+        "the newest checkpoint is damaged": not _loads(folder, config),
+        "the video is incomplete": not all(
             imageio_ffmpeg.count_frames_and_secs(str(video))[0] == 40
             for video in folder.videos.glob("*.mp4")
         ),
@@ -210,14 +217,14 @@ def problems_of(path: Path) -> list[str]:
 
 
 def _crossings(every: int, rollout: int, total: int) -> Iterator[int]:
-    """The ends of rollouts that reach another multiple of `every`."""
+    """The ends of rollouts that reach or pass another multiple of `every`."""
     for step in range(rollout, total + 1, rollout):
         if step // every > (step - rollout) // every:
             yield step
 
 
 def _logged(path: Path) -> list[int]:
-    # It tells of every part of a run that was purged, which is what should happen.
+    # TensorBoard reports every purged part of a run, but purging is intended here.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     events = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
     return [event.step for event in events.Scalars("policy/entropy")]
@@ -234,8 +241,8 @@ def _loads(folder: RunFolder, config: RunConfig) -> bool:
     return checkpoint.path == newest
 
 
-def long(algo: str, steps: int, out: Path) -> str:
-    """Watch the memory, the open files and the threads of a long run."""
+def watch_long_run(algo: str, steps: int, out: Path) -> str:
+    """Watch the memory, open files and threads of a long run."""
     out.mkdir(parents=True, exist_ok=True)
     samples: list[tuple[float, ...]] = []
     with tempfile.TemporaryDirectory() as folder, (out / f"long-{algo}.csv").open("w") as file:
@@ -258,9 +265,9 @@ def long(algo: str, steps: int, out: Path) -> str:
     step, _, memory, files, threads = np.array(samples[len(samples) // 4 :]).T
     rise = np.polyfit(step, memory, 1)[0] * 1e6
     return (
-        f"{algo}, {steps:,} steps: highest {memory.max():,.0f} MB; from a quarter on the memory "
-        f"rises by {rise:+.1f} MB in a million steps; open files {files.min():.0f} to "
-        f"{files.max():.0f}, threads {threads.min():.0f} to {threads.max():.0f}"
+        f"{algo}, {steps:,} steps, without the first quarter: peak memory {memory.max():,.0f} MB, "
+        f"changing by {rise:+.1f} MB per million steps; {files.min():.0f} to {files.max():.0f} "
+        f"open files, {threads.min():.0f} to {threads.max():.0f} threads"
     )
 
 
@@ -277,8 +284,8 @@ def _sample(pid: int, path: Path, begin: float) -> tuple[float, ...] | None:
     return last_step(path / "episodes.csv"), seconds, round(memory, 1), files, threads
 
 
-def loaded(out: Path) -> str:
-    """128 environments; and a run of one thread beside twice as many busy processes as cores."""
+def run_loaded(out: Path) -> str:
+    """Train with 128 environments, and next to twice as many busy processes as cores."""
     out.mkdir(parents=True, exist_ok=True)
     cores = len(os.sched_getaffinity(0))
     cases: list[tuple[str, list[str], int]] = [
@@ -314,7 +321,7 @@ def loaded(out: Path) -> str:
 
 @contextmanager
 def _busy(count: int) -> Iterator[None]:
-    """Processes that do nothing but keep the cores busy."""
+    """Start processes that only keep the cores busy, and kill them at the end."""
     endless = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
     command = [sys.executable, "-c", endless]
     processes = [subprocess.Popen(command) for _ in range(count)]
@@ -352,11 +359,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     if args.what == "killed":
-        print(killed(args.runs, args.first, args.out))
+        print(kill_runs(args.runs, args.first, args.out))
     elif args.what == "long":
-        print(long(args.algo, args.steps, args.out))
+        print(watch_long_run(args.algo, args.steps, args.out))
     else:
-        print(loaded(args.out))
+        print(run_loaded(args.out))
 
 
 if __name__ == "__main__":

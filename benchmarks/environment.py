@@ -1,10 +1,10 @@
-"""Steps per second of the environments alone, played at random.
+"""Measure steps per second of the environments alone, with random actions.
 
     python -m benchmarks.environment
 
-`AtariVecEnv` against the bare `AtariVectorEnv` of ale-py that it is built on (the same frames, the
-same skip, no life loss, no FIRE, no bookkeeping), against SB3's `make_atari_env`, and against
-EnvPool where it is installed.
+This compares `AtariVecEnv` with the bare `AtariVectorEnv` of ale-py on which it is built (the same
+frames and skip, but no life loss, no FIRE and no bookkeeping), with SB3's `make_atari_env`, and
+with EnvPool if it is installed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from cli.streams import forgiving_streams
 from envs import AtariVecEnv, rom_id
 
 BARE, OURS, STOCK = "bare AtariVectorEnv", "AtariVecEnv", "make_atari_env"
-STEPS = 3_000  # of all environments together, in a turn
+STEPS = 3_000  # of all environments together, per turn
 
 
 def timed(step: Callable[[Any], Any], n_envs: int, n_actions: int, steps: int) -> float:
-    """Agent steps per second."""
+    """Play random actions and return the agent steps per second."""
     actions = np.random.default_rng(0).integers(0, n_actions, (steps // n_envs, n_envs))
     start = time.perf_counter()
     for row in actions:
@@ -39,7 +39,7 @@ def timed(step: Callable[[Any], Any], n_envs: int, n_actions: int, steps: int) -
 
 
 def contestants(game: str, n_envs: int) -> dict[str, Callable[[], float]]:
-    """Reset environments of each kind, and what steps them."""
+    """Create and reset environments of each kind; return the functions that measure them."""
     cores = os.cpu_count() or 1
     bare = AtariVectorEnv(
         rom_id(game), n_envs, num_threads=cores, autoreset_mode=AutoresetMode.SAME_STEP,
@@ -70,7 +70,7 @@ def contestants(game: str, n_envs: int) -> dict[str, Callable[[], float]]:
 
 
 def run(repeats: int = 7) -> str:
-    """All tables of this benchmark."""
+    """Measure and print all tables of this benchmark."""
     parts = []
     for game in ("Pong", "Breakout"):
         for n_envs in (8, 32):

@@ -1,4 +1,4 @@
-"""Steps per second against the number of environments and against the depth of the network.
+"""Measure steps per second against the number of environments and the depth of the network.
 
     python -m benchmarks.growth --out docs/results/performance
 
@@ -32,9 +32,9 @@ import matplotlib.pyplot as plt
 N_ENVS = (4, 8, 16, 32, 64, 128)
 GAME = "Pong"
 COLORS = {"ppo": "#d1495b", "a2c": "#00798c"}
-# The number of environments while the depth varies: the zoo's.
+# The zoo's numbers of environments, used while the depth varies.
 ENVS_OF_DEPTHS = {"ppo": 8, "a2c": 16}
-# Agent steps of a run. PPO's rollouts are as large with few environments as with many.
+# Agent steps of a run. PPO's rollouts have the same size with any number of environments.
 STEPS = {"ppo": 4_096, "a2c": 7_680}
 PPO_ROLLOUT = 1_024
 
@@ -43,7 +43,7 @@ Setting = tuple[str, int, str]
 
 
 class Deep(BaseFeaturesExtractor):
-    """The CoordConv Nature-CNN with further 3×3 CoordConv layers of 64 channels behind it."""
+    """The CoordConv Nature-CNN followed by additional 3×3 CoordConv layers of 64 channels."""
 
     further = 0
 
@@ -80,14 +80,14 @@ class Deep8(Deep):
     further = 8
 
 
-# An extractor of one's own is called by one thread at a time, so depth 3 is not plain `coordconv`.
+# Depth 3 is not plain `coordconv`, because only one thread at a time calls a custom extractor.
 DEPTHS = {
     3 + kind.further: f"benchmarks.growth:{kind.__name__}" for kind in (Deep, Deep2, Deep4, Deep8)
 }
 
 
 def settings() -> list[Setting]:
-    """Every number of environments with `coordconv`, every depth at the zoo's number."""
+    """Each number of environments with `coordconv`, and each depth with the zoo's number."""
     numbers = [(algo, n_envs, "coordconv") for algo in COLORS for n_envs in N_ENVS]
     depths = [(algo, ENVS_OF_DEPTHS[algo], deep) for algo in COLORS for deep in DEPTHS.values()]
     return numbers + depths
@@ -101,7 +101,7 @@ def worker(algo: str, n_envs: int, extractor: str) -> None:
 
 
 def run(repeats: int = 3, out: Path = Path("docs/results/performance")) -> str:
-    """Measure, draw, and say in a table what was measured."""
+    """Measure, draw the figure, and print the table."""
     out.mkdir(parents=True, exist_ok=True)
     speeds: dict[Setting, list[float]] = {setting: [] for setting in settings()}
     with (out / "growth.csv").open("w", newline="", encoding="utf-8") as file:
@@ -122,7 +122,7 @@ def run(repeats: int = 3, out: Path = Path("docs/results/performance")) -> str:
 
 
 def draw(speeds: dict[Setting, list[float]], path: Path) -> None:
-    """Two panels: environments, and convolutions. Bars are the range of the turns."""
+    """Draw speed over environments and over convolutions; bars show the range of the turns."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
     for algo in COLORS:
         by_envs = {n: speeds[algo, n, "coordconv"] for n in N_ENVS}

@@ -1,11 +1,11 @@
-"""One gradient step, and acting, of the whole network: what coordinates cost.
+"""Measure the cost of coordinates in a gradient step and in acting with the whole network.
 
     python -m benchmarks.layer
 
-A step is forward, backward, clipping and Adam on 256 observations of 84×84×4. The contestants: the
-Nature-CNN as SB3 runs it and as it runs here, CoordConv by concatenation in SB3's layout and in
-channels-last, and `coordconv` here. Acting is a forward pass alone, of 1, 8 and 32 observations,
-with the where-maps computed in it, kept (as during a rollout) and folded into constants.
+A step is forward, backward, clipping and Adam on 256 observations of 84×84×4. The contestants are
+the Nature-CNN as SB3 runs it and as it runs here, CoordConv by concatenation in SB3's layout and in
+channels-last, and `coordconv` here. Acting is a forward pass of 1, 8 and 32 observations with the
+where-maps computed each time, kept (as during a rollout) or folded into constants.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def policies() -> dict[str, ActorCriticPolicy]:
 
 
 def low_precision_policies() -> dict[str, ActorCriticPolicy]:
-    """Likewise in bfloat16, where this processor has it."""
+    """The networks in bfloat16, if this processor supports it."""
     if is_emulated("cpu"):
         return {}
     return {
@@ -77,7 +77,7 @@ def observations(policy: ActorCriticPolicy, count: int) -> Tensor:
 
 
 def gradient_step(policy: ActorCriticPolicy) -> Callable[[], float]:
-    """Does one step and returns its milliseconds."""
+    """Return a function that does one step and returns its milliseconds."""
     images, actions = observations(policy, BATCH), torch.randint(0, 6, (BATCH,))
     advantages = torch.randn(BATCH)
 
@@ -100,7 +100,7 @@ def acting(
     count: int,
     context: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Callable[[], float]:
-    """Does twenty forward passes and returns the milliseconds of one."""
+    """Return a function that does twenty forward passes and returns the milliseconds of one."""
     images = observations(policy, count)
     policy.set_training_mode(False)
 
@@ -116,7 +116,7 @@ def acting(
 
 
 def run(repeats: int = 15) -> str:
-    """All tables of this benchmark."""
+    """Measure and print all tables of this benchmark."""
     parts = []
     before = torch.get_num_threads()
     for threads in (1, 2):

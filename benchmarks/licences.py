@@ -1,4 +1,4 @@
-"""The table of docs/dependencies.md: every pinned dependency with its version and licence.
+"""Write the table of docs/dependencies.md: pinned dependencies with their versions and licenses.
 
 python -m benchmarks.licences
 """
@@ -17,14 +17,14 @@ BEGIN, END = "<!-- begin licences -->", "<!-- end licences -->"
 
 
 def pinned() -> dict[str, str]:
-    """Name → version, as constraints.txt has them."""
+    """Names and versions of the packages in constraints.txt."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pairs = (line.split("==") for line in lines if "==" in line and not line.startswith("#"))
     return {name.strip(): version.strip() for name, version in pairs}
 
 
 def licence(name: str) -> str:
-    """What a distribution says of itself: SPDX expression, classifiers, or a line of text."""
+    """A package's license from its metadata: SPDX expression, classifiers, or a line of text."""
     about = metadata.metadata(name)
     if "License-Expression" in about:
         return about["License-Expression"]
@@ -42,7 +42,7 @@ def table() -> str:
 
 
 def main() -> None:
-    """Put the table between its marks on the page."""
+    """Write the table between its marks on the page."""
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     after = rest.partition(END)[2]

@@ -1,11 +1,11 @@
-"""What training could not beat on this machine: the best matrix products, and emulation.
+"""Measure the limits of training on this machine: the fastest matrix products, and emulation.
 
     python -m benchmarks limits
 
-Every library at hand multiplies square matrices in every type that it has; the best of each type is
-the limit for the convolutions and matrix products of a network. Then one run on one core is taken
-apart: emulation, acting, gradient steps and the rest, each beside what that limit allows. On one
-thread nothing overlaps, so the parts add up.
+Each available library multiplies square matrices in each type it supports; the fastest of each type
+is the limit for the convolutions and matrix products of a network. Then the time of one run on one
+core is split into emulation, acting, gradient steps and the rest, and compared with that limit.
+With one thread nothing overlaps, so the parts add up.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ from policies.products import FLOAT32_ERROR, float32_error
 SIZES = (512, 1024, 2048)
 BLAS, ONEDNN, NUMPY = "torch's BLAS", "torch's oneDNN", "numpy's BLAS"
 GAME, STEPS = "Breakout", {"ppo": 3 * 1024, "a2c": 6 * 1024}
-SLOWEST_WORTH_GOING_ON = 5e9
+SLOWEST_WORTH_CONTINUING = 5e9
 Rates = dict[tuple[str, Precision], list[float]]
 
 
 def run(repeats: int = 5) -> str:
-    """Both tables."""
-    rates = product_rates(repeats)
+    """Measure and print both tables."""
+    rates = measure_product_rates(repeats)
     best = best_rates(rates)
     parts = [
         f"Products of square matrices ({', '.join(map(str, SIZES))}) on one core; the best size "
         "of each turn counts",
         _rates_table(rates),
         *(
-            f"{precision}: {name} wins with {rate / 1e9:.0f} GFLOP/s."
+            f"{precision}: {name} is fastest with {rate / 1e9:.0f} GFLOP/s."
             for precision, (name, rate) in best.items()
         ),
-        f"{GAME}, nature, one thread on one core, processor ms an agent step: what each part "
-        "takes, what it would take at those rates, and the ratio",
+        f"{GAME}, nature, one thread on one core, processor ms per agent step: measured time of "
+        "each part, its time at those rates, and the ratio",
         _phases_table({name: rate for name, (_, rate) in best.items()}),
     ]
     if is_emulated("cpu"):
         parts.append(
-            "This processor has no bfloat16 products of its own: runs in bfloat16 are emulated by "
-            "float32 ones, and their limit is float32's."
+            "This processor has no bfloat16 products of its own: they are emulated with float32 "
+            "products, whose limit applies."
         )
     return print_report("Limits", parts)
 
 
-def product_rates(repeats: int) -> Rates:
-    """Floating-point operations per second on one core, by library and type, a number a turn."""
+def measure_product_rates(repeats: int) -> Rates:
+    """Floating-point operations per second on one core, by library and type, once per turn."""
     contestants = _contestants()
     keys = {f"{library} {precision}": (library, precision) for library, precision in contestants}
     measured = taking_turns(
-        {name: partial(best_size, contestants[key]) for name, key in keys.items()}, repeats
+        {name: partial(measure_best_size, contestants[key]) for name, key in keys.items()}, repeats
     )
     return {keys[name]: values for name, values in measured.items()}
 
@@ -75,7 +75,8 @@ def product_rates(repeats: int) -> Rates:
 def best_rates(rates: Rates) -> dict[Precision, tuple[str, float]]:
     """The fastest library of each type, by the median of its turns.
 
-    Where bfloat16 is emulated by float32 products, what is best for those is best for it.
+    If bfloat16 is emulated with float32 products, the fastest library for float32 is also that for
+    bfloat16.
     """
     best: dict[Precision, tuple[str, float]] = {}
     for (library, precision), values in rates.items():
@@ -88,7 +89,7 @@ def best_rates(rates: Rates) -> dict[Precision, tuple[str, float]]:
 
 
 def _contestants() -> dict[tuple[str, Precision], Callable[[int], Callable[[], object]]]:
-    """Makes, for a size, the function that multiplies two matrices of that size."""
+    """Factories that return, for a size, a function that multiplies two matrices of that size."""
 
     def by_torch(dtype: torch.dtype) -> Callable[[int], Callable[[], object]]:
         def of(size: int) -> Callable[[], object]:
@@ -127,16 +128,16 @@ def _contestants() -> dict[tuple[str, Precision], Callable[[int], Callable[[], o
     return found
 
 
-def best_size(products: Callable[[int], Callable[[], object]]) -> float:
-    """Operations per second on one core, of the size that suits a library best."""
+def measure_best_size(products: Callable[[int], Callable[[], object]]) -> float:
+    """Operations per second on one core, for a library's fastest matrix size."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     rates: list[float] = []
     with threadpool_limits(1):
         for size in SIZES:
             product, rate, began = products(size), 0.0, time.perf_counter()
-            # Without the instructions a large product would take a quarter of a minute.
-            if rates and rates[-1] < SLOWEST_WORTH_GOING_ON:
+            # Without hardware support, a large product would take a quarter of a minute.
+            if rates and rates[-1] < SLOWEST_WORTH_CONTINUING:
                 break
             while time.perf_counter() - began < 0.3:
                 start = time.perf_counter()
@@ -177,14 +178,14 @@ def _phases_table(rates: dict[Precision, float]) -> str:
 
 
 def network_ms(algo: str, rate: float) -> dict[str, float]:
-    """Least milliseconds an agent step of acting and of learning, at so many operations a second.
+    """Least milliseconds of acting and learning per agent step, at `rate` operations per second.
 
-    PPO learns each step in four passes. A2C looks once more after every fifth step, and its
-    gradient step takes the forward pass from play.
+    PPO learns from each step in four passes. A2C does an additional forward pass after every fifth
+    step, and its gradient step reuses the forward pass from play.
     """
     rows = layers(build_policy("nature", (4, 84, 84), 6))
     forward = 2 * sum(row.multiply_adds for row in rows)
-    # The gradients of the weights and of the inputs, of which the images need none.
+    # Gradients of the weights and of the inputs, except for the images, which need none.
     backward = 2 * forward - 2 * rows[0].multiply_adds
     if algo == "ppo":
         operations = {"acting": forward * 129 / 128, "learning": 4.0 * (forward + backward)}
@@ -194,7 +195,7 @@ def network_ms(algo: str, rate: float) -> dict[str, float]:
 
 
 def emulation_ms(game: str, threads: int) -> float:
-    """Processor milliseconds of the emulators for an agent step of many environments together."""
+    """Processor milliseconds of the emulators per agent step, with 32 environments."""
     env = AtariVecEnv(game, 32, threads=threads)
     env.reset()
     spent = []

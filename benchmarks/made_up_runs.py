@@ -1,4 +1,4 @@
-"""Run folders with the suite's own files and made-up scores, for benchmarks and tests."""
+"""Create run folders with the suite's files and made-up scores, for benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_run(
     training_games: int = 300,
     **settings: Any,
 ) -> Path:
-    """A finished and scored run whose human-normalised score is about `level`."""
+    """Create a finished and scored run with a human-normalized score of about `level`."""
     settings = {"algo": "a2c", "steps": STEPS, **settings}
     config = run_config(game=game, extractor=extractor, seed=seed, **settings)
     path = default_path(root, config)
@@ -46,19 +46,21 @@ def make_run(
     rng = np.random.default_rng([seed, sum(map(ord, game + extractor))])
     known = reference_scores(game)
     zero, human = known.get("random", 0.0), known.get("human", 100.0)
-    of_run = level + spread * rng.normal()
+    run_level = level + spread * rng.normal()
     folder.config_file.write_text(config.to_json())
     folder.provenance_file.write_text(_provenance(config.protocol))
-    scores = zero + (human - zero) * (of_run + 0.2 * abs(of_run) * rng.normal(size=episodes))
+    scores = zero + (human - zero) * (run_level + 0.2 * abs(run_level) * rng.normal(size=episodes))
     rows = zip(evaluation_seeds(episodes), scores, rng.integers(500, 2000, episodes), strict=True)
     lines = [f"{config.total_steps},{s},{score:.0f},{n},stochastic" for s, score, n in rows]
     _write_rows(folder.evaluation_file, EvaluatedGame._fields, lines)
     steps = np.linspace(config.total_steps / training_games, config.total_steps, training_games)
     learned = 1 - np.exp(-3 * steps / config.total_steps)
-    of_games = zero + (human - zero) * of_run * learned * rng.uniform(0.5, 1.1, training_games)
+    game_scores = zero + (human - zero) * run_level * learned * rng.uniform(
+        0.5, 1.1, training_games
+    )
     lines = [
         f"{step:.0f},{step / 800:.2f},{score:.0f},900"
-        for step, score in zip(steps, of_games, strict=True)
+        for step, score in zip(steps, game_scores, strict=True)
     ]
     _write_rows(folder.episodes_file, Episode._fields, lines)
     folder.done_file.write_text("now\n")
@@ -72,7 +74,7 @@ def make_grid_of_runs(
     seeds: int = 3,
     **settings: Any,
 ) -> None:
-    """A run for each game, arm and seed; `levels` are each arm's."""
+    """Create a run for each game, arm and seed; `levels` gives each arm's level."""
     for game in games:
         for arm, level in levels.items():
             for seed in range(1, seeds + 1):

@@ -1,4 +1,4 @@
-"""Fair measurements on a noisy machine: contestants take turns, and ratios are within a turn."""
+"""Fair measurements on a noisy machine: contestants take turns, ratios compare within a turn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Values = dict[str, list[float]]
 
 
 def taking_turns(contestants: Mapping[str, Callable[[], float]], repeats: int) -> Values:
-    """What each contestant returns, once in every turn; each turn begins with another one."""
+    """Call each contestant once per turn, each turn starting with another; return their values."""
     names = list(contestants)
     values: Values = {name: [] for name in names}
     for turn in range(repeats):
@@ -32,9 +32,9 @@ def taking_turns(contestants: Mapping[str, Callable[[], float]], repeats: int) -
 
 
 def table(values: Values, baseline: str, unit: str, *, more_is_better: bool) -> str:
-    """A Markdown table: median and range of each contestant, and how it does against `baseline`.
+    """A Markdown table: median and range of each contestant, and its ratio to `baseline`.
 
-    A ratio above 1 is in the contestant's favour. It is the median of the ratios within each turn,
+    A ratio above 1 is in the contestant's favor. It is the median of the ratios within each turn,
     with their range.
     """
     rows = []
@@ -49,7 +49,7 @@ def table(values: Values, baseline: str, unit: str, *, more_is_better: bool) -> 
 
 
 def machine() -> str:
-    """The machine and the versions, in a line."""
+    """The machine and the package versions, in one line."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     return (
         f"{processor()}, {os.cpu_count()} cores, {platform.system()}, "
@@ -61,15 +61,15 @@ def in_own_process(module: str, *arguments: object, cores: str | None = None) ->
     """Run `python -m module --worker arguments`, which prints JSON as its last line.
 
     Args:
-        module: with a `--worker` mode.
-        *arguments: of it.
-        cores: pin the process to these, as `taskset` takes them.
+        module: a module with a `--worker` option.
+        *arguments: arguments of `--worker`.
+        cores: cores to pin the process to, in the format of `taskset`.
     """
-    return finished(start(module, *arguments, cores=cores))
+    return wait_for_result(start(module, *arguments, cores=cores))
 
 
 def start(module: str, *arguments: object, cores: str | None = None) -> subprocess.Popen[str]:
-    """As `in_own_process`, without waiting for it."""
+    """Start a process as in `in_own_process` without waiting for it."""
     command = [sys.executable, "-m", module, "--worker", *map(str, arguments)]
     pin = ["taskset", "-c", cores] if cores is not None else []
     return subprocess.Popen(
@@ -77,8 +77,8 @@ def start(module: str, *arguments: object, cores: str | None = None) -> subproce
     )
 
 
-def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """The JSON that a started process prints."""
+def wait_for_result(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for a started process and return the JSON that it prints."""
     stdout, stderr = process.communicate()
     if process.returncode:
         raise RuntimeError(f"a contestant failed:\n{stderr[-3000:]}")
@@ -87,7 +87,7 @@ def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def print_report(title: str, parts: Sequence[str]) -> str:
-    """A section of docs/performance.md, printed and returned."""
+    """Print and return a section of docs/performance.md."""
     text = "\n\n".join([f"### {title}", *parts])
     print(f"{text}\n\n{machine()}\n", flush=True)
     return text

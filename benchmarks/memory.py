@@ -1,10 +1,10 @@
-"""Resident memory over a long run: is it flat?
+"""Measure whether resident memory stays constant over a long run.
 
     python -m benchmarks.memory --algo a2c --steps 1000000 --out docs/results/performance
 
-Starts `train.py`, samples the resident memory of its process, and writes
-`memory-<algo>.csv` (agent step, seconds, MB). Says the highest value, and how much the line through
-the second half of the run rises in a million steps.
+This starts `train.py`, samples the resident memory of its process, and writes `memory-<algo>.csv`
+(agent step, seconds, MB). It prints the peak, and the slope of a line through the second half of
+the run per million steps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def resident_mb(pid: int) -> float | None:
         resident = psutil.Process(pid).memory_info().rss
     except psutil.NoSuchProcess:
         return None
-    # What has ended and was not waited for holds no memory.
+    # A process that has ended but has not been waited for uses no memory.
     return resident / 2**20 if resident else None
 
 
@@ -43,7 +43,7 @@ def last_step(episodes: Path) -> int:
 
 
 def watch(algo: str, game: str, steps: int, threads: int) -> list[tuple[int, float, float]]:
-    """(agent step, seconds, MB) over a training run."""
+    """Train, and return samples of (agent step, seconds, MB)."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [
@@ -66,7 +66,7 @@ def watch(algo: str, game: str, steps: int, threads: int) -> list[tuple[int, flo
 
 
 def main() -> None:
-    """Watch one run and say what was seen."""
+    """Watch one run, write its samples, and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--algo", choices=["ppo", "a2c"], required=True)
     parser.add_argument("--game", default="Breakout")
@@ -83,9 +83,9 @@ def main() -> None:
     steps, _, megabytes = np.array(samples[len(samples) // 2 :]).T
     rise = np.polyfit(steps, megabytes, 1)[0] * 1e6
     print(
-        f"{args.algo} {args.game}, {args.steps:,} steps: highest "
-        f"{max(sample[2] for sample in samples):,.0f} MB; the second half rises by {rise:+.1f} MB "
-        "in a million steps"
+        f"{args.algo} {args.game}, {args.steps:,} steps: peak memory "
+        f"{max(sample[2] for sample in samples):,.0f} MB, changing by {rise:+.1f} MB per million "
+        "steps in the second half"
     )
 
 

@@ -1,4 +1,4 @@
-"""Do two ways of training learn the same? Curves and final scores of both, and their difference.
+"""Compare the learning curves and final scores of two ways of training.
 
     python -m benchmarks.parity --stock STOCK --suite SUITE --out docs/results/parity
     python -m benchmarks.parity --float32 RUNS --bfloat16 RUNS --out docs/results/precision
@@ -6,10 +6,10 @@
 Each folder holds `<algo>/<game>/seed-<n>/episodes.csv` or `<algo>/<game>/<extractor>/seed-<n>`,
 written by `benchmarks.stock_sb3`, `train.py` or `sweep.py`. Each extractor is compared with itself.
 
-Writes `curves.csv` (mean score of the last 100 games
-at every 10,000 agent steps as far as each run came), `scores.csv` (at the budgets asked for),
-`parity.png`, and prints the scores as a Markdown table. Runs that stand in these files and not in
-the folders stay there. A run that ended before a budget has no score there.
+This writes `curves.csv` (mean score of the last 100 games every 10,000 agent steps, up to the end
+of each run), `scores.csv` (the same at the given budgets) and `parity.png`, and prints the scores
+as a Markdown table. Runs that are in these files but not in the folders are kept. A run that ended
+before a budget has no score for it.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Run:
     def mean_at(self, step: int) -> float | None:
         """Mean raw score of the last 100 games by `step`; None before the tenth, or if not reached.
 
-        A run counts as having reached a step when a game finished within the 10,000 steps before
-        it, or later: that long it may take here until one of the environments' games ends.
+        A run has reached a step if a game finished after it or in the 10,000 steps before it,
+        because up to so many steps may pass until a game ends in one of the environments.
         """
         if self.steps[-1] < step - STEPS_BETWEEN_GAMES:
             return None
@@ -70,20 +70,20 @@ class Run:
     def recent_at(self, step: int) -> float | None:
         """Mean raw score of the games finished in the 50,000 steps before `step`.
 
-        Where games are long, the last 100 of them are all there were, the untrained ones too.
+        If games are long, the last 100 games include those of the untrained agent; these do not.
         """
         recent = self.scores[(self.steps > step - RECENT_STEPS) & (self.steps <= step)]
         return None if self.mean_at(step) is None else float(recent.mean())
 
 
 def read_runs(root: Path, contestant: str) -> list[Run]:
-    """Every run below `<root>/<algo>/<game>/seed-<n>`, or below a folder of an extractor there."""
+    """Read `<root>/<algo>/<game>/seed-<n>` and `<root>/<algo>/<game>/<extractor>/seed-<n>`."""
     runs = []
     for path in sorted({*root.glob("*/*/seed-*/*.csv"), *root.glob("*/*/*/seed-*/*.csv")}):
         if path.name != "episodes.csv":
             continue
         algo, game, *extractor, seed, _ = path.relative_to(root).parts
-        if extractor not in ([], ["nature"]):  # a panel and a difference of its own
+        if extractor not in ([], ["nature"]):  # gets its own panel and difference
             game = f"{game} {extractor[0]}"
         with path.open(newline="", encoding="utf-8") as file:
             rows = [(int(row["step"]), float(row["score"])) for row in csv.DictReader(file)]
@@ -103,12 +103,12 @@ def main() -> None:
     args = parser.parse_args()
     roots = {name: root for name in NAMES if (root := getattr(args, name)) is not None}
     if not roots:
-        parser.error(f"name a folder of runs: {', '.join(f'--{name}' for name in NAMES)}")
+        parser.error(f"give at least one folder: {', '.join(f'--{name}' for name in NAMES)}")
     runs = [run for name, root in roots.items() for run in read_runs(root, name)]
     args.out.mkdir(parents=True, exist_ok=True)
     points = range(STEPS_BETWEEN_POINTS, max(args.budgets) + 1, STEPS_BETWEEN_POINTS)
-    curves = merged(args.out / "curves.csv", CURVE_COLUMNS, runs, points)
-    scores = merged(args.out / "scores.csv", SCORE_COLUMNS, runs, args.budgets)
+    curves = write_merged(args.out / "curves.csv", CURVE_COLUMNS, runs, points)
+    scores = write_merged(args.out / "scores.csv", SCORE_COLUMNS, runs, args.budgets)
     print_scores(scores)
     print_differences(scores)
     draw(curves, args.out / "parity.png")
@@ -120,10 +120,10 @@ CURVE_COLUMNS = (*RUN_COLUMNS, "step", "mean_of_last_100_games")
 SCORE_COLUMNS = (*CURVE_COLUMNS, "mean_of_last_50000_steps")
 
 
-def merged(
+def write_merged(
     path: Path, columns: tuple[str, ...], runs: list[Run], steps: Iterable[int]
 ) -> list[Row]:
-    """The rows of `runs` and the file's rows of all other runs, written to the file, in order."""
+    """Replace the file's rows of `runs`, keep those of other runs, and return all rows, sorted."""
     rows: list[Row] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
@@ -147,7 +147,7 @@ def merged(
 
 
 def print_scores(rows: list[Row]) -> None:
-    """A Markdown table: a line for each algorithm, game, budget and contestant."""
+    """Print a Markdown table with a line for each algorithm, game, budget and contestant."""
     headings = (
         "algorithm, game",
         "steps",
@@ -172,7 +172,7 @@ def print_scores(rows: list[Row]) -> None:
 
 
 def print_differences(rows: list[Row]) -> None:
-    """How far the means over seeds of two contestants lie apart, with Welch's 95 % interval."""
+    """Print the differences of two contestants' means over seeds, with Welch's 95 % intervals."""
     kinds = sorted({(row["algo"], row["game"], int(row["step"])) for row in rows}, reverse=True)
     names = [name for name in NAMES if any(row["contestant"] == name for row in rows)]
     for algo, game, step in kinds:
@@ -190,10 +190,10 @@ def print_differences(rows: list[Row]) -> None:
                 if min(map(len, samples)) < 2:
                     continue
                 low, high = difference_interval(*samples)
-                apart = np.mean(samples[0]) - np.mean(samples[1])
+                difference = np.mean(samples[0]) - np.mean(samples[1])
                 print(
                     f"{algo} {game} at {step:,}, {column.replace('_', ' ')}: {NAMES[second]} - "
-                    f"{NAMES[first]} = {apart:,.1f} (95 %: {low:,.1f} to {high:,.1f})"
+                    f"{NAMES[first]} = {difference:,.1f} (95 %: {low:,.1f} to {high:,.1f})"
                 )
 
 
@@ -204,7 +204,7 @@ def difference_interval(first: Sequence[float], second: Sequence[float]) -> tupl
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """A panel for each algorithm and game, a line for each seed."""
+    """Draw a panel for each algorithm and game, with a line for each seed."""
     pairs = sorted({(row["algo"], row["game"]) for row in rows}, reverse=True)
     figure, axes = plt.subplots(1, len(pairs), figsize=(6 * len(pairs), 4), squeeze=False)
     for axis, pair in zip(axes[0], pairs, strict=True):

@@ -1,23 +1,23 @@
-"""What bfloat16's rounding does to learning, update by update: the cause behind the curves.
+"""Measure how bfloat16's rounding affects learning, update by update.
 
     python -m benchmarks.rounding RUN [RUN ...] --rollouts 64
 
-Whole runs differ by their seeds far more than by their precision, so curves of a few seeds cannot
-tell a small loss from none. Here both precisions start from the same weights and learn from the
-same rollouts, and what is left of the difference is rounding. For each run at its newest
-checkpoint, and for the first before it has learned anything:
+Whole runs differ far more by their seeds than by their precision, so curves of a few seeds cannot
+show a small loss. Here both precisions start from the same weights and learn from the same
+rollouts, so that the remaining difference is due to rounding. Two tables are computed for each run
+at its newest checkpoint, and for the first run also before it has learned anything:
 
-- Gradients, by layer: how far bfloat16's is off on one minibatch; how far minibatches are from each
-  other, which is the noise that learning bears anyway; how far the mean over all of them is off
-  (rounding that is not biased averages out); and the mean's component along float32's, less 1.
+- Gradients, by layer: the error of bfloat16 on one minibatch; the differences between minibatches,
+  which are the noise that learning tolerates anyway; the error of the mean over all minibatches
+  (unbiased rounding averages out); and the mean's component along float32's, minus 1.
 - One update of the run's algorithm, paired on the same rollouts: how much it improves the policy's
-  objective and the value's error on the *next* rollout, which it has not seen. Beside bfloat16
-  minus float32 stands what another order of the minibatches makes in float32.
+  objective and the value's error on the *next* rollout, which it has not seen. The difference of
+  bfloat16 from float32 is shown next to that of another order of minibatches in float32.
 
-Weights that were trained in one precision are a little wrong in the other: their values are off by
-a constant, say, which the first gradients in the other put right. So agents of both are looked at.
-What rounding itself does to learning shows with both alike; what only the change of precision does
-shows with opposite signs.
+Weights trained in one precision are slightly wrong in the other: for example, their values are off
+by a constant, which the first gradients in the other precision correct. Therefore agents trained in
+either precision should be measured. The effect of rounding itself has the same sign for both; the
+effect of changing the precision has opposite signs.
 """
 
 from __future__ import annotations
@@ -60,21 +60,21 @@ PARTS = {
     "heads": ("action_net.", "value_net."),
 }
 Gradient = dict[str, Tensor]
-# Steps of each environment before the first rollout: games part from each other by then.
+# Steps of each environment before the first rollout, after which the games differ.
 STEPS_BEFORE = 500
-# Of learning rate and clip range that fall over a run: those of its middle.
+# Scheduled learning rates and clip ranges are those of the middle of a run.
 LEARNING_PROGRESS = 0.5
 
 
 class Rollout(NamedTuple):
-    """What was played, and whether each environment's next step begins an episode."""
+    """A rollout, and whether each environment's next step begins an episode."""
 
     buffer: ImageRolloutBuffer
     last_dones: NDArray[np.bool_]
 
 
 class Bench:
-    """One agent in both precisions, and rollouts of its play in float32."""
+    """One agent in both precisions, which plays rollouts in float32."""
 
     def __init__(self, config: RunConfig, checkpoint: Checkpoint | None) -> None:
         self.env = AtariVecEnv(config.game, config.environments, config.protocol, training=True)
@@ -84,7 +84,7 @@ class Bench:
             if checkpoint is not None:
                 restore(config, model, checkpoint)
             model.set_logger(Logger(None, []))
-            # At the end of a run a linear schedule has come to a rate of zero.
+            # At the end of a run, a linear schedule has reached a rate of zero.
             model._current_progress_remaining = LEARNING_PROGRESS
             self.models[precision] = model
         one = self.models["float32"]
@@ -95,7 +95,7 @@ class Bench:
         self.callback.init_callback(one)
 
     def rollouts(self, count: int) -> Iterator[Rollout]:
-        """Rollouts of the agent's play, one after the other, without learning."""
+        """Play consecutive rollouts without learning."""
         model = self.models["float32"]
         before = -(-STEPS_BEFORE // model.n_steps)
         for number in range(before + count):
@@ -109,13 +109,13 @@ class Bench:
                 yield Rollout(buffer, model._last_episode_starts)
 
     def reset(self) -> None:
-        """Everybody's weights and optimiser as they were."""
+        """Restore the initial weights and optimizer of both models."""
         for model in self.models.values():
             model.policy.load_state_dict(self.start)
             model.policy.optimizer.load_state_dict(copy.deepcopy(self.optimizer))
 
-    def learns_from(self, precision: str, rollout: Rollout) -> Any:
-        """The model with a copy of a rollout as if it had played it: the ratio starts at 1."""
+    def give_rollout(self, precision: str, rollout: Rollout) -> Any:
+        """Give the model a copy of a rollout as if it had played it, so that ratios start at 1."""
         model = self.models[precision]
         own = copy.deepcopy(rollout.buffer)
         steps = own.buffer_size
@@ -148,8 +148,8 @@ def outlook(policy: Any, buffer: ImageRolloutBuffer) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def captured(model: Any) -> Iterator[list[Gradient]]:
-    """Within this, updates leave their gradients here and the weights as they are."""
+def capture_gradients(model: Any) -> Iterator[list[Gradient]]:
+    """In this context, updates append their gradients to the list and change no weights."""
     gradients: list[Gradient] = []
     optimizer, most, epochs = model.policy.optimizer, model.max_grad_norm, None
     step: Callable[..., Any] = optimizer.step
@@ -171,25 +171,25 @@ def captured(model: Any) -> Iterator[list[Gradient]]:
             model.n_epochs = epochs
 
 
-def gradients_of(bench: Bench, precision: str, rollout: Rollout) -> list[Gradient]:
-    """Of each minibatch of a rollout, in an order that both precisions share."""
+def compute_gradients(bench: Bench, precision: str, rollout: Rollout) -> list[Gradient]:
+    """The gradients of each minibatch of a rollout, in the same order for both precisions."""
     bench.reset()
-    model = bench.learns_from(precision, rollout)
+    model = bench.give_rollout(precision, rollout)
     np.random.seed(1)  # noqa: NPY002 - the stream that the buffer draws from
-    with captured(model) as gradients:
+    with capture_gradients(model) as gradients:
         model.train()
     return gradients
 
 
 def gradient_table(pairs: Sequence[tuple[Gradient, Gradient]]) -> str:
-    """Float32 and bfloat16 gradients of the same minibatches, compared by layer."""
+    """Compare float32 and bfloat16 gradients of the same minibatches by layer."""
     headings = (
         "layer",
-        "one minibatch is off by",
-        "minibatches differ by",
-        "the mean is off by",
-        "unbiased rounding would leave",
-        "along the gradient",
+        "error of one minibatch",
+        "difference between minibatches",
+        "error of the mean",
+        "expected from unbiased rounding",
+        "error along the gradient",
     )
     rows = []
     for title, prefix in PARTS.items():
@@ -203,22 +203,22 @@ def gradient_table(pairs: Sequence[tuple[Gradient, Gradient]]) -> str:
         norm = exact.norm(dim=1).mean()
         alone = error.norm(dim=1).mean() / norm
         spread = (exact - mean).norm(dim=1).mean() / norm
-        of_mean = error.mean(dim=0).norm() / mean.norm()
+        mean_error = error.mean(dim=0).norm() / mean.norm()
         noise = (error - error.mean(dim=0)).norm(dim=1).square().mean().sqrt()
         unbiased = noise / math.sqrt(len(pairs)) / mean.norm()
         along = error @ mean / mean.square().sum()
-        cells = (f"{alone:.2%}", f"{spread:.0%}", f"{of_mean:.2%}", f"{unbiased:.2%}")
+        cells = (f"{alone:.2%}", f"{spread:.0%}", f"{mean_error:.2%}", f"{unbiased:.2%}")
         rows.append((title, *cells, _interval(along.double().numpy(), percent=True)))
     return markdown(headings, rows)
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What one update did, seen on the next rollout.
+    """The effect of one update, measured on the next rollout.
 
     Attributes:
-        objective: mean of normalised advantage times the change of probability.
-        value_error: by how much the mean squared error of the values fell, relative to before.
+        objective: mean of normalized advantage times the relative change of probability.
+        value_error: relative decrease of the mean squared error of the values.
         moved: KL divergence of the new policy from the old.
     """
 
@@ -228,9 +228,9 @@ class Gain:
 
 
 def update(bench: Bench, precision: str, order: int, rollout: Rollout, after: Rollout) -> Gain:
-    """Learn from one rollout, look at the next."""
+    """Learn from one rollout and measure the effect on the next."""
     bench.reset()
-    model, seen = bench.learns_from(precision, rollout), after.buffer
+    model, seen = bench.give_rollout(precision, rollout), after.buffer
     before, value_before = outlook(model.policy, seen)
     np.random.seed(order)  # noqa: NPY002
     model.train()
@@ -248,18 +248,18 @@ def update(bench: Bench, precision: str, order: int, rollout: Rollout, after: Ro
 
 
 def update_table(gains: dict[str, list[Gain]]) -> str:
-    """Float32's gains, and the paired differences from them."""
+    """The gains of float32, and the paired differences from them."""
     headings = (
-        "of one update, on the next rollout",
+        "effect of one update on the next rollout",
         "float32",
         "bfloat16 - float32",
         "another order of minibatches - float32",
     )
     rows = []
     names = {
-        "objective": "the objective rises by",
-        "value_error": "the value's error falls by",
-        "moved": "the policy moves by (KL)",
+        "objective": "increase of the objective",
+        "value_error": "decrease of the value's error",
+        "moved": "change of the policy (KL)",
     }
     for field, title in names.items():
         columns = {k: np.array([getattr(gain, field) for gain in v]) for k, v in gains.items()}
@@ -271,7 +271,7 @@ def update_table(gains: dict[str, list[Gain]]) -> str:
 
 
 def _interval(values: NDArray[np.float64], *, percent: bool = False) -> str:
-    """Mean and 95 % interval of it."""
+    """The mean and its 95 % interval."""
     mean, half = values.mean(), 1.96 * values.std(ddof=1) / math.sqrt(len(values))
     if percent:
         return f"{mean:+.2%} ± {half:.2%}"
@@ -279,7 +279,7 @@ def _interval(values: NDArray[np.float64], *, percent: bool = False) -> str:
 
 
 def report(config: RunConfig, checkpoint: Checkpoint | None, rollouts: int) -> str:
-    """Both tables of one agent."""
+    """Compute both tables of one agent."""
     bench = Bench(config, checkpoint)
     pairs: list[tuple[Gradient, Gradient]] = []
     gains: dict[str, list[Gain]] = {"float32": [], "bfloat16": [], "other order": []}
@@ -287,7 +287,7 @@ def report(config: RunConfig, checkpoint: Checkpoint | None, rollouts: int) -> s
     try:
         for rollout in bench.rollouts(rollouts + 1):
             if previous is not None:
-                both = (gradients_of(bench, p, previous) for p in ("float32", "bfloat16"))
+                both = (compute_gradients(bench, p, previous) for p in ("float32", "bfloat16"))
                 pairs += zip(*both, strict=True)
                 for name, precision, order in (
                     ("float32", "float32", 1),

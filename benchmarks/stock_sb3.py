@@ -1,14 +1,14 @@
-"""Stock Stable-Baselines3 on Atari: the opponent that this suite is measured against.
-
-Nothing of the suite is imported: `make_atari_env` with `AtariWrapper`, `VecFrameStack`,
-`CnnPolicy` and the presets of rl-baselines3-zoo (hyperparams/ppo.yml and a2c.yml), as its users
-run it. Whole-game raw scores come from the `Monitor` that `make_atari_env` puts under
-`AtariWrapper`, so neither life loss nor reward clipping touches them.
+"""Train with stock Stable-Baselines3 on Atari, the baseline of this suite's benchmarks.
 
     python -m benchmarks.stock_sb3 --game Breakout --algo ppo --steps 300000 --seed 1 --out DIR
 
-writes `DIR/episodes.csv` (agent step, wall seconds, raw score, length of each finished game).
-A finished run is skipped when started again.
+This writes `DIR/episodes.csv` (agent step, wall seconds, raw score, length of each finished game).
+A finished run is not trained again.
+
+No part of the suite's training is used, only `make_atari_env` with `AtariWrapper`, `VecFrameStack`,
+`CnnPolicy` and the presets of rl-baselines3-zoo (hyperparams/ppo.yml and a2c.yml), as its users run
+it. The raw scores of whole games come from the `Monitor` inside `AtariWrapper`, so that neither
+life loss nor reward clipping affects them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class GameRecorder(BaseCallback):
 
 
 class ConcatenatingCoordConv(nn.Conv2d):
-    """CoordConv as its public implementations have it: concatenate coordinates, then convolve."""
+    """CoordConv as in public implementations: concatenate coordinates, then convolve."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> None:
         super().__init__(in_channels + 2, out_channels, kernel_size, stride)
@@ -73,7 +73,7 @@ class ConcatenatingCoordConv(nn.Conv2d):
 
 
 class ConcatenatingExtractor(BaseFeaturesExtractor):
-    """The Nature-CNN with CoordConv, as somebody would write it for SB3."""
+    """The Nature-CNN with CoordConv, as a user would write it for SB3."""
 
     def __init__(self, observation_space: spaces.Box) -> None:
         super().__init__(observation_space, 512)
@@ -96,7 +96,7 @@ class ConcatenatingExtractor(BaseFeaturesExtractor):
         return features
 
 
-# For SB3's policy_kwargs. Without net_arch it would add two hidden layers.
+# For SB3's policy_kwargs. Without net_arch, SB3 would add two hidden layers.
 EXTRACTORS: dict[str, dict[str, Any]] = {
     "nature": {},
     "coordconv": {"features_extractor_class": ConcatenatingExtractor, "net_arch": []},
@@ -104,7 +104,7 @@ EXTRACTORS: dict[str, dict[str, Any]] = {
 
 
 def linear(initial: float) -> Any:
-    """The zoo's `lin_` schedule: initial × fraction of training that remains."""
+    """The zoo's `lin_` schedule: initial × remaining fraction of training."""
     return lambda remaining: initial * remaining
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     args = parser.parse_args()
     done = args.out / "DONE"
     if done.exists():
-        print(f"{args.out}: done already")
+        print(f"{args.out} is finished")
         return
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)

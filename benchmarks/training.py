@@ -1,13 +1,13 @@
-"""Agent steps per second of whole training, against stock Stable-Baselines3.
+"""Compare agent steps per second of whole training with stock Stable-Baselines3.
 
     python -m benchmarks training
 
-Every contestant trains in processes of its own with the presets of rl-baselines3-zoo: one run with
-the number of torch threads that suits it best of 1 and 2, which is measured first, and two runs of
-one thread side by side, each on a core, as in a grid. Stock is `make_atari_env` + `VecFrameStack` +
-`CnnPolicy`, for CoordConv with a plain concatenating extractor. Here it is `train.py`'s own loop
-with all its logs, games and checkpoints, in float32 and, where the processor has such products, in
-bfloat16. Also reports the highest resident memory of each process, and how the time of a step is
+Each contestant trains in its own processes with the presets of rl-baselines3-zoo: one run with 1 or
+2 torch threads, whichever is faster in a preliminary measurement, and two runs of one thread side
+by side, each on its own core, as in a grid. Stock is `make_atari_env` + `VecFrameStack` +
+`CnnPolicy`, for CoordConv with a plain concatenating extractor. The suite is `train.py`'s own loop
+with all its logs, games and checkpoints, in float32 and, if the processor supports it, in bfloat16.
+The benchmark also reports the peak resident memory of each process, and how the time of a step is
 spent.
 """
 
@@ -25,7 +25,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import finished, in_own_process, print_report, start, table, taking_turns
+from benchmarks.measure import (
+    in_own_process,
+    print_report,
+    start,
+    table,
+    taking_turns,
+    wait_for_result,
+)
 from cli.streams import forgiving_streams
 from cli.table import markdown
 from coordconv.sb3.precision import is_emulated
@@ -34,7 +41,7 @@ STEPS = {"ppo": 2 * 1024, "a2c": 4 * 1024}
 STOCK, FLOAT32, BFLOAT16 = "stock", "suite", "suite in bfloat16"
 PRECISION_OF = {FLOAT32: "float32", BFLOAT16: "bfloat16"}
 CORES = ("0", "1")
-# How many times as fast as stock a run, and two runs side by side, are to be.
+# Target speedups over stock of one run, and of two runs side by side.
 Aims = dict[str, tuple[float, float]]
 AIMS: dict[tuple[str, str], Aims] = {
     ("ppo", "nature"): {FLOAT32: (2.2, 2.0), BFLOAT16: (3.0, 3.0)},
@@ -58,7 +65,7 @@ def worker(contestant: str, algo: str, game: str, extractor: str, threads: int, 
 def train_stock(
     algo: str, game: str, extractor: str, threads: int, steps: int, n_envs: int | None = None
 ) -> dict[str, Any]:
-    """Steps per second of stock SB3's `learn`."""
+    """Train with stock SB3's `learn` and return its steps per second."""
     from benchmarks.stock_sb3 import make_model
 
     torch.set_num_threads(threads)
@@ -71,10 +78,10 @@ def train_stock(
 def train_here(
     algo: str, game: str, extractor: str, threads: int, steps: int, **settings: Any
 ) -> dict[str, Any]:
-    """Steps per second of the suite's training loop, and the milliseconds of a step's parts.
+    """Train with the suite's loop; return its steps per second and the milliseconds of a step.
 
-    `ms` are the wall time of the main thread: rollout, update and the rest. `phases` are processor
-    time, whoever spends it: emulation is what neither the main thread nor the players spend.
+    `ms` is wall time of the main thread: rollout, update and the rest. `phases` is processor time
+    of all threads: emulation is the time of all but the main thread and the players.
     """
     from agents.algorithms.a2c import OverlappedA2C
     from agents.algorithms.ppo import OverlappedPPO
@@ -138,7 +145,7 @@ def train_here(
 
 
 def best_threads(algo: str, extractor: str, game: str) -> dict[str, int]:
-    """The faster of one and two threads for stock and for the suite."""
+    """Measure whether one or two threads are faster, for stock and for the suite."""
     best = {}
     for contestant in (STOCK, FLOAT32):
         speeds = {
@@ -157,7 +164,7 @@ Results = dict[str, list[dict[str, Any]]]
 def contest(
     algo: str, extractor: str, game: str, threads: dict[str, int], repeats: int
 ) -> tuple[Results, Results]:
-    """What the processes of each contestant report: alone, and two side by side (a list each)."""
+    """Run the contestants; return the results of single runs, and of two runs side by side."""
     names = [STOCK, *(name for name in AIMS[algo, extractor] if is_measured(name))]
     alone: Results = {name: [] for name in names}
     paired: Results = {name: [] for name in names}
@@ -173,7 +180,7 @@ def contest(
             start(__spec__.name, name, algo, game, extractor, 1, STEPS[algo], cores=core)
             for core in CORES
         ]
-        both = [finished(process) for process in running]
+        both = [wait_for_result(process) for process in running]
         paired[name].append(
             {
                 "per_second": sum(result["per_second"] for result in both),
@@ -191,7 +198,7 @@ def contest(
 
 
 def is_measured(contestant: str) -> bool:
-    """Emulated bfloat16 says nothing of speed."""
+    """Whether the contestant is measured: the speed of emulated bfloat16 would say nothing."""
     return contestant != BFLOAT16 or not is_emulated("cpu")
 
 
@@ -201,13 +208,14 @@ def run(
     algos: tuple[str, ...] = ("ppo", "a2c"),
     threads_of_one: int | None = None,
 ) -> str:
-    """All tables of this benchmark.
+    """Measure and print all tables of this benchmark.
 
     Args:
-        games: to train on.
-        repeats: turns of all contestants.
-        algos: which of PPO and A2C.
-        threads_of_one: of one run, everybody's; None measures who is faster with which.
+        games: games to train on.
+        repeats: number of turns of all contestants.
+        algos: "ppo", "a2c" or both.
+        threads_of_one: threads of a single run, for all contestants; None uses the faster number of
+            each.
     """
     parts: list[str] = []
     spent: list[tuple[str, ...]] = []
@@ -224,20 +232,20 @@ def run(
             alone, paired = contest(algo, extractor, game, threads, repeats)
             for results, what, aim in (
                 (alone, f"one run (threads: stock {threads[STOCK]}, here {threads[FLOAT32]})", 0),
-                (paired, "two one-thread runs, steps of both", 1),
+                (paired, "two one-thread runs, steps/s of both added up", 1),
             ):
                 wanted = ", ".join(
                     f"{PRECISION_OF[name]} {numbers[aim]} ×" for name, numbers in aims.items()
                 )
                 speeds = {name: [r["per_second"] for r in rows] for name, rows in results.items()}
                 parts += [
-                    f"{title}: {what}; the aims are {wanted}",
+                    f"{title}: {what}; target: {wanted}",
                     table(speeds, STOCK, "agent steps/s", more_is_better=True),
                 ]
                 stock_mb = max(result["peak_mb"] for result in results[STOCK])
                 for name in list(results)[1:]:
                     here_mb = max(result["peak_mb"] for result in results[name])
-                    kind = "one run" if results is alone else "two runs, each"
+                    kind = "one run" if results is alone else "each of two runs"
                     row = f"{title}, {PRECISION_OF[name]}, {kind}"
                     memory.append((row, f"{stock_mb:,.0f}", f"{here_mb:,.0f}"))
             for name in list(alone)[1:]:
@@ -247,13 +255,13 @@ def run(
                 spent.append((f"{title}, {PRECISION_OF[name]}", *shown))
     if not is_measured(BFLOAT16):
         parts.append(
-            "This processor has no bfloat16 products of its own: bfloat16 was not measured."
+            "This processor has no bfloat16 products of its own, so bfloat16 was not measured."
         )
     parts += [
-        "Where a step's time goes in one run here, in ms:",
-        markdown(("run", "rollout", "update", "the rest", "together"), spent),
-        "Highest resident memory:",
-        markdown(("run", "stock MB", "here MB"), memory),
+        "Time of a step in one run here, in ms:",
+        markdown(("run", "rollout", "update", "the rest", "total"), spent),
+        "Peak resident memory:",
+        markdown(("run", "stock, MB", "here, MB"), memory),
     ]
     return print_report("Training", parts)
 
@@ -263,7 +271,11 @@ if __name__ == "__main__":
         parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
         parser.add_argument("--games", nargs="+", default=["Pong", "Breakout"])
         parser.add_argument("--repeats", type=int, default=3)
-        parser.add_argument("--threads", type=int, help="of one run; left out, the faster is found")
+        parser.add_argument(
+            "--threads",
+            type=int,
+            help="torch threads of a single run (default: the faster of 1 and 2)",
+        )
         parser.add_argument("--worker", nargs=6, metavar="X", help=argparse.SUPPRESS)
         arguments = parser.parse_args()
         if arguments.worker:

@@ -1,1 +1,1 @@
-"""The paper's supervised systems, on the layer the agents use."""
+"""The paper's supervised experiments, with the same layer as the agents."""

@@ -1,4 +1,4 @@
-"""What the command lines of all studies have in common."""
+"""Shared parts of the studies' command lines."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from studies.settings import ExperimentSettings, PresetName
 from studies.training import Experiment, train
 
 Chosen = dict[str, Any]
-"""Settings that were said on a command line, by name."""
+"""Settings given on a command line, by name."""
 Presets = Mapping[PresetName, Settings | Mapping[Any, Settings]]
-"""A record for each preset, or one for each of a preset's networks."""
+"""The settings of each preset, or of each network of each preset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +31,24 @@ class ExperimentArguments:
     """Options of every experiment."""
 
     preset: PresetName = "small"
-    """small: what was measured here; paper: the paper's own training, for a GPU."""
+    """small: as in this repository's results; paper: the paper's own training, for a GPU."""
     out: Path | None = None
-    """The experiment's folder itself, instead of one below --results."""
+    """The experiment's own folder, instead of a subfolder of --results."""
     dry_run: bool = False
-    """Print the settings and train nothing."""
+    """Print the settings without training."""
 
 
 def options(record: type[Settings], presets: Presets | None = None) -> Any:
-    """The annotation of an argument that holds what is said of a record's settings.
+    """Return the annotation of an argument that collects the given settings in a dictionary.
 
         training: Annotated[Chosen, options(Training, PRESETS)] = field(default_factory=dict)
 
-    Each setting becomes an option, or a positional argument if it has no default and no preset has
-    it. What is not said is not in the dictionary.
+    Each setting becomes an option, or a positional argument if it has neither a default nor a
+    preset. The dictionary holds only the options that were given.
 
     Args:
-        record: the settings; those that are records themselves are left out.
-        presets: where values come from that are not said; --help shows them.
+        record: the class of the settings; nested settings are left out.
+        presets: the defaults that --help shows.
     """
     chosen: dict[str, Any] = {}
     for name, setting in record.model_fields.items():
@@ -65,13 +65,13 @@ def options(record: type[Settings], presets: Presets | None = None) -> Any:
 
 
 def defaults(record: type[Settings]) -> Chosen:
-    """The settings that a record has when nothing is said, without those that depend on others."""
+    """Return the default settings, without defaults that depend on other settings."""
     known = {name: setting.default for name, setting in record.model_fields.items()}
     return {name: value for name, value in known.items() if value is not PydanticUndefined}
 
 
 def _in_presets(name: str, presets: Presets) -> str:
-    """A setting's value, or each preset's values where these differ."""
+    """A setting's value in the presets, listed by preset if they differ."""
     values = {}
     for preset, records in presets.items():
         found = records.values() if isinstance(records, Mapping) else [records]
@@ -84,27 +84,27 @@ def _in_presets(name: str, presets: Presets) -> str:
 
 @dataclass(frozen=True)
 class FiguresArguments:
-    """Draw all pictures and the table of results of a folder of experiments."""
+    """Draw the figures and write the table of results of a folder of experiments."""
 
     results: Path | None = None
-    """Where the experiments are; without it those of this repository, docs/results/<study>."""
+    """Folder of the experiments. Defaults to this repository's own, docs/results/<study>."""
     out: Path | None = None
-    """Where pictures and table go; without it beside the experiments."""
+    """Folder for the figures and the table. Defaults to --results."""
 
 
 def draw_figures(study: str, argv: Sequence[str]) -> int:
-    """What `figures` does, of any study: its module of this name draws all there is to draw."""
+    """Run the `figures` command of a study and return the exit code."""
     arguments: FiguresArguments = parse(
         FiguresArguments, f"python -m studies.{study} figures", FiguresArguments.__doc__ or "", argv
     )
     root = arguments.results or Path("docs/results") / study
-    # Only now: it needs matplotlib, which takes a second.
+    # Imported late because matplotlib takes a second.
     import_module(f"studies.{study}.figures").draw_all(root, arguments.out or root)
     return 0
 
 
-def say_what_would_be_trained(settings: ExperimentSettings, path: Path) -> None:
-    """What --dry-run prints."""
+def print_dry_run(settings: ExperimentSettings, path: Path) -> None:
+    """Print the settings for --dry-run."""
     print(f"would train into {path}")
     print(as_json(settings.model_dump()), end="")
 
@@ -112,16 +112,16 @@ def say_what_would_be_trained(settings: ExperimentSettings, path: Path) -> None:
 def run_experiment(
     settings: ExperimentSettings, path: Path, make: Callable[[], Experiment]
 ) -> None:
-    """Train an experiment into its folder, or go on where it was interrupted.
+    """Train an experiment into its folder, or resume it if it was interrupted.
 
     Args:
-        settings: complete.
-        path: its folder.
-        make: builds it, where there is something to train.
+        settings: the complete settings.
+        path: the experiment's folder.
+        make: builds the experiment; called only if there is something to train.
     """
     try:
         require_ours(path, settings.model_dump())
-        # Before the folder is made: what cannot be built, for want of its data say, leaves none.
+        # Build first, so that a failure (missing data, for example) leaves no folder behind.
         experiment = None if (path / RESULT).exists() else make()
         folder = ExperimentFolder(path, settings.model_dump())
         with exclusive(path):
@@ -130,7 +130,7 @@ def run_experiment(
             else:
                 train(experiment, folder)
     except (MemoryError, RuntimeError) as error:
-        # Torch has no type of its own for a CPU without memory.
+        # Torch raises a plain RuntimeError when the CPU runs out of memory.
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         raise UserError(

@@ -1,4 +1,4 @@
-"""What the pictures of all studies have in common."""
+"""Shared parts of the studies' figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Row = tuple[str, NDArray[Any]]  # a label and images (n, H, W) or (n, H, W, 3), 
 
 
 def images_in_rows(rows: Sequence[Row]) -> Figure:
-    """Small images in rows, each row with its label."""
+    """Draw rows of small images, each row with its label."""
     columns = max(len(images) for _, images in rows)
     figure, axes = plt.subplots(
         len(rows), columns, figsize=(1.4 * columns, 1.45 * len(rows)), squeeze=False,
@@ -43,10 +43,10 @@ def images_in_rows(rows: Sequence[Row]) -> Figure:
 
 
 def make_folder(path: Path) -> None:
-    """A folder for pictures.
+    """Create a folder for figures.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def make_folder(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """The figure as PNG, whole or not there; it is closed."""
+    """Write the figure as PNG atomically, and close it."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""The folder of one experiment: its settings, its curve, its result."""
+"""The folder of one experiment: its settings, curve, arrays and result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from files.durable import as_json, write_durably
 from files.lock import exclusive
 from files.untrusted import read_bytes, read_json, require_file
 
-# An experiment's own are a fiftieth of these.
+# About fifty times the size of an experiment's own files.
 MAX_CURVE_BYTES = 20_000_000
 MAX_ARRAYS_BYTES = 200_000_000
 
@@ -27,11 +27,11 @@ SETTINGS, CURVE, RESULT, ARRAYS = "settings.json", "curve.csv", "result.json", "
 
 
 class ExperimentFolder:
-    """One experiment's files; made when it starts, found again when it is started again.
+    """One experiment's files. The folder is created unless the experiment already has it.
 
     Args:
         path: the folder.
-        settings: what describes the experiment, as JSON can hold it.
+        settings: the experiment's settings, serializable as JSON.
 
     Raises:
         UserError: it holds other settings or foreign files, or cannot be written.
@@ -40,7 +40,7 @@ class ExperimentFolder:
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         try:
-            # Looked at before the folder is touched, and again once nobody else can write to it.
+            # Checked before the folder is touched, and again while holding its lock.
             require_ours(path, settings)
             path.mkdir(parents=True, exist_ok=True)
             with exclusive(path):
@@ -52,11 +52,11 @@ class ExperimentFolder:
 
     @property
     def is_done(self) -> bool:
-        """Whether the result stands; it is written last."""
+        """Whether the result exists; it is written last."""
         return (self.path / RESULT).exists()
 
     def write_curve(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """All rows so far, in place of the file."""
+        """Write all rows so far, replacing the file."""
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -64,22 +64,22 @@ class ExperimentFolder:
         write_durably(self.path / CURVE, text.getvalue())
 
     def write_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """What pictures are drawn from, as a compressed npz."""
+        """Write the arrays that figures are drawn from, as a compressed npz."""
         packed = io.BytesIO()
         np.savez_compressed(packed, **dict(arrays))  # type: ignore[arg-type]
         write_durably(self.path / ARRAYS, packed.getvalue())
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """The end of the experiment."""
+        """Write the result, which marks the experiment as finished."""
         write_durably(self.path / RESULT, as_json(dict(result)))
 
 
 def require_ours(path: Path, settings: Mapping[str, Any]) -> None:
-    """A folder is free for an experiment, or holds it already.
+    """Require that a folder is empty, missing, or already holds this experiment.
 
     Args:
         path: the folder, which need not exist.
-        settings: of the experiment.
+        settings: the experiment's settings.
 
     Raises:
         UserError: it holds other settings or foreign files.
@@ -96,14 +96,15 @@ def require_ours(path: Path, settings: Mapping[str, Any]) -> None:
                 f"({_first_difference(found, wanted)}): choose another --out"
             )
     elif path.exists() and any(not entry.name.startswith(".") for entry in path.iterdir()):
-        raise UserError(f"{path} has files and is no experiment: choose another --out")
+        raise UserError(f"{path} has files and is not an experiment: choose another --out")
 
 
 def read_curve(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
-    """Rows of a folder's curve.
+    """Read the rows of a folder's curve.
 
     Raises:
-        UserError: unreadable, empty, without one of the columns, or not made of numbers.
+        UserError: it is unreadable or empty, lacks one of the columns, or holds a value that is
+            not a number.
     """
     file = path / CURVE
     try:
@@ -117,10 +118,10 @@ def read_curve(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Arrays of a folder, unpickled never.
+    """Read the arrays of a folder, without unpickling.
 
     Raises:
-        UserError: unreadable, or one of the names is missing.
+        UserError: the file is unreadable, or one of the names is missing.
     """
     file = path / ARRAYS
     require_file(file)
@@ -128,7 +129,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         _require_small(file)
         with np.load(file, allow_pickle=False) as packed:
             arrays = dict(packed)
-    except Exception as error:  # zipfile, zlib and numpy have each their own
+    except Exception as error:  # zipfile, zlib and numpy each raise their own
         raise UserError(f"cannot read {file}: {error}") from error
     missing = [name for name in names if name not in arrays]
     if missing:
@@ -137,11 +138,11 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def _require_small(file: Path) -> None:
-    """Raises ValueError if arrays would unfold to more than a picture needs, or say they do."""
+    """Raise ValueError if the arrays are too large when decompressed, or claim a larger shape."""
     with zipfile.ZipFile(file) as packed:
         members = packed.infolist()
         if sum(member.file_size for member in members) > MAX_ARRAYS_BYTES:
-            raise ValueError(f"it unfolds to more than {MAX_ARRAYS_BYTES:,} bytes")
+            raise ValueError(f"it decompresses to more than {MAX_ARRAYS_BYTES:,} bytes")
         for member in members:
             with packed.open(member) as array:
                 version = np.lib.format.read_magic(array)
@@ -150,18 +151,15 @@ def _require_small(file: Path) -> None:
                     (2, 0): np.lib.format.read_array_header_2_0,
                 }.get(version)
                 if read is None:
-                    raise ValueError(f"{member.filename[:80]} is of format {version}")
+                    raise ValueError(f"{member.filename[:80]} has unknown format {version}")
                 shape, _, kind = read(array)
-                # The memory is asked for by the shape, before a number is read.
+                # NumPy allocates memory for the shape before it reads any number.
                 if math.prod(shape) * kind.itemsize > member.file_size:
                     raise ValueError(f"{member.filename[:80]} is shorter than its shape")
 
 
 def _in_order(settings: Any) -> str:
-    """As JSON with sorted names and whole numbers without a point.
-
-    Neither the order in which settings are listed means anything, nor 4.0 for 4.
-    """
+    """Canonical JSON: sorted names, and 4 instead of 4.0."""
     return as_json(json.loads(json.dumps(settings, sort_keys=True), parse_float=_number))
 
 

@@ -1,4 +1,4 @@
-"""What a few seeds say."""
+"""Means over a few seeds, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Interval:
     """A mean over seeds with its 95 % interval.
 
     Attributes:
-        mean: of the seeds.
-        low: the interval's lower end; nan where one seed cannot say.
-        high: its upper end.
+        mean: over the seeds.
+        low: the interval's lower end; nan for a single seed.
+        high: its upper end; nan for a single seed.
     """
 
     mean: float
@@ -29,7 +29,7 @@ class Interval:
     high: float
 
     def __format__(self, spec: str) -> str:
-        """As in f"{interval:.3f}": the mean, and the ends in brackets."""
+        """Format as f"{interval:.3f}": the mean, and the ends in parentheses."""
         if math.isnan(self.low):
             return f"{self.mean:{spec}}"
         return f"{self.mean:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
@@ -39,10 +39,10 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Of the mean, by Student's t: the seeds are taken for a sample of a normal distribution.
+    """Student's t interval of the mean, which assumes that the seeds are normally distributed.
 
-    Of two networks' difference, give the differences seed by seed: a seed's data are the same
-    for both.
+    To compare two networks, pass their differences seed by seed: both see the same data for a
+    seed.
     """
     mean, n = float(np.mean(values)), len(values)
     if n < 2:
@@ -52,18 +52,18 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
-    """The first's values less the second's, by seed, of the seeds that both have."""
+    """First minus second for each seed that both have."""
     return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
 
 
 def in_columns(interval: Interval | None, prefix: str = "") -> dict[str, Any]:
-    """A table's three columns of an interval, empty where there is none."""
+    """The three columns of an interval in a table; empty strings for None."""
     ends = {end: "" if interval is None else getattr(interval, end) for end in ENDS}
     return {f"{prefix}{end}": value for end, value in ends.items()}
 
 
 def shown(row: Mapping[str, Any] | None, spec: str, prefix: str = "") -> str:
-    """The interval in a table's row, for a reader; nothing where there is none."""
+    """Format the interval in a table's row; an empty string if there is none."""
     if row is None or row[f"{prefix}mean"] == "":
         return ""
     return format(Interval(*(row[f"{prefix}{end}"] for end in ENDS)), spec)

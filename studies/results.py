@@ -1,4 +1,4 @@
-"""Finished experiments of any study: read, compared for likeness, tabulated."""
+"""Read finished experiments of any study, check that they are comparable, and write tables."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class FinishedExperiment:
     result: dict[str, Any]
 
     def __getitem__(self, name: str) -> Any:
-        """A value of the result, or else of the settings."""
+        """A value of the result or, if it has none of this name, of the settings."""
         return self.result[name] if name in self.result else self.result["settings"][name]
 
 
 def read_result(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> FinishedExperiment:
-    """The finished experiment in a folder.
+    """Read the finished experiment in a folder.
 
     Args:
         path: the folder.
-        texts: values that its result or settings must have, of type str.
-        numbers: the same, numbers.
+        texts: names of strings that its result or settings must have.
+        numbers: names of numbers that its result or settings must have.
 
     Raises:
-        UserError: its result cannot be read, or is none of this program's.
+        UserError: its result cannot be read, or was not written by this program.
     """
     experiment = FinishedExperiment(path, read_json(path / RESULT))
     try:
@@ -56,28 +56,28 @@ def read_result(path: Path, texts: Sequence[str], numbers: Sequence[str]) -> Fin
 
 
 def require_kind(name: str, value: object, kind: type[str] | type[float]) -> None:
-    """Raises TypeError unless a value is a text, or a number that a float can hold."""
+    """Raise TypeError unless a value is of this kind (an integer: at most `MAX_NUMBER`)."""
     right = isinstance(value, str) if kind is str else isinstance(value, int | float)
     if not right or (isinstance(value, int) and abs(value) > MAX_NUMBER):
         raise TypeError(f"{name} is {value!r:.80}")
 
 
 def no_result(path: Path, reason: object) -> UserError:
-    """The error for a result that another program wrote, or somebody changed."""
-    return UserError(f"{path / RESULT} is no result of this program: {reason}")
+    """The error for a result that another program wrote, or that was edited."""
+    return UserError(f"{path / RESULT} is not a result of this program: {reason}")
 
 
 def require_drawable(
     experiment: FinishedExperiment, name: str, array: NDArray[Any], shape: tuple[int, ...]
 ) -> None:
-    """An array that a picture is drawn from is of this shape, and made of finite numbers.
+    """Require that an array to be drawn has this shape and only finite numbers.
 
     Raises:
-        UserError: it is not.
+        UserError: it does not.
     """
     wrong = None
     if array.shape != shape:
-        wrong = f"of shape {array.shape}, not {shape}"
+        wrong = f"of shape {array.shape} instead of {shape}"
     elif array.dtype.kind not in "uif" or not np.isfinite(array).all():
         wrong = "not made of finite numbers"
     if wrong is not None:
@@ -85,28 +85,28 @@ def require_drawable(
 
 
 def finished_folders(root: Path, pattern: str, example: str) -> list[Path]:
-    """Folders of finished experiments below another.
+    """Find the folders of finished experiments below a folder.
 
     Args:
-        root: where to look.
-        pattern: of the folders, as in `Path.glob`.
-        example: a command that makes one.
+        root: where to search.
+        pattern: glob pattern of the folders, as in `Path.glob`.
+        example: a command that trains an experiment, for the error message.
 
     Raises:
         UserError: there are none.
     """
     found = sorted(file.parent for file in root.glob(f"{pattern}/{RESULT}"))
     if not found:
-        raise UserError(f"no finished experiment in {root}: train some first, as in {example}")
+        raise UserError(f"no finished experiment in {root}: train some first, e.g. {example}")
     return found
 
 
 def require_alike(
     first: FinishedExperiment, second: FinishedExperiment, names: Sequence[str]
 ) -> None:
-    """Two experiments have the same settings of these names, training's included.
+    """Require that two experiments agree in these settings, including training settings.
 
-    What one of them does not have was no setting yet when it was made.
+    A setting that one of them lacks is skipped: it did not exist yet when that one was trained.
 
     Raises:
         UserError: they differ in one.
@@ -123,15 +123,15 @@ def require_alike(
 def require_comparable(
     experiments: Sequence[FinishedExperiment], arm: Sequence[str], names: Sequence[str]
 ) -> None:
-    """Experiments of several arms and seeds can be compared: they differ in nothing else.
+    """Require that experiments differ in nothing but their arm and seed.
 
     Args:
         experiments: at least one.
-        arm: settings that tell the arms apart.
-        names: further settings that must be the same, beside those of training.
+        arm: names of the settings that define an arm.
+        names: further settings that must agree, in addition to those of training.
 
     Raises:
-        UserError: two differ in a setting or in the number of steps, or are of one arm and seed.
+        UserError: two differ in a setting or in the number of steps, or have the same arm and seed.
     """
     first = experiments[0]
     seen: dict[tuple[Any, ...], FinishedExperiment] = {}
@@ -142,7 +142,7 @@ def require_comparable(
         key = (*(one[name] for name in arm), one["seed"])
         if key in seen:
             raise UserError(
-                f"{seen[key].path} and {one.path} are of one arm and seed: keep one of them"
+                f"{seen[key].path} and {one.path} have the same arm and seed: keep one of them"
             )
         seen[key] = one
 
@@ -152,12 +152,12 @@ def _unlike(
 ) -> UserError:
     return UserError(
         f"{first.path} and {second.path} differ in {name} ({here} and {there}): "
-        "keep them in folders of their own"
+        "keep them in separate folders"
     )
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """The rows as CSV, their columns in the order of the first row's names."""
+    """Write the rows as CSV, with the columns in the order of the first row."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

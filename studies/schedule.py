@@ -1,4 +1,4 @@
-"""How a learning rate changes over a training."""
+"""Learning rate schedules."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ WARM_UP = 0.05
 
 
 def learning_rate(start: float, schedule: Schedule, step: int, total_steps: int) -> float:
-    """Of one step, counted from 0.
+    """The learning rate of one step.
 
     Args:
-        start: the rate before anything changes it.
-        schedule: cosine to zero after a twentieth of warm-up, step (a tenth after each fifth of
-            all steps), or constant.
-        step: the step.
-        total_steps: of the whole training.
+        start: the initial rate.
+        schedule: cosine (to zero, after a warm-up over the first twentieth of all steps), step
+            (divided by ten after each fifth of all steps), or constant.
+        step: counted from 0.
+        total_steps: number of steps of the whole training.
     """
     share = step / total_steps
     if schedule == "step":
@@ -33,13 +33,13 @@ def learning_rate(start: float, schedule: Schedule, step: int, total_steps: int)
 def set_learning_rates(
     optimizer: torch.optim.Optimizer, schedule: Schedule, step: int, total_steps: int
 ) -> None:
-    """Give each group of parameters its rate of one step, from its own `initial_lr`."""
+    """Set the learning rate of each parameter group for one step, from its own `initial_lr`."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(group["initial_lr"], schedule, step, total_steps)
 
 
 def adam(groups: list[dict[str, Any]], betas: tuple[float, float]) -> torch.optim.Adam:
-    """Adam over groups of parameters, each with the learning rate `lr` it starts from."""
+    """Adam over parameter groups, each with its initial learning rate `lr`."""
     for group in groups:
         group["initial_lr"] = group["lr"]
     return torch.optim.Adam(groups, betas=betas, fused=True)

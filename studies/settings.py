@@ -1,4 +1,4 @@
-"""What every experiment is described by: declared once, for the command line and the disk."""
+"""Settings of every experiment, declared once for the command line and for settings.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ModelName = Literal["conv", "coordconv"]
 
 
 class OptionSettings(Settings):
-    """Settings of a command line; errors name them as they are named there: --batch-size."""
+    """Settings of a command line; errors name them as options, such as --batch-size."""
 
     @classmethod
     def _called(cls, name: str) -> str:
@@ -23,17 +23,17 @@ class OptionSettings(Settings):
 
 
 class TrainingSettings(OptionSettings):
-    """How long a network is trained; a study adds its own."""
+    """Training settings of every study; a study adds its own."""
 
     schedule: Schedule
-    """How learning rates change: constant, cosine (to zero, after a twentieth of warm-up), or step
-    (a tenth after each fifth of all steps)."""
+    """Learning rate schedule: constant, cosine (to zero, after a warm-up over the first twentieth
+    of all steps), or step (divided by ten after each fifth of all steps)."""
     epochs: Annotated[float, Field(ge=1e-3, le=1e5)]
     """Passes over the training examples."""
 
 
 class ExperimentSettings(OptionSettings):
-    """What describes one experiment of any study; a study adds its own, and `training`.
+    """Settings of one experiment of any study; a study adds its own, and `training`.
 
     Raises:
         UserError: a value is out of range; the message says what is allowed.
@@ -42,11 +42,11 @@ class ExperimentSettings(OptionSettings):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
     """Random seed."""
     seconds: Annotated[float, Field(ge=0, le=1e7)] = 0.0
-    """End after this much training, evaluations not counted; 0 trains all epochs."""
+    """Stop after this many seconds of training, not counting evaluations; 0 trains all epochs."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Threads that torch computes on."""
+    """Number of torch threads."""
     device: Device = "auto"
-    """auto is CUDA where there is one."""
+    """Device to train on; auto uses CUDA if available."""
 
     @model_validator(mode="after")
     def _device_exists(self) -> Self:

@@ -1,4 +1,4 @@
-"""One experiment of any study, from its settings to its result; resumable at every evaluation."""
+"""Train one experiment of any study; it can be resumed from its last evaluation."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ COUNTERS = ("step", "epoch", "seconds")  # a curve's first columns
 
 
 class Experiment(ABC):
-    """A study's network and data, and how far its training has come.
+    """A study's network and data, and the state of its training.
 
     A subclass sets `network` and `optimizer` (Adam; each of its groups with an `initial_lr`).
-    What is random in a step comes from the seed and the step's number alone, so that a resumed
-    experiment ends as if it had not stopped.
+    The randomness of a step depends only on the seed and the step's number, so that a resumed
+    experiment ends as if it had not been interrupted.
 
     Args:
-        settings: complete.
-        n_examples: that an epoch goes through.
-        batch_size: of them in a step.
-        epochs: of training, not necessarily whole.
-        schedule: of the learning rates.
+        settings: the complete settings.
+        n_examples: examples in an epoch.
+        batch_size: examples in a step.
+        epochs: length of the training; may be a fraction.
+        schedule: learning rate schedule.
 
     Attributes:
-        columns: of the curve, after step, epoch and seconds: first the names of the losses that
-            `gradient_step` returns, then those of what `evaluate` does.
+        columns: columns of the curve after step, epoch and seconds: first the losses that
+            `gradient_step` returns, then the values that `evaluate` returns.
+        evaluations: number of evaluations in a whole run.
     """
 
     columns: ClassVar[tuple[str, ...]]
-    evaluations: ClassVar[int] = 40  # over a whole run
+    evaluations: ClassVar[int] = 40
 
     network: nn.Module
     optimizer: torch.optim.Adam
@@ -69,30 +70,30 @@ class Experiment(ABC):
         self.total_steps = max(1, round(epochs * self.steps_per_epoch))
         self.step = 0
         self.seconds = 0.0
-        """Spent on gradient steps: the clock stops while the network is evaluated."""
+        """Time spent on gradient steps, not counting evaluations."""
         self.wall_seconds = 0.0
         self.curve: list[dict[str, float]] = []
         self._order: Tensor | None = None
 
     @abstractmethod
     def gradient_step(self) -> dict[str, Tensor]:
-        """Change the network once; returns the losses before that, each a scalar."""
+        """Update the network once and return the losses before the update, each a scalar."""
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:
-        """How good the network is now, in finite numbers."""
+        """Evaluate the network and return finite numbers."""
 
     @abstractmethod
     def note(self, row: dict[str, float]) -> str:
-        """A row of the curve in a word or two, for who waits."""
+        """Summarize a row of the curve in a few words, for the progress line."""
 
     @abstractmethod
     def result(self) -> dict[str, Any]:
-        """What `result.json` says of the trained network, beside what it says of any."""
+        """The study's own entries of `result.json` for the trained network."""
 
     @abstractmethod
     def arrays(self) -> Arrays:
-        """What the pictures of the trained network are drawn from."""
+        """The arrays that the figures of the trained network are drawn from."""
 
     def prepare(self, folder: ExperimentFolder) -> None:  # noqa: B027 - may be nothing
         """Called once, after a checkpoint was loaded and before the first step."""
@@ -101,23 +102,23 @@ class Experiment(ABC):
         """Called before each step, and before an evaluation."""
 
     def observed(self) -> Arrays:
-        """What observing kept; written at every evaluation and at the end."""
+        """Arrays that `observe` collected; written at every evaluation and at the end."""
         return {}
 
     def log(self, events: EventWriter) -> None:  # noqa: B027
-        """Write more than numbers to TensorBoard; called at every evaluation."""
+        """Write images and the like to TensorBoard; called at every evaluation."""
 
     @property
     def is_over(self) -> bool:
-        """Whether all steps are done or all seconds spent."""
+        """Whether all steps are done or the time budget is spent."""
         out_of_time = 0 < self.settings.seconds <= self.seconds
         return self.step >= self.total_steps or out_of_time
 
     def timed_step(self) -> dict[str, float]:
-        """One gradient step, whose time `seconds` grows by; returns the losses before it.
+        """Do one gradient step, add its time to `seconds`, and return the losses before it.
 
         Raises:
-            UserError: a loss is no finite number.
+            UserError: a loss is not finite.
         """
         started = time.perf_counter()
         set_learning_rates(self.optimizer, self.schedule, self.step, self.total_steps)
@@ -132,7 +133,7 @@ class Experiment(ABC):
         return losses
 
     def batch(self) -> Tensor:
-        """(batch_size,) int64: the step's examples; an epoch goes once through all of them."""
+        """(batch_size,) int64: indices of the step's examples; an epoch uses each of them once."""
         epoch, within = divmod(self.step, self.steps_per_epoch)
         if within == 0 or self._order is None:
             order = self._rng(epoch).permutation(self.n_examples)
@@ -140,7 +141,7 @@ class Experiment(ABC):
         return self._order[within * self.batch_size : (within + 1) * self.batch_size]
 
     def noise(self) -> torch.Generator:
-        """What a step draws its random numbers from, on the CPU; the same whenever it is asked."""
+        """The step's random generator, on the CPU; every call returns it in its initial state."""
         seed = int(self._rng(self.step, 1).integers(2**63))
         return torch.Generator().manual_seed(seed)
 
@@ -149,14 +150,14 @@ class Experiment(ABC):
 
 
 def train(experiment: Experiment, folder: ExperimentFolder) -> dict[str, Any]:
-    """Train to the end of the epochs or of the seconds, and write all files of the folder.
+    """Train until all epochs are done or the time is spent, and write all files of the folder.
 
     Args:
-        experiment: at its start.
-        folder: a new one, or one that an interrupted experiment left.
+        experiment: not yet trained.
+        folder: a new folder, or that of the interrupted experiment, which is resumed.
 
     Returns:
-        What `result.json` holds.
+        The content of `result.json`.
     """
     _resume(experiment, folder)
     made_by = origin(("torch", "numpy"), experiment.device)
@@ -188,7 +189,7 @@ def curve_columns(kind: type[Experiment]) -> tuple[str, ...]:
 
 
 def _train_until_evaluation(experiment: Experiment) -> dict[str, float]:
-    """Steps up to the next evaluation, or to the end; returns the last losses."""
+    """Train until the next evaluation or the end, and return the last losses."""
     every = max(1, round(experiment.total_steps / experiment.evaluations))
     while True:
         experiment.observe()
@@ -253,7 +254,7 @@ def _resume(experiment: Experiment, folder: ExperimentFolder) -> None:
             raise ValueError("impossible counters")
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(
-            f"cannot go on from {folder.path}'s checkpoint: {error!r}; "
+            f"cannot resume from {folder.path}'s checkpoint: {error!r}; "
             "remove the file to train from the start"
         ) from error
 

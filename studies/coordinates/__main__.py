@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,8 @@ from studies.command_line import (
     defaults,
     draw_figures,
     options,
+    print_dry_run,
     run_experiment,
-    say_what_would_be_trained,
 )
 from studies.coordinates.data import SplitName
 from studies.coordinates.race import in_words, race, require_arrival, write_race
@@ -31,10 +32,10 @@ PROGRAM = "python -m studies.coordinates"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(ExperimentArguments):
-    """Train one network on one of the paper's tasks; `figures` draws what came of them.
+    """Train one network on one of the paper's tasks; `figures` draws the results.
 
-    Started again, an interrupted experiment goes on where it was. Where nothing else is said,
-    training is the preset of the task and the model.
+    The same command resumes an interrupted experiment. Training options default to the preset of
+    the task and the model.
     """
 
     experiment: Annotated[Chosen, options(Settings)] = field(
@@ -42,33 +43,33 @@ class Arguments(ExperimentArguments):
     )
     training: Annotated[Chosen, options(Training, PRESETS)] = field(default_factory=dict)
     results: Path = Path("runs/coordinates")
-    """Where experiments are kept, as <task>/<model>/<split>/seed-<n>."""
+    """Folder of all experiments, each in <task>/<model>/<split>/seed-<n>."""
 
 
 @dataclass(frozen=True)
 class RaceArguments:
-    """Train CoordConv and the convolution on classification one after the other, and compare."""
+    """Train CoordConv, then the convolution, on classification, and compare their times."""
 
     split: SplitName = "uniform"
-    """The split of both."""
+    """Split of the positions, for both networks."""
     seed: int = 1
-    """Random seed of both."""
+    """Random seed of both networks."""
     results: Path = Path("runs/coordinates")
-    """Where both experiments are kept."""
+    """Folder of both experiments."""
     epochs: float | None = None
-    """The convolution's epochs; without it the preset's."""
+    """Epochs of the convolution. Defaults to its preset."""
     seconds: float = 0.0
-    """The convolution's budget of training time; 0 for all epochs."""
+    """Stop the convolution after this many seconds of training; 0 trains all epochs."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and do what it says."""
+    """Parse the command line and run its command."""
     command, rest = argv[:1], argv[1:]
     if command == ["figures"]:
         return draw_figures("coordinates", rest)
     if command == ["race"]:
-        return _race(parse(RaceArguments, f"{PROGRAM} race", RaceArguments.__doc__ or "", rest))
-    return _experiment(parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv))
+        return _race(parse(RaceArguments, f"{PROGRAM} race", getdoc(RaceArguments) or "", rest))
+    return _experiment(parse(Arguments, PROGRAM, getdoc(Arguments) or "", argv))
 
 
 def _experiment(arguments: Arguments) -> int:
@@ -77,14 +78,14 @@ def _experiment(arguments: Arguments) -> int:
     settings = Settings(**experiment, training=preset.replaced(**arguments.training))
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:
-        say_what_would_be_trained(settings, path)
+        print_dry_run(settings, path)
     else:
         _train(settings, path)
     return 0
 
 
 def _train(settings: Settings, path: Path) -> FinishedCoordinates:
-    """Train into a folder, where that is still to do, and say what came of it."""
+    """Train into a folder unless that is already done, and print the result."""
     from studies.coordinates.figures import draw_experiment
 
     run_experiment(settings, path, lambda: CoordinatesExperiment(settings))
@@ -98,9 +99,9 @@ def _train(settings: Settings, path: Path) -> FinishedCoordinates:
         f"{result['measure']} {result['test']:.4g} on {result['test_positions']:,} test positions "
         f"({result['train']:.4g} in training), {result['parameters']:,} parameters, "
         f"{result['seconds']:.0f} s of training"
-        + ("" if perfect is None else f", all right after {perfect:.1f} s")
+        + ("" if perfect is None else f", all correct after {perfect:.1f} s")
     )
-    print(f"watch: tensorboard --logdir {path}")
+    print(f"to view the curves: tensorboard --logdir {path}")
     return result
 
 
@@ -115,9 +116,9 @@ def _race(arguments: RaceArguments) -> int:
             seconds=seconds,
         )
 
-    # Both before either, so that a mistake costs no training.
-    said = {} if arguments.epochs is None else {"epochs": arguments.epochs}
-    runners = [settings("coordconv"), settings("conv", arguments.seconds, **said)]
+    # Check both before training either, so that a mistake costs no training.
+    given = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    runners = [settings("coordconv"), settings("conv", arguments.seconds, **given)]
     for runner in runners:
         ExperimentFolder(arguments.results / runner.name, runner.model_dump())
     coordconv = _train(runners[0], arguments.results / runners[0].name)

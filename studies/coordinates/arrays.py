@@ -1,4 +1,4 @@
-"""What the pictures of an experiment are drawn from, kept small enough to be committed."""
+"""The arrays that an experiment's figures are drawn from, small enough to be committed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from studies.folder import ARRAYS, ExperimentFolder, read_arrays
 from studies.training import Arrays
 
 N_EXAMPLES = 6
-# When one example's logits are kept, as a share of all steps: they change most at the start.
+# When one example's logits are kept, as fractions of all steps: they change most at the start.
 SNAPSHOT_SHARES = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 
 class Snapshots:
-    """The logits of one test position as training goes on.
+    """The logits of one test position in the course of training.
 
     Args:
-        task: nothing is kept of a regression, which draws nothing.
-        network: draws on the task's canvas.
-        test_positions: (N, 2); the one in the middle is the example.
-        total_steps: of the training.
+        task: the network's task; a regression draws no logits, so nothing is kept.
+        network: the network in training.
+        test_positions: (N, 2); the middle one is the example.
+        total_steps: number of steps of the training.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class Snapshots:
             self._wanted = {round(share * total_steps) for share in SNAPSHOT_SHARES}
 
     def restore(self, folder: ExperimentFolder) -> None:
-        """Go on with those that an interrupted experiment left in its folder, if any."""
+        """Load the snapshots of an interrupted experiment from its folder, if any."""
         if self._wanted and (folder.path / ARRAYS).exists():
             before = read_arrays(folder.path, ("snapshot_steps", "snapshot_logits"))
             self._steps = [int(step) for step in before["snapshot_steps"]]
             self._logits = list(before["snapshot_logits"])
 
     def take(self, step: int, is_last: bool) -> None:
-        """Keep the logits if now is the time."""
+        """Keep the logits if a snapshot is due at this step."""
         now = step in self._wanted or (self._wanted and is_last)
         if now and step not in self._steps:
             ((_, output),) = self._task.outputs(self._network, self._example)
@@ -56,7 +56,7 @@ class Snapshots:
     def arrays(self) -> Arrays:
         """`snapshot_steps` (k,), `snapshot_logits` (k, canvas, canvas), `snapshot_position` (2,).
 
-        Empty where there are none.
+        Empty without snapshots.
         """
         if not self._steps:
             return {}
@@ -70,20 +70,20 @@ class Snapshots:
 def final_arrays(
     task: Task, network: nn.Module, train_positions: Tensor, test_positions: Tensor
 ) -> Arrays:
-    """What the trained network does at every position.
+    """Evaluate the trained network at every position.
 
     Args:
-        task: what the network was trained on.
-        network: trained.
+        task: the task that the network was trained on.
+        network: the trained network.
         train_positions: (N, 2).
         test_positions: (N, 2).
 
     Returns:
-        `train_positions` and `test_positions` (N, 2) with `train_scores` and `test_scores` (N,),
-        and by task: `train_sum` and `test_sum` (canvas, canvas), the probability that the network
-        puts on each pixel, summed over positions; `example_positions` (n, 2) and `examples`
-        (n, canvas, canvas), what it draws for some test positions, as probabilities; or
-        `train_predictions` and `test_predictions` (N, 2), (row, column) in pixels.
+        `train_positions` and `test_positions` (N, 2) with `train_scores` and `test_scores` (N,).
+        For regression also `train_predictions` and `test_predictions` (N, 2), (row, column) in
+        pixels. For the other tasks `train_sum` and `test_sum` (canvas, canvas), the probability of
+        each pixel summed over positions; for rendering `example_positions` (n, 2) and `examples`
+        (n, canvas, canvas), the probabilities drawn for some test positions.
     """
     canvas = task.data.canvas
     parts = {"train": train_positions, "test": test_positions}

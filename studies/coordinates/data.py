@@ -1,4 +1,4 @@
-"""Not-so-Clevr: a square somewhere on a canvas, and where its centre is (Liu et al. 2018)."""
+"""Not-so-Clevr: a square on a canvas, and the position of its center (Liu et al. 2018)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ TEST_FRACTION = 0.2  # of the uniform split: the paper's 80/20
 
 @dataclass(frozen=True)
 class NotSoClevr:
-    """Every position of one square on one canvas, made in memory.
+    """Every position of one square on one canvas, generated in memory.
 
-    A position is the (row, column) of the square's centre; of an even side, the pixel right and
-    below the middle. All methods take positions as (N, 2) int64 and return tensors beside them.
+    A position is the (row, column) of the square's center; for an even side, the pixel to the right
+    of and below the middle. All methods take positions as (N, 2) int64 and return tensors on the
+    same device.
 
     Raises:
         UserError: the canvas is not 16 to 512 pixels wide, or the square does not leave at least
@@ -41,18 +42,18 @@ class NotSoClevr:
             )
 
     def positions(self) -> Tensor:
-        """(N, 2): all centres at which the square lies on the canvas, row by row."""
+        """(N, 2): all centers for which the square fits on the canvas, row by row."""
         first = self.square // 2
         along = torch.arange(first, first + self.canvas - self.square + 1)
         return torch.cartesian_prod(along, along)
 
     def split(self, name: SplitName, seed: int) -> tuple[Tensor, Tensor]:
-        """Training and test positions.
+        """Split the positions into training and test positions.
 
         Args:
             name: "uniform" draws a fifth of all positions for the test; "quadrant" takes those
-                whose centre lies beyond the canvas's middle in both directions.
-            seed: of the draw; the quadrant needs none.
+                whose center is beyond the middle of the canvas in both directions.
+            seed: random seed of the uniform split; ignored for the quadrant.
 
         Raises:
             UserError: one of the two would be empty.
@@ -75,15 +76,15 @@ class NotSoClevr:
         return train, test
 
     def coordinates(self, positions: Tensor) -> Tensor:
-        """(N, 2) float32: column and row, from -1 to 1 over the canvas as the layer's own are."""
+        """(N, 2) float32: column and row from -1 to 1 over the canvas, like the layer's own."""
         return positions.flip(1) * (2 / (self.canvas - 1)) - 1
 
     def pixels(self, positions: Tensor) -> Tensor:
-        """(N,) int64: the centre's index on the flattened canvas."""
+        """(N,) int64: the center's index on the flattened canvas."""
         return positions[:, 0] * self.canvas + positions[:, 1]
 
     def one_hot(self, positions: Tensor) -> Tensor:
-        """(N, 1, canvas, canvas) float32: one at the centre, zero elsewhere."""
+        """(N, 1, canvas, canvas) float32: one at the center, zero elsewhere."""
         images = torch.zeros(len(positions), self.canvas**2, device=positions.device)
         images.scatter_(1, self.pixels(positions)[:, None], 1.0)
         return images.view(-1, 1, self.canvas, self.canvas)

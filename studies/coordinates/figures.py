@@ -1,4 +1,4 @@
-"""Pictures of what the networks learned, drawn from the files of finished experiments."""
+"""Figures of what the networks learned, drawn from the files of finished experiments."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ PARTS = ("train", "test")
 
 
 def draw_all(root: Path, out: Path) -> None:
-    """Every picture that the experiments below a folder allow, and the table of their results.
+    """Draw all figures that the experiments below a folder allow, and tabulate their results.
 
     Args:
-        root: `<task>/<model>/<split>/seed-<n>/` folders.
-        out: for `*.png` and `results.csv`.
+        root: folder with `<task>/<model>/<split>/seed-<n>/`.
+        out: folder for `*.png` and `results.csv`.
 
     Raises:
-        UserError: no experiments, or a file of theirs is damaged.
+        UserError: there are no experiments, or one of their files is damaged.
     """
     experiments = find_experiments(root)
     make_folder(out)
@@ -64,7 +64,7 @@ def draw_all(root: Path, out: Path) -> None:
 
 
 def draw_experiment(path: Path) -> None:
-    """One experiment as `picture.png` in its folder: training and test positions side by side."""
+    """Draw one experiment as `picture.png` in its folder: training and test side by side."""
     experiment = read_experiment(path)
     arrays = read_drawn(experiment)
     if experiment["task"] == "rendering":
@@ -87,7 +87,7 @@ def _panel(axis: Axes, experiment: FinishedCoordinates, arrays: Arrays, part: st
 
 
 def _heat(axis: Axes, image: Any) -> None:
-    """Probability summed over positions: 1 where a pixel is named as often as it should be."""
+    """Probability summed over positions: ideally 1 at each position and 0 elsewhere."""
     axis.imshow(image, cmap=HEAT, vmin=0, vmax=1, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
 
@@ -95,7 +95,7 @@ def _heat(axis: Axes, image: Any) -> None:
 def _scatter(axis: Axes, experiment: FinishedCoordinates, arrays: Arrays, part: str) -> None:
     true, predicted = arrays[f"{part}_positions"], arrays[f"{part}_predictions"]
     size = experiment["canvas"]
-    # The colour of a point is its true place, so that a right picture is a smooth one.
+    # The true position sets a point's color, so that correct predictions give a smooth picture.
     color = np.stack([true[:, 1] / size, true[:, 0] / size, np.full(len(true), 0.6)], axis=1)
     axis.scatter(predicted[:, 1], predicted[:, 0], s=2, c=color)
     axis.set(xlim=(-4, size + 4), ylim=(size + 4, -4), aspect="equal", xticks=[], yticks=[])
@@ -103,12 +103,12 @@ def _scatter(axis: Axes, experiment: FinishedCoordinates, arrays: Arrays, part: 
 
 
 def _predictions(first: dict[Any, FinishedCoordinates]) -> Figure | None:
-    """As the paper's figure: which pixels each network puts its probability on."""
-    return _by_split_and_part(first, "classification", "where the probability goes")
+    """Like the paper's figure: the pixels to which each network assigns its probability."""
+    return _by_split_and_part(first, "classification", "predicted probability, summed")
 
 
 def _regressions(first: dict[Any, FinishedCoordinates]) -> Figure | None:
-    return _by_split_and_part(first, "regression", "predicted centres, coloured by the true ones")
+    return _by_split_and_part(first, "regression", "predicted centers, colored by the true ones")
 
 
 def _by_split_and_part(
@@ -151,7 +151,7 @@ def _truth(axis: Axes, experiment: FinishedCoordinates, arrays: Arrays, part: st
 
 
 def _logits(first: dict[Any, FinishedCoordinates]) -> Figure | None:
-    """One held-out position's logits over training, of both networks."""
+    """Both networks' logits for one held-out position during training."""
     found = [first.get(("classification", model, "quadrant")) for model in MODELS]
     chosen = [e for e in found if e is not None]
     if not chosen:
@@ -177,12 +177,12 @@ def _logits(first: dict[Any, FinishedCoordinates]) -> Figure | None:
                 f"{NAMES[experiment['model']]}\n{step:,} steps", fontsize=7,
                 color=COLORS[experiment["model"]],
             )  # fmt: skip
-    figure.suptitle("logits of one position of the held-out quadrant (circle) as training goes on")
+    figure.suptitle("logits for one position in the held-out quadrant (circle) during training")
     return figure
 
 
 def _renderings(first: dict[Any, FinishedCoordinates]) -> Figure | None:
-    """Squares that both networks draw below the true ones, of both splits."""
+    """True squares and, below them, those that both networks draw, for both splits."""
     rows: list[Row] = []
     for split in SPLITS:
         for model in MODELS:
@@ -196,7 +196,7 @@ def _renderings(first: dict[Any, FinishedCoordinates]) -> Figure | None:
 
 
 def _examples(experiment: FinishedCoordinates) -> tuple[NDArray[Any], NDArray[Any]]:
-    """True squares of some test positions, and the drawn ones: (n, canvas, canvas) each."""
+    """True and drawn squares of some test positions: (n, canvas, canvas) each."""
     arrays = read_drawn(experiment)
     positions = torch.from_numpy(arrays["example_positions"].astype(np.int64))
     data = NotSoClevr(experiment["canvas"], experiment["square"])
@@ -204,7 +204,7 @@ def _examples(experiment: FinishedCoordinates) -> tuple[NDArray[Any], NDArray[An
 
 
 def _accuracy_over_time(experiments: Sequence[FinishedCoordinates]) -> Figure | None:
-    """Test accuracy of every seed against seconds of training, logarithmic."""
+    """Test accuracy of every seed against seconds of training, on a logarithmic axis."""
     chosen = [e for e in experiments if e["task"] == "classification"]
     if not chosen:
         return None

@@ -1,4 +1,4 @@
-"""The paper's networks for the three tasks, at the paper's sizes.
+"""The paper's networks for the three tasks, in the paper's sizes.
 
 Layers, widths and parameter counts are those of Liu et al. 2018 and its released code
 (github.com/uber-research/CoordConv, model_builders.py).
@@ -14,7 +14,7 @@ from coordconv import CoordConv2d
 
 
 class Tile(nn.Module):
-    """Two numbers become two planes: (N, 2) to (N, 2, canvas, canvas), without copying."""
+    """Expand two numbers to two planes, (N, 2) to (N, 2, canvas, canvas), without copying."""
 
     def __init__(self, canvas: int) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class Tile(nn.Module):
 
 
 class Deconvolution(nn.Sequential):
-    """Transposed convolutions of stride 2 from one pixel to the canvas: (N, 2) to its logits.
+    """Transposed convolutions of stride 2, from one pixel (N, 2) to the logits of the canvas.
 
-    Six of them for the paper's 64 pixels, of 64m, 64m, 64m, 32m, 32m and 1 channels with batch
-    normalisation and ReLU between; other canvases get as many doublings as they need, the first
-    half of them wide, and what stands over is cut off.
+    The paper's 64 pixels take six of them, with 64m, 64m, 64m, 32m, 32m and 1 channels and batch
+    normalization and ReLU in between. Other canvases get as many layers as they need, the first
+    half of them wide, and the output is cropped to the canvas.
 
     Args:
-        canvas: its side in pixels.
+        canvas: side in pixels.
         kernel: 2 to 4.
         multiplier: the paper's m, 1 to 3.
     """
@@ -44,7 +44,7 @@ class Deconvolution(nn.Sequential):
         padding = (kernel - 1) // 2
         layers: list[nn.Module] = [nn.Unflatten(1, (2, 1, 1))]
         for n_in, n_out in zip([2, *widths], [*widths, 1], strict=True):
-            # Twice the size for every kernel, as the padding that TensorFlow calls "same".
+            # Doubles the size with every kernel, like TensorFlow's "same" padding.
             extra = 2 + 2 * padding - kernel
             layers.append(nn.ConvTranspose2d(n_in, n_out, kernel, 2, padding, extra))
             if n_out > 1:
@@ -77,10 +77,10 @@ def coordconv_classifier(canvas: int = 64) -> nn.Sequential:
 
 
 class CoordConvRenderer(nn.Module):
-    """(N, 2) to (N, 1, canvas, canvas): the classifier finds the centre, convolutions draw.
+    """(N, 2) to (N, 1, canvas, canvas): a classifier finds the center, convolutions draw.
 
     The classifier's logits go through a softmax over the canvas and then through five
-    convolutions of 8m, 8m, 16m, 16m and 1 channels.
+    convolutions with 8m, 8m, 16m, 16m and 1 channels.
     """
 
     def __init__(self, canvas: int = 64, kernel: int = 3, multiplier: int = 1) -> None:
@@ -97,14 +97,14 @@ class CoordConvRenderer(nn.Module):
         return self.both(x)[1]
 
     def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the centre and of the square's pixels, each (N, 1, canvas, canvas)."""
-        centre = self.classifier(x)
-        where = centre.flatten(1).softmax(dim=1).view_as(centre)
-        return centre, self.painter(where)
+        """Logits of the center and of the square's pixels, each (N, 1, canvas, canvas)."""
+        center = self.classifier(x)
+        where = center.flatten(1).softmax(dim=1).view_as(center)
+        return center, self.painter(where)
 
 
 def coordconv_regressor() -> nn.Sequential:
-    """(N, 1, H, W) to (N, 2), of any size and without activations; 906 parameters."""
+    """(N, 1, H, W) of any size to (N, 2), without activations; 906 parameters."""
     return nn.Sequential(
         CoordConv2d(1, 8, 1),
         nn.Conv2d(8, 8, 1),
@@ -117,7 +117,7 @@ def coordconv_regressor() -> nn.Sequential:
 
 
 def pooled_regressor(canvas: int = 64) -> nn.Sequential:
-    """(N, 1, canvas, canvas) to (N, 2): the paper's for the uniform split; 72,850 parameters."""
+    """(N, 1, canvas, canvas) to (N, 2), for the paper's uniform split; 72,850 parameters."""
     layers: list[nn.Module] = []
     for k in range(4):
         layers += [nn.Conv2d(16 if k else 1, 16, 3, padding=1), nn.ReLU(inplace=True)]
@@ -129,7 +129,7 @@ def pooled_regressor(canvas: int = 64) -> nn.Sequential:
 
 
 def strided_regressor() -> nn.Sequential:
-    """(N, 1, H, W) to (N, 2): the paper's for the quadrant split; 12,914 parameters."""
+    """(N, 1, H, W) to (N, 2), for the paper's quadrant split; 12,914 parameters."""
 
     def conv(n_in: int, n_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
         return nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2)

@@ -1,4 +1,4 @@
-"""The paper's "150 times faster", measured: both networks one after the other on one machine."""
+"""Measure the paper's "150 times faster": train both networks in turn on one machine."""
 
 from __future__ import annotations
 
@@ -12,37 +12,41 @@ from studies.results import FinishedExperiment
 
 
 def require_arrival(coordconv: FinishedExperiment) -> float:
-    """Seconds of training until CoordConv had every test position right.
+    """Return the seconds of training until CoordConv had every test position correct.
 
     Raises:
-        UserError: it never had.
+        UserError: it never did.
     """
     perfect = coordconv["seconds_to_perfect"]
     if perfect is None:
-        raise UserError("CoordConv did not reach 100 % in this run: there is no time to compare")
+        raise UserError(
+            "CoordConv did not reach 100 % in this run, so there is no time to compare: "
+            "choose another --seed"
+        )
     return float(perfect)
 
 
 def race(coordconv: FinishedExperiment, conv: FinishedExperiment) -> dict[str, Any]:
-    """Times and sizes of two finished classifications, and their ratios.
+    """Compare the times and sizes of two finished classification experiments.
 
     Args:
-        coordconv: of CoordConv.
-        conv: of the convolution.
+        coordconv: the experiment with CoordConv.
+        conv: the experiment with the convolution.
 
     Returns:
-        Seconds of training until CoordConv had every test position right, until the convolution
-        was as good as it became within its budget, the ratio of the two (None where it never had
-        one position right), and parameters.
+        Seconds of training until CoordConv had every test position correct and until the
+        convolution reached its best accuracy, the ratio of the two (None if the convolution never
+        had a position correct), and parameter counts.
 
     Raises:
-        UserError: CoordConv never had every test position right, or they ran on different machines.
+        UserError: CoordConv never had every test position correct, or the two ran on different
+            processors.
     """
     perfect = require_arrival(coordconv)
     if coordconv["processor"] != conv["processor"]:
         raise UserError(
             f"{coordconv.path} ran on {coordconv['processor']} and {conv.path} on "
-            f"{conv['processor']}: their times cannot be compared; choose another --results"
+            f"{conv['processor']}, so their times cannot be compared: choose another --results"
         )
     return {
         "split": coordconv["split"],
@@ -54,7 +58,7 @@ def race(coordconv: FinishedExperiment, conv: FinishedExperiment) -> dict[str, A
         "conv_seconds": conv["seconds"],
         "conv_epochs": conv["epochs"],
         "conv_parameters": conv["parameters"],
-        # A network that never had one position right was not slower: it did not arrive.
+        # A network that never had a position correct is not slower: it did not learn the task.
         "times_faster": conv["seconds_to_best_test"] / perfect if conv["best_test"] else None,
         "times_fewer_parameters": conv["parameters"] / coordconv["parameters"],
         "processor": coordconv["processor"],
@@ -63,14 +67,14 @@ def race(coordconv: FinishedExperiment, conv: FinishedExperiment) -> dict[str, A
 
 
 def write_race(folder: Path, summary: Mapping[str, Any]) -> None:
-    """As `race-<split>.json` beside the experiments."""
+    """Write the summary as `race-<split>.json` into a folder."""
     write_durably(folder / f"race-{summary['split']}.json", as_json(dict(summary)))
 
 
 def in_words(summary: Mapping[str, Any]) -> str:
-    """The summary for a reader."""
+    """Describe the summary in sentences."""
     lines = [
-        f"{summary['split']} split: CoordConv had every test position right after "
+        f"{summary['split']} split: CoordConv had every test position correct after "
         f"{summary['coordconv_seconds_to_100_percent']:.1f} s of training, with "
         f"{summary['coordconv_parameters']:,} parameters."
     ]
@@ -80,7 +84,7 @@ def in_words(summary: Mapping[str, Any]) -> str:
     )
     if summary["times_faster"] is None:
         lines.append(
-            f"The convolution had none right in {summary['conv_seconds']:.0f} s "
+            f"The convolution had none correct in {summary['conv_seconds']:.0f} s "
             f"({summary['conv_epochs']:.0f} epochs), {size}"
         )
     else:

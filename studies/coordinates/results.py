@@ -1,4 +1,4 @@
-"""A folder of finished experiments, and the table they make."""
+"""Read a folder of finished experiments and tabulate their results."""
 
 from __future__ import annotations
 
@@ -50,28 +50,30 @@ class FinishedCoordinates(FinishedExperiment):
 
 
 def read_experiment(path: Path) -> FinishedCoordinates:
-    """The finished experiment in a folder.
+    """Read the finished experiment in a folder.
 
     Raises:
-        UserError: its result cannot be read, or is none of this program's.
+        UserError: its result cannot be read, or was not written by this program.
     """
     experiment = FinishedCoordinates(path, read_result(path, TEXTS, NUMBERS).result)
     try:
         perfect, since = experiment["perfect"], experiment["seconds_to_perfect"]
         if not isinstance(perfect, bool) or not isinstance(since, int | float | None):
-            raise TypeError("perfect or seconds_to_perfect is neither said nor denied")
+            raise TypeError("perfect is not a bool, or seconds_to_perfect not a number or null")
         if (experiment["task"], experiment["model"]) not in PRESETS["small"]:
-            raise TypeError(f"there is no task {experiment['task']!r}, {experiment['model']!r}")
+            raise TypeError(
+                f"unknown task or model: {experiment['task']!r}, {experiment['model']!r}"
+            )
     except (KeyError, TypeError) as error:
         raise no_result(path, error) from error
     return experiment
 
 
 def read_drawn(experiment: FinishedCoordinates) -> Arrays:
-    """The arrays that an experiment's pictures are drawn from.
+    """Read the arrays that an experiment's figures are drawn from.
 
     Raises:
-        UserError: they cannot be read, or are not of its canvas.
+        UserError: they cannot be read, or do not have the size of its canvas.
     """
     task, canvas = experiment["task"], experiment["canvas"]
     arrays = read_arrays(experiment.path, ("train_positions", "test_positions", *DRAWN[task]))
@@ -83,11 +85,11 @@ def read_drawn(experiment: FinishedCoordinates) -> Arrays:
 
 
 def find_experiments(root: Path) -> list[FinishedCoordinates]:
-    """All finished experiments below a folder, by their names.
+    """Read all finished experiments below a folder, sorted by task, model, split and seed.
 
     Raises:
-        UserError: there are none, one cannot be read, or they are not of one canvas, or those that
-            differ in their seed alone were trained differently.
+        UserError: there are none, one cannot be read, they differ in the canvas or the square, or
+            seeds of the same task, model and split were trained differently.
     """
     example = "python -m studies.coordinates classification --model coordconv"
     found = [read_experiment(path) for path in finished_folders(root, "*/*/*/seed-*", example)]
@@ -100,7 +102,7 @@ def find_experiments(root: Path) -> list[FinishedCoordinates]:
 
 
 def table(experiments: Sequence[FinishedCoordinates]) -> list[dict[str, Any]]:
-    """A row for each task, model and split: means over seeds, and how many were perfect."""
+    """One row per task, model and split: means over seeds, and how many seeds were perfect."""
     rows = []
     for task, model in PRESETS["small"]:
         for split in SPLITS:
@@ -120,13 +122,13 @@ def table(experiments: Sequence[FinishedCoordinates]) -> list[dict[str, Any]]:
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows for a page."""
-    headings = ("task", "split", "network", "parameters", "test", "training", "all right", "time")
+    """The rows as a Markdown table."""
+    headings = ("task", "split", "network", "parameters", "test", "training", "all correct", "time")
     cells = []
     for row in sorted(rows, key=lambda r: (r["task"], r["split"], r["model"])):
         time = row["seconds"]
         if row["seconds_to_perfect"] != "":
-            time = f"{row['seconds_to_perfect']:.0f} s to all right"
+            time = f"{row['seconds_to_perfect']:.0f} s to all correct"
         else:
             time = f"{time:.0f} s"
         cells.append(

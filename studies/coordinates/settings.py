@@ -1,4 +1,4 @@
-"""What describes one experiment completely, and the values it has unless told otherwise."""
+"""The complete settings of one experiment, and their presets."""
 
 from __future__ import annotations
 
@@ -14,36 +14,38 @@ from studies.settings import ExperimentSettings, ModelName, PresetName, Training
 
 
 class Training(TrainingSettings):
-    """How a network is trained: Adam(.9, .99), as the paper's."""
+    """How a network is trained, with Adam(.9, .99) as in the paper."""
 
     learning_rate: Annotated[float, Field(ge=1e-8, le=10)]
-    """Adam's learning rate at the start."""
+    """Adam's initial learning rate."""
     batch_size: Annotated[int, Field(ge=1, le=4096)]
-    """Positions a gradient step."""
+    """Positions per gradient step."""
     initial_scale: Annotated[float, Field(ge=1e-4, le=100)] = 1.0
-    """Scale of the He-normal kernels that the network starts from (not the renderer's painter); the
-    paper's is 1."""
+    """Factor of the initial He-normal kernels (except the renderer's painter); 1 in the paper."""
     coordinate_scale: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """Scale of the coordinates' kernels at the start, beside that; 0 begins as a convolution."""
+    """Additional factor of the coordinates' initial kernels; with 0 the network starts as an
+    ordinary convolution."""
     l2: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Weight of half the squared norm of all kernels in the loss."""
     intermediate_loss: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """Weight of the classifier's own cross-entropy in the CoordConv renderer's loss."""
+    """Weight of the inner classifier's cross-entropy in the CoordConv renderer's loss."""
     kernel: Annotated[int, Field(ge=1, le=9)] = 3
     """Kernel size of the deconvolution (2 to 4) and of the CoordConv renderer's painter (odd)."""
     multiplier: Annotated[int, Field(ge=1, le=16)] = 2
-    """The paper's m, of the same two; 1 to 3 there."""
+    """Width multiplier of the deconvolution and of the painter, called m in the paper (1 to 3)."""
 
 
-# "small": the convolution's are of the paper's grid (learning rate .001 to .05, l2 0 to .01, batch
-# 16 or 32, kernel 2 to 4, m 1 to 3, a tenth of the learning rate after each fifth); its 1,000
-# epochs became 200. CoordConv's were chosen here, of the paper's learning rates, on a fraction of
-# its epochs.
-# From He's own kernels the classifier learns every training position but, of three seeds, the
-# held-out quadrant on one only; from a quarter of them it finds the way that holds everywhere. The
-# regressor, at the paper's learning rate of .01, arrived on one seed of three; it does when it
-# begins as a convolution, whose maximum lies at the pixel, and takes smaller steps.
-# "paper": one setting of the grid for each, those of the released code's README where it has them.
+# "small": the convolution's settings are from the paper's grid (learning rate .001 to .05, l2 0 to
+# .01, batch 16 or 32, kernel 2 to 4, m 1 to 3, learning rate divided by ten after each fifth) with
+# 200 instead of 1,000 epochs. CoordConv's settings were chosen here, from the paper's learning
+# rates, with a fraction of its epochs.
+# With plain He initialization the classifier learns every training position, but the held-out
+# quadrant with only one seed of three; with kernels a quarter as large it finds the solution that
+# generalizes. At the paper's learning rate of .01 the regressor converged with one seed of three;
+# it does with all if it starts as a convolution, whose maximum is at the pixel, and takes smaller
+# steps.
+# "paper": one setting from the grid for each, taken from the released code's README if listed
+# there.
 PRESETS: dict[PresetName, dict[tuple[TaskName, ModelName], Training]] = {
     "small": {
         ("classification", "conv"): Training(
@@ -99,23 +101,24 @@ class Settings(ExperimentSettings):
     """
 
     task: TaskName
-    """classification: coordinates to a pixel; regression: a pixel to coordinates; rendering:
-    coordinates to a square."""
+    """classification: from coordinates to a pixel; regression: from a pixel to coordinates;
+    rendering: from coordinates to a square."""
     model: ModelName = "coordconv"
-    """The paper's network with CoordConv, or its convolutional one."""
+    """The paper's CoordConv network, or its convolutional one."""
     split: SplitName = "quadrant"
-    """uniform: a fifth of the positions is held out; quadrant: one quarter of the canvas."""
+    """uniform holds out a random fifth of the positions; quadrant holds out a quarter of the
+    canvas."""
     canvas: int = 64
-    """The canvas's side in pixels."""
+    """Side of the canvas in pixels."""
     square: int = 9
-    """The square's side in pixels."""
+    """Side of the square in pixels."""
     training: Training
 
     @model_validator(mode="after")
     def _kernel_fits_the_network(self) -> Self:
         kernel = self.training.kernel
         if self.model == "conv" and self.task != "regression" and not 2 <= kernel <= 4:
-            raise UserError(f"--kernel of the deconvolution is 2, 3 or 4, got {kernel}")
+            raise UserError(f"--kernel of the deconvolution must be 2, 3 or 4, got {kernel}")
         if self.model == "coordconv" and kernel % 2 == 0:
             raise UserError(f"--kernel of the painter must be odd, got {kernel}")
         return self

@@ -1,4 +1,4 @@
-"""The three tasks: what goes in, what should come out, and how well it did."""
+"""The three tasks: their inputs, networks, losses and scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from studies.coordinates.networks import (
     pooled_regressor,
     strided_regressor,
 )
-from studies.initialisation import init_he_normal_
+from studies.initialization import init_he_normal_
 from studies.settings import ModelName
 
 TaskName = Literal["classification", "regression", "rendering"]
@@ -30,8 +30,8 @@ class Task(ABC):
     """One task on one canvas. Positions are (N, 2) int64, as in `NotSoClevr`.
 
     Attributes:
-        measure: what `scores` measures, with its unit.
-        higher_is_better: whether more of it is better.
+        measure: the quantity that `scores` returns, with its unit.
+        higher_is_better: whether a higher score is better.
     """
 
     measure: ClassVar[str]
@@ -50,21 +50,21 @@ class Task(ABC):
         initial_scale: float = 1.0,
         coordinate_scale: float = 1.0,
     ) -> nn.Module:
-        """The paper's network with fresh kernels, in channels-last layout.
+        """Build and initialize the paper's network, in channels-last layout.
 
         Args:
             model: conv or coordconv.
-            split: the paper's convolutional regressors differ between the two.
-            kernel: of the deconvolution and of the renderer's painter.
-            multiplier: the paper's m, of the same two.
-            initial_scale: of the He-normal kernels.
-            coordinate_scale: of the coordinates' kernels, beside that.
+            split: selects the paper's convolutional regressor, which differs between the splits.
+            kernel: kernel size of the deconvolution and of the renderer's painter.
+            multiplier: the paper's m, for the same two.
+            initial_scale: factor of the He-normal kernels.
+            coordinate_scale: additional factor of the coordinates' kernels.
         """
         network = self._build(model, split, kernel, multiplier)
         init_he_normal_(network, initial_scale, coordinate_scale)
         if isinstance(network, CoordConvRenderer):
             init_he_normal_(network.painter)
-        # Convolutions of few channels on few threads run up to twice as fast in this layout.
+        # Convolutions with few channels on few threads run up to twice as fast in this layout.
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     @abstractmethod
@@ -73,11 +73,11 @@ class Task(ABC):
     ) -> nn.Module: ...
 
     def inputs(self, positions: Tensor) -> Tensor:
-        """What the network sees: by default the centre's coordinates, (N, 2)."""
+        """The network's inputs: by default the center's coordinates, (N, 2)."""
         return self.data.coordinates(positions)
 
     def outputs(self, network: nn.Module, positions: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The network's evaluation-mode outputs, a few positions at a time, after these."""
+        """Yield batches of positions, each with the network's outputs in evaluation mode."""
         was_training = network.training
         network.eval()
         with torch.no_grad():
@@ -86,7 +86,7 @@ class Task(ABC):
         network.train(was_training)
 
     def loss(self, network: nn.Module, positions: Tensor) -> Tensor:
-        """What training makes small, a mean over the batch."""
+        """The training loss, averaged over the batch."""
         return self._loss(network(self.inputs(positions)), positions)
 
     @abstractmethod
@@ -94,15 +94,15 @@ class Task(ABC):
 
     @abstractmethod
     def scores(self, output: Tensor, positions: Tensor) -> Tensor:
-        """(N,) float32: how well each position did, in the unit of `measure`."""
+        """(N,) float32: the score of each position, in the unit of `measure`."""
 
     def is_perfect(self, scores: Tensor) -> bool:
-        """Whether every position is right to the pixel."""
+        """Whether every position is correct to the pixel."""
         return bool((scores == 1).all())
 
 
 class Classification(Task):
-    """Coordinates to the one pixel they name."""
+    """From coordinates to the one pixel they name."""
 
     measure = "accuracy"
 
@@ -115,12 +115,12 @@ class Classification(Task):
         return F.cross_entropy(output.flatten(1), self.data.pixels(positions))
 
     def scores(self, output: Tensor, positions: Tensor) -> Tensor:
-        """1 where the most probable pixel is the right one, else 0."""
+        """1 if the most probable pixel is the correct one, else 0."""
         return (output.flatten(1).argmax(dim=1) == self.data.pixels(positions)).float()
 
 
 class Rendering(Task):
-    """Coordinates to the square around them."""
+    """From coordinates to the square around them."""
 
     measure = "IoU"
 
@@ -130,24 +130,24 @@ class Rendering(Task):
         return CoordConvRenderer(self.data.canvas, kernel, multiplier)
 
     def loss(self, network: nn.Module, positions: Tensor) -> Tensor:
-        """Cross-entropy of each pixel; where asked for, also of the renderer's classifier."""
+        """Cross-entropy of each pixel, plus that of the renderer's classifier if weighted."""
         if not self.intermediate_loss or not isinstance(network, CoordConvRenderer):
             return super().loss(network, positions)
-        centre, output = network.both(self.inputs(positions))
-        of_centre = F.cross_entropy(centre.flatten(1), self.data.pixels(positions))
-        return self._loss(output, positions) + self.intermediate_loss * of_centre
+        center, output = network.both(self.inputs(positions))
+        center_loss = F.cross_entropy(center.flatten(1), self.data.pixels(positions))
+        return self._loss(output, positions) + self.intermediate_loss * center_loss
 
     def _loss(self, output: Tensor, positions: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output, self.data.squares(positions))
 
     def scores(self, output: Tensor, positions: Tensor) -> Tensor:
-        """Intersection over union of the drawn square (probability above 1/2) and the true one."""
+        """IoU of the drawn square (probability above 1/2) and the true one."""
         drawn, true = (output > 0).flatten(1), (self.data.squares(positions) > 0).flatten(1)
         return (drawn & true).sum(dim=1) / (drawn | true).sum(dim=1)
 
 
 class Regression(Task):
-    """The one pixel back to its coordinates."""
+    """From one pixel back to its coordinates."""
 
     measure = "distance in pixels"
     higher_is_better = False
@@ -168,12 +168,12 @@ class Regression(Task):
         return positions.flip(1) / self.data.canvas
 
     def scores(self, output: Tensor, positions: Tensor) -> Tensor:
-        """Euclidean distance of the predicted centre from the true one, in pixels."""
+        """Euclidean distance of the predicted center from the true one, in pixels."""
         error = output - self._targets(positions)
         return error.square().sum(dim=1).sqrt() * self.data.canvas
 
     def is_perfect(self, scores: Tensor) -> bool:
-        """Whether every prediction lies within half a pixel of the truth."""
+        """Whether every prediction is within half a pixel of the truth."""
         return bool((scores < 0.5).all())
 
 

@@ -16,15 +16,15 @@ from studies.folder import ExperimentFolder
 from studies.schedule import adam
 from studies.training import Arrays, Experiment, curve_columns
 
-TRAIN_SAMPLE = 256  # training positions looked at on the way; all of them at the end
+TRAIN_SAMPLE = 256  # training positions evaluated during training; at the end, all of them
 BETAS = (0.9, 0.99)
 
 
 class CoordinatesExperiment(Experiment):
-    """A network, its positions and how far its training has come.
+    """A network, its positions and the state of its training.
 
     Args:
-        settings: complete.
+        settings: the complete settings.
     """
 
     columns = ("loss", "train", "test", "perfect")
@@ -61,7 +61,7 @@ class CoordinatesExperiment(Experiment):
         self._sample = self._some_training_positions()
 
     def gradient_step(self) -> dict[str, Tensor]:
-        """One step down the task's loss."""
+        """Do one gradient step on the task's loss."""
         loss = self.task.loss(self.network, self.train_positions[self.batch()])
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -74,7 +74,7 @@ class CoordinatesExperiment(Experiment):
         return torch.cat([self.task.scores(output, some) for some, output in outputs]).cpu()
 
     def evaluate(self) -> dict[str, float]:
-        """Mean scores of some training positions and of all test positions."""
+        """Mean scores on some training positions and on all test positions."""
         test = self.scores(self.test_positions)
         return {
             "train": self.scores(self._sample).mean().item(),
@@ -83,17 +83,17 @@ class CoordinatesExperiment(Experiment):
         }
 
     def note(self, row: dict[str, float]) -> str:
-        """The test score."""
+        """Format the test score."""
         return f"{self.task.measure} {row['test']:.3f}"
 
     def prepare(self, folder: ExperimentFolder) -> None:
-        """Find the snapshots that an interrupted experiment left."""
+        """Restore the snapshots of an interrupted experiment."""
         self._snapshots = Snapshots(self.task, self.network, self.test_positions, self.total_steps)
         if self.step:
             self._snapshots.restore(folder)
 
     def observe(self) -> None:
-        """Take a snapshot if now is the time."""
+        """Take a snapshot if one is due."""
         self._snapshots.take(self.step, self.is_over)
 
     def observed(self) -> Arrays:
@@ -101,11 +101,11 @@ class CoordinatesExperiment(Experiment):
         return self._snapshots.arrays()
 
     def arrays(self) -> Arrays:
-        """What the trained network does at every position."""
+        """The trained network's outputs at every position."""
         return final_arrays(self.task, self.network, self.train_positions, self.test_positions)
 
     def result(self) -> dict[str, Any]:
-        """Scores of all positions, and when they were right."""
+        """Scores on all positions, and the time at which all were correct."""
         task = self.task
         train, test = self.scores(self.train_positions), self.scores(self.test_positions)
         best = (max if task.higher_is_better else min)(self.curve, key=lambda row: row["test"])
@@ -132,7 +132,7 @@ CURVE = curve_columns(CoordinatesExperiment)
 
 
 def _time_from_which_perfect(curve: Sequence[Mapping[str, float]]) -> float | None:
-    """Seconds at the first of the evaluations, up to the last, that had every position right."""
+    """Seconds from which every evaluation, up to the last, had all positions correct."""
     since = None
     for row in reversed(curve):
         if not row["perfect"]:

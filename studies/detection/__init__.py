@@ -1,1 +1,1 @@
-"""Does a box detector that is given coordinates place its boxes better? (Liu et al. 2018)."""
+"""Does a box detector with coordinates place its boxes better? (Liu et al. 2018)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,8 @@ from studies.command_line import (
     defaults,
     draw_figures,
     options,
+    print_dry_run,
     run_experiment,
-    say_what_would_be_trained,
 )
 from studies.detection.results import read_experiment
 from studies.detection.settings import PRESETS, Settings, Training
@@ -26,10 +27,9 @@ PROGRAM = "python -m studies.detection"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(ExperimentArguments):
-    """Train one region-proposal network on scattered digits; `figures` compares what came of them.
+    """Train a region-proposal network on scattered digits; `figures` compares several experiments.
 
-    Started again, an interrupted experiment goes on where it was. Where nothing else is said,
-    training is the preset.
+    The same command resumes an interrupted experiment. Training options default to the preset.
     """
 
     experiment: Annotated[Chosen, options(Settings)] = field(
@@ -37,32 +37,32 @@ class Arguments(ExperimentArguments):
     )
     training: Annotated[Chosen, options(Training, PRESETS)] = field(default_factory=dict)
     results: Path = Path("runs/detection")
-    """Where experiments are kept, as <whole or cut>/<model>/seed-<n>."""
+    """Folder of all experiments, each in <whole or cut>/<model>/seed-<n>."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and do what it says."""
+    """Parse the command line and run its command."""
     if argv[:1] == ["figures"]:
         return draw_figures("detection", argv[1:])
-    arguments: Arguments = parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv)
+    arguments: Arguments = parse(Arguments, PROGRAM, getdoc(Arguments) or "", argv)
     settings = Settings(
         **arguments.experiment,
         training=PRESETS[arguments.preset].replaced(**arguments.training),
     )
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:
-        say_what_would_be_trained(settings, path)
+        print_dry_run(settings, path)
         return 0
     run_experiment(settings, path, lambda: DetectionExperiment(settings))
     result = read_experiment(path)
     print(
-        f"{settings.model}, seed {settings.seed}: IoU of the proposals on "
-        f"{settings.training.test_images:,} test images {result['test_average']:.3f} on average "
-        f"(the digits' own boxes {result['perfect_average']:.3f}), {result['test_best']:.3f} with "
-        f"the nearest digit; {result['parameters']:,} parameters, {result['seconds']:.0f} s of "
-        "training"
+        f"{settings.model}, seed {settings.seed}: the proposals on "
+        f"{settings.training.test_images:,} test images have an IoU of "
+        f"{result['test_average']:.3f} averaged over all digits (the digits' own boxes: "
+        f"{result['perfect_average']:.3f}) and of {result['test_best']:.3f} with the best-fitting "
+        f"digit; {result['parameters']:,} parameters, {result['seconds']:.0f} s of training"
     )
-    print(f"watch: tensorboard --logdir {path}")
+    print(f"to view the curves: tensorboard --logdir {path}")
     return 0
 
 

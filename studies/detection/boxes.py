@@ -1,8 +1,8 @@
-"""Boxes: what they share, how they are moved, which of them are kept.
+"""Boxes: intersection over union, moves, and non-maximum suppression.
 
-A box is (row, column, height, width), its centre and its size, in the last dimension of a tensor.
-A move is how a network changes one: (row, column) in sizes of the box, (height, width) as
-logarithms of factors (Girshick et al. 2014, arXiv:1311.2524, appendix C).
+A box is (row, column, height, width), its center and its size, in the last dimension of a tensor.
+A move changes a box: (row, column) in units of the box's size, (height, width) as logarithms of
+factors (Girshick et al. 2014, arXiv:1311.2524, appendix C).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 
 def corners(boxes: Tensor) -> Tensor:
     """(..., 4): first row, first column, last row, last column."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat([centre - half, centre + half], dim=-1)
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([center - half, center + half], dim=-1)
 
 
 def iou(first: Tensor, second: Tensor) -> Tensor:
@@ -27,19 +27,19 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def moved(boxes: Tensor, moves: Tensor) -> Tensor:
-    """Boxes after moves, (..., 4)."""
-    centre = boxes[..., :2] + moves[..., :2] * boxes[..., 2:]
-    return torch.cat([centre, boxes[..., 2:] * moves[..., 2:].exp()], dim=-1)
+    """Apply moves to boxes, (..., 4)."""
+    center = boxes[..., :2] + moves[..., :2] * boxes[..., 2:]
+    return torch.cat([center, boxes[..., 2:] * moves[..., 2:].exp()], dim=-1)
 
 
 def moves_between(before: Tensor, after: Tensor) -> Tensor:
-    """The moves that make boxes of others, (..., 4)."""
+    """The moves that turn boxes `before` into boxes `after`, (..., 4)."""
     shift = (after[..., :2] - before[..., :2]) / before[..., 2:]
     return torch.cat([shift, (after[..., 2:] / before[..., 2:]).log()], dim=-1)
 
 
 def inside(boxes: Tensor, canvas: int) -> Tensor:
-    """(...,) bool: whether no part of a box lies beyond a canvas of this side."""
+    """(...,) bool: whether a box is entirely inside a canvas of this side."""
     edges = corners(boxes)
     return (edges[..., :2] >= 0).all(dim=-1) & (edges[..., 2:] <= canvas).all(dim=-1)
 
@@ -47,16 +47,16 @@ def inside(boxes: Tensor, canvas: int) -> Tensor:
 def non_maximum_suppression(
     boxes: Tensor, scores: Tensor, iou_threshold: float, n: int
 ) -> tuple[Tensor, Tensor]:
-    """The best boxes of each image that are not nearly the same as a better one.
+    """Keep the best boxes of each image that do not overlap a better box too much.
 
     Args:
         boxes: (N, A, 4).
-        scores: (N, A), finite, the more the better.
-        iou_threshold: a box goes if it shares more than this with one that was kept.
-        n: how many to keep, at most A.
+        scores: (N, A), finite; higher is better.
+        iou_threshold: a box is dropped if its IoU with a kept box is above this.
+        n: number of boxes to keep, at most A.
 
     Returns:
-        (N, n) int64, which boxes, best first; (N, n) bool, whether there was one left.
+        (N, n) int64, indices of the boxes, best first; (N, n) bool, whether there was a box left.
     """
     left = scores.clone()
     chosen, found = [], []
@@ -65,7 +65,7 @@ def non_maximum_suppression(
         box = boxes.gather(1, best[:, None, None].expand(-1, 1, 4))
         same = iou(boxes, box)[..., 0] > iou_threshold
         left = left.masked_fill(same, -torch.inf)
-        left.scatter_(1, best[:, None], -torch.inf)  # a box without an area shares nothing
+        left.scatter_(1, best[:, None], -torch.inf)  # a box without area has IoU 0 with itself
         chosen.append(best)
         found.append(score > -torch.inf)
     return torch.stack(chosen, dim=1), torch.stack(found, dim=1)

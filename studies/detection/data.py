@@ -1,4 +1,4 @@
-"""Canvases with handwritten digits scattered over them, and the digits' boxes."""
+"""Generate images of scattered handwritten digits, and the digits' boxes."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from torch.nn import functional as F
 from cli.errors import UserError
 from studies.detection.digits import ink_boxes
 
-SMALLEST, LARGEST = 15.0, 25.0  # a digit's height, and its width, in pixels
+SMALLEST, LARGEST = 15.0, 25.0  # range of a digit's height and of its width, in pixels
 CHUNK = 256  # images painted at a time
 
 
 @dataclass(frozen=True)
 class ScatteredDigits:
-    """Images of several digits, each stretched to a height and a width of its own.
+    """Images of several digits, each stretched to a random height and width.
 
-    A box is (row, column, height, width): its centre and its size in pixels, where the canvas goes
-    from 0 to `canvas`. Heights and widths are uniform from 15 to 25 pixels, centres over all places
-    at which the digit lies wholly in the field. The field is a square of side `field`, and its
-    middle the canvas: of a larger field, digits are cut by the border or lie beyond it, as in
-    the released code's data.
+    A box is (row, column, height, width): its center and its size in pixels; the canvas extends
+    from 0 to `canvas`. Heights and widths are uniform from 15 to 25 pixels, centers uniform over
+    all positions where the digit fits in the field. The field is a square of side `field` with the
+    canvas in its middle: if it is larger than the canvas, some digits are cut by the border or lie
+    beyond it, as in the released code's data.
 
     Args:
-        canvas: its side in pixels.
-        field: its side in pixels.
-        digits: on the field.
+        canvas: side in pixels.
+        field: side in pixels.
+        digits: number of digits on the field.
 
     Raises:
-        UserError: the canvas is not between 32 and 256 pixels wide, the field is not between it and
-            four times it, or the digits are not 1 to 20.
+        UserError: the canvas is not 32 to 256 pixels wide, the field is not one to four times as
+            wide, or there are not 1 to 20 digits.
     """
 
     canvas: int = 64
@@ -45,26 +45,26 @@ class ScatteredDigits:
             raise UserError(f"--canvas must be between 32 and 256 pixels, got {self.canvas}")
         if not self.canvas <= self.field <= 4 * self.canvas:
             raise UserError(
-                f"--field must be between the canvas's {self.canvas} and {4 * self.canvas} pixels, "
+                f"--field must be between {self.canvas} (the canvas) and {4 * self.canvas} pixels, "
                 f"got {self.field}"
             )
         if not 1 <= self.digits <= 20:
             raise UserError(f"--digits must be between 1 and 20, got {self.digits}")
 
     def boxes(self, n: int, rng: np.random.Generator) -> Tensor:
-        """(n, digits, 4) float32."""
+        """(n, digits, 4) float32: random boxes."""
         size = rng.uniform(SMALLEST, LARGEST, (n, self.digits, 2))
-        centre = rng.uniform(size / 2, self.field - size / 2)
+        center = rng.uniform(size / 2, self.field - size / 2)
         border = (self.field - self.canvas) / 2
-        return torch.from_numpy(np.concatenate([centre - border, size], axis=2)).float()
+        return torch.from_numpy(np.concatenate([center - border, size], axis=2)).float()
 
     def images(self, sources: Tensor, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Images and the boxes on them.
+        """Generate images and their boxes.
 
         Args:
-            sources: (N, H, W) digits from 0 to 1, of which each image gets `digits` at random.
-            n: images.
-            seed: of the draw.
+            sources: (N, H, W) digits from 0 to 1; each image gets `digits` of them at random.
+            n: number of images.
+            seed: random seed.
 
         Returns:
             (n, 1, canvas, canvas) uint8, and (n, digits, 4) float32.
@@ -80,7 +80,7 @@ class ScatteredDigits:
             for k in range(self.digits):
                 chosen = which[some, k]
                 canvas += self._painted(sources[chosen], inks[chosen], boxes[some, k])
-            # Where digits lie on each other, ink is ink.
+            # Overlapping ink does not exceed full ink.
             images[some] = canvas.clamp(max=1).mul(255).round().to(torch.uint8)
         return images, boxes
 
@@ -89,8 +89,8 @@ class ScatteredDigits:
         line = torch.arange(self.canvas) + 0.5
         places, inside = [], []
         for axis in range(2):
-            centre, size = boxes[:, axis, None], boxes[:, axis + 2, None]
-            share = (line - (centre - size / 2)) / size
+            center, size = boxes[:, axis, None], boxes[:, axis + 2, None]
+            share = (line - (center - size / 2)) / size
             inside.append((share >= 0) & (share <= 1))
             pixel = inks[:, axis, None] + share * inks[:, axis + 2, None]
             places.append(2 * pixel / digits.shape[axis + 1] - 1)

@@ -1,4 +1,4 @@
-"""Handwritten digits: scikit-learn's, which come with the package, or MNIST's own files."""
+"""Load handwritten digits: those that scikit-learn ships, or MNIST's own files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from cli.errors import UserError
 from files.untrusted import read_bytes
 
-# Of the 1,797 digits that scikit-learn ships, a fifth is kept for test images.
+# A fifth of the 1,797 digits that scikit-learn ships is kept for test images.
 TEST_SHARE = 0.2
 SPLIT_SEED = 0
 
@@ -23,24 +23,24 @@ IMAGES_MAGIC = 0x00000803  # unsigned bytes in three dimensions
 MAX_DIGITS = 100_000
 MAX_SIDE = 64
 HEADER_BYTES = 16
-# The greatest file there can be: what a compressed one may unfold to, too.
+# Limit for a file, and for the decompressed content of a gzipped one.
 MAX_BYTES = HEADER_BYTES + MAX_DIGITS * MAX_SIDE**2
 
-INK = 0.001  # what is darker belongs to no digit
+INK = 0.001  # darker pixels are background
 
 
 def load_digits(mnist: Path | None) -> tuple[Tensor, Tensor]:
-    """Digits to train on and others to test with.
+    """Load training digits and test digits.
 
     Args:
-        mnist: a folder with MNIST's `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, as they
-            are or with `.gz`; None for scikit-learn's.
+        mnist: a folder with MNIST's `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, plain
+            or gzipped (`.gz`); None for scikit-learn's digits.
 
     Returns:
         Two (N, H, W) float32 from 0 to 1.
 
     Raises:
-        UserError: the folder has not these files, or they are not what they say.
+        UserError: the folder lacks these files, or they are not valid IDX files.
     """
     if mnist is not None:
         return tuple(_as_tensor(_mnist_file(mnist, name)) for name in MNIST_FILES.values())  # type: ignore[return-value]
@@ -64,59 +64,59 @@ def _mnist_file(folder: Path, name: str) -> NDArray[np.uint8]:
         return read_idx_images(packed)
     raise UserError(
         f"--mnist {folder} has no {name} (or {name}.gz): name the folder that holds MNIST's files, "
-        "or leave --mnist away for the digits that scikit-learn ships"
+        "or omit --mnist to use the digits that scikit-learn ships"
     )
 
 
 def read_idx_images(path: Path) -> NDArray[np.uint8]:
-    """Images of an IDX file, gzipped where its name ends so: (N, rows, columns) uint8.
+    """Read the images of an IDX file, gzipped if its name ends in .gz: (N, rows, columns) uint8.
 
     The format is that of yann.lecun.com/exdb/mnist: four big-endian 32-bit numbers (2051, images,
-    rows, columns), then a byte a pixel.
+    rows, columns), then one byte per pixel.
 
     Raises:
-        UserError: the file is not of this format, or of another size than its header says, or
-            holds an image without ink.
+        UserError: the file does not have this format, its size contradicts its header, or an image
+            is blank.
     """
     content = read_bytes(path, MAX_BYTES)
     if path.suffix == ".gz":
         content = _unzipped(path, content)
     if len(content) < HEADER_BYTES:
-        raise UserError(f"cannot read {path}: {len(content)} bytes are no IDX file")
+        raise UserError(f"cannot read {path}: {len(content)} bytes are too few for an IDX file")
     magic, n, rows, columns = (int(k) for k in np.frombuffer(content, ">u4", 4))
     if magic != IMAGES_MAGIC:
         raise UserError(
-            f"cannot read {path}: it begins with {magic:#010x}, an IDX file of images with "
+            f"cannot read {path}: it begins with {magic:#010x}; an IDX file of images begins with "
             f"{IMAGES_MAGIC:#010x}"
         )
     if not (1 <= n <= MAX_DIGITS and 1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE):
         raise UserError(
-            f"cannot read {path}: {n:,} images of {rows}x{columns} pixels; allowed are up to "
-            f"{MAX_DIGITS:,} of up to {MAX_SIDE}x{MAX_SIDE}"
+            f"cannot read {path}: it has {n:,} images of {rows}x{columns} pixels; allowed are 1 to "
+            f"{MAX_DIGITS:,} images of up to {MAX_SIDE}x{MAX_SIDE} pixels"
         )
     wanted = HEADER_BYTES + math.prod((n, rows, columns))
     if len(content) != wanted:
         raise UserError(
-            f"cannot read {path}: its header says {wanted:,} bytes, it has {len(content):,}"
+            f"cannot read {path}: its header implies {wanted:,} bytes, but it has {len(content):,}"
         )
     images = np.frombuffer(content, np.uint8, offset=HEADER_BYTES).reshape(n, rows, columns)
     blank = np.flatnonzero(images.max(axis=(1, 2)) == 0)
     if len(blank):
-        raise UserError(f"cannot read {path}: image {blank[0]:,} is empty")
+        raise UserError(f"cannot read {path}: image {blank[0]:,} is blank")
     return images
 
 
 def _unzipped(path: Path, content: bytes) -> bytes:
-    """The one member of a gzip file, and never more than an IDX file can have."""
+    """Decompress a gzip file with one member, up to the size limit of an IDX file."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
         plain = unpacker.decompress(content, MAX_BYTES + 1)
     except zlib.error as error:
         raise UserError(f"cannot read {path}: {error}") from error
     if len(plain) > MAX_BYTES:
-        raise UserError(f"cannot read {path}: it unfolds to more than {MAX_BYTES:,} bytes")
+        raise UserError(f"cannot read {path}: it decompresses to more than {MAX_BYTES:,} bytes")
     if not unpacker.eof:
-        raise UserError(f"cannot read {path}: it ends in the middle")
+        raise UserError(f"cannot read {path}: it is truncated")
     return plain
 
 

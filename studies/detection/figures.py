@@ -1,4 +1,4 @@
-"""Pictures of what the networks propose, drawn from the files of finished experiments."""
+"""Figures of the networks' proposals, drawn from the files of finished experiments."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from studies.results import write_table
 
 
 def draw_all(root: Path, out: Path) -> None:
-    """Every picture that the experiments below a folder allow, and the table of their results.
+    """Draw all figures that the experiments below a folder allow, and tabulate their results.
 
     Args:
-        root: `<layout>/<model>/seed-<n>/` folders.
-        out: for `*.png` and `results.csv`.
+        root: folder with `<layout>/<model>/seed-<n>/`.
+        out: folder for `*.png` and `results.csv`.
 
     Raises:
-        UserError: no experiments, or a file of theirs is damaged.
+        UserError: there are no experiments, or one of their files is damaged.
     """
     experiments = find_experiments(root)
     make_folder(out)
@@ -53,7 +53,7 @@ def draw_all(root: Path, out: Path) -> None:
 
 
 def _boxes(experiments: Sequence[FinishedDetection]) -> Figure | None:
-    """The same test images with the boxes of both networks, of the first seed that has both."""
+    """Test images with the boxes of both networks, for the first seed that both have."""
     with_pictures = [e for e in experiments if (e.path / ARRAYS).exists()]
     seeds = [{e["seed"] for e in with_pictures if e["model"] == model} for model in MODELS]
     both = set.intersection(*seeds)
@@ -80,7 +80,7 @@ def _boxes(experiments: Sequence[FinishedDetection]) -> Figure | None:
             color=COLORS[experiment["model"]],
         )
     figure.suptitle(
-        f"test images: the digits' boxes (green) and those proposed with at least "
+        f"test images: the digits' boxes (green) and boxes proposed with a score of at least "
         f"{SHOWN_ABOVE:.0%} (yellow), seed {seed}",
         fontsize=10,
     )
@@ -89,7 +89,7 @@ def _boxes(experiments: Sequence[FinishedDetection]) -> Figure | None:
 
 def _outline(axis: Axes, boxes: NDArray[Any], color: str, width: float, style: str) -> None:
     for row, column, height, across in boxes:
-        # A pixel's middle is at its index in the picture, and half a pixel further in a box.
+        # A pixel's center is at its index in the figure, but half a pixel further in a box.
         corner = (column - across / 2 - 0.5, row - height / 2 - 0.5)
         axis.add_patch(Rectangle(corner, across, height, fill=False, ec=color, lw=width, ls=style))
 

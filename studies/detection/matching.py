@@ -1,4 +1,4 @@
-"""Which boxes the network learns from, and what it should have said of them."""
+"""Choose the boxes that the network learns from, and compute its losses."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DIGIT, NONE = 0, 1  # the scorer's classes
 
 @dataclass(frozen=True)
 class Samples:
-    """Boxes drawn for the loss, six of either kind if there are so many in any image.
+    """Boxes drawn for the loss: up to six of each kind per image.
 
-    Where one image has fewer than another, its last ones are not `..._there`.
+    If an image has fewer, its remaining entries are False in `..._there`.
 
     Attributes:
         positive: (N, 6) int64: boxes that hold a digit.
@@ -38,18 +38,18 @@ class Samples:
 
 
 def sample(ious: Tensor, boxes: Tensor, canvas: int, generator: torch.Generator) -> Samples:
-    """Draw up to six boxes that hold a digit, and as many that hold none, of each image.
+    """Draw up to six boxes that hold a digit, and up to six that hold none, from each image.
 
-    A pair of a box and a digit is positive if they share more than 0.5 and the box lies on the
-    canvas, or if no box shares more with the digit. A box is negative if it shares less than 0.1
-    with every digit, is closest to none, and lies on the canvas; where there is no such box, any
-    that is in no positive pair.
+    A pair of a box and a digit is positive if their IoU is above 0.5 and the box is inside the
+    canvas, or if no box has a higher IoU with the digit. A box is negative if its IoU with every
+    digit is below 0.1, it is not the closest box of any digit, and it is inside the canvas. If no
+    box is negative, every box without a positive pair is.
 
     Args:
-        ious: (N, A, B) of each box with each digit.
+        ious: (N, A, B), IoU of each box with each digit.
         boxes: (N, A, 4), as moved by the network.
-        canvas: its side in pixels.
-        generator: of the draw, on the CPU.
+        canvas: side in pixels.
+        generator: random generator, on the CPU.
     """
     n_boxes, n_digits = ious.shape[1:]
     on_canvas = inside(boxes, canvas)[..., None]
@@ -70,47 +70,47 @@ def sample(ious: Tensor, boxes: Tensor, canvas: int, generator: torch.Generator)
 
 
 def _draw(candidates: Tensor, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Up to n of each row's candidates (N, M) bool: which, and whether there was one: (N, n)."""
+    """Draw up to n of each row's candidates (N, M) bool: indices and whether they exist, (N, n)."""
     lots = torch.rand(candidates.shape, generator=generator).to(candidates.device)
     best, chosen = lots.masked_fill(~candidates, -1.0).topk(min(n, candidates.shape[1]), dim=1)
     return chosen, best >= 0
 
 
 def smooth_l1(error: Tensor) -> Tensor:
-    """x² up to 1 and |x| beyond, summed over the last dimension.
+    """x² up to 1 and |x| beyond, summed over the last dimension, as in the released code.
 
-    The released code's; the usual one halves the square, and has no corner at 1.
+    The usual smooth L1 halves the square, so that it has no corner at 1.
     """
     size = error.abs()
     return torch.where(size > 1, size, size.square()).sum(dim=-1)
 
 
 def losses(
-    said: Proposals, anchors: Tensor, digits: Tensor, samples: Samples
+    outputs: Proposals, anchors: Tensor, digits: Tensor, samples: Samples
 ) -> tuple[Tensor, Tensor]:
-    """Of the moves and of the scores: each a mean over an image's samples, and over images.
+    """The losses of the moves and of the scores, averaged over an image's samples and over images.
 
     Args:
-        said: by the network.
+        outputs: the network's outputs.
         anchors: (A, 4).
-        digits: (N, B, 4), the boxes of the digits.
-        samples: drawn boxes.
+        digits: (N, B, 4), the digits' boxes.
+        samples: the drawn boxes.
     """
     there = samples.positive_there.float()
-    moves = _gather(said.moves, samples.positive)
+    moves = _gather(outputs.moves, samples.positive)
     wanted = moves_between(anchors[samples.positive], _gather(digits, samples.digit))
-    of_moves = (smooth_l1(moves - wanted) * there).sum(dim=1) / there.sum(dim=1)
+    moves_loss = (smooth_l1(moves - wanted) * there).sum(dim=1) / there.sum(dim=1)
 
     which = torch.cat([samples.positive, samples.negative], dim=1)
     there = torch.cat([samples.positive_there, samples.negative_there], dim=1).float()
     truth = torch.full_like(which, NONE)
     truth[:, : samples.positive.shape[1]] = DIGIT
-    logits = _gather(said.logits, which)
-    of_each = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
-    of_scores = (of_each.view_as(there) * there).sum(dim=1) / there.sum(dim=1)
-    return of_moves.mean(), of_scores.mean()
+    logits = _gather(outputs.logits, which)
+    each_loss = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none")
+    scores_loss = (each_loss.view_as(there) * there).sum(dim=1) / there.sum(dim=1)
+    return moves_loss.mean(), scores_loss.mean()
 
 
 def _gather(values: Tensor, which: Tensor) -> Tensor:
-    """(N, A, C) at (N, n): (N, n, C)."""
+    """Index (N, A, C) by (N, n), giving (N, n, C)."""
     return values.gather(1, which[..., None].expand(-1, -1, values.shape[2]))

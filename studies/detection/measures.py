@@ -1,4 +1,4 @@
-"""How well proposed boxes fit the digits."""
+"""Measure how well proposed boxes fit the digits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Proposed:
     Attributes:
         boxes: (N, 10, 4).
         scores: (N, 10), the probability of a digit.
-        there: (N, 10) bool; False where an image has fewer.
+        there: (N, 10) bool; False for missing boxes of an image that has fewer.
     """
 
     boxes: Tensor
@@ -29,15 +29,15 @@ class Proposed:
     there: Tensor
 
 
-def proposed(said: Proposals, anchors: Tensor) -> Proposed:
-    """The ten best boxes of each image after non-maximum suppression at 0.8.
+def proposed(outputs: Proposals, anchors: Tensor) -> Proposed:
+    """The ten best boxes of each image after non-maximum suppression with an IoU of 0.8.
 
     Args:
-        said: by the network.
+        outputs: the network's outputs.
         anchors: (A, 4).
     """
-    boxes = moved(anchors, said.moves)
-    probability = said.logits.softmax(dim=2)[..., DIGIT]
+    boxes = moved(anchors, outputs.moves)
+    probability = outputs.logits.softmax(dim=2)[..., DIGIT]
     chosen, there = non_maximum_suppression(boxes, probability, NMS_IOU, N_PROPOSALS)
     return Proposed(
         boxes.gather(1, chosen[..., None].expand(-1, -1, 4)), probability.gather(1, chosen), there
@@ -46,15 +46,14 @@ def proposed(said: Proposals, anchors: Tensor) -> Proposed:
 
 @dataclass(frozen=True)
 class Fit:
-    """Of each image, (N,) float32, on the CPU.
+    """How well the proposals fit on each image: (N,) float32, on the CPU.
 
     Attributes:
         average: mean IoU over all pairs of a proposal and a digit (the released code's
-            `mean_nms_iou`). Proposals that are the digits themselves get little more than one over
-            the number of digits.
-        best: mean over proposals of the IoU with the digit that each fits best
-            (`mean_argmax_nms_iou`).
-        found: mean over digits of the IoU with the proposal that fits each best.
+            `mean_nms_iou`). Even the digits' own boxes get little more than one over the number of
+            digits.
+        best: mean over proposals of the IoU with the best-fitting digit (`mean_argmax_nms_iou`).
+        found: mean over digits of the IoU with the best-fitting proposal.
     """
 
     average: Tensor
@@ -63,11 +62,11 @@ class Fit:
 
 
 def fit(boxes: Tensor, there: Tensor, digits: Tensor) -> Fit:
-    """How well proposals fit.
+    """Measure how well proposals fit the digits.
 
     Args:
         boxes: (N, P, 4) proposals.
-        there: (N, P) bool, which of them count; at least one of each image.
+        there: (N, P) bool, which proposals count; at least one per image.
         digits: (N, B, 4).
     """
     shared = iou(boxes, digits).masked_fill(~there[..., None], 0.0)
@@ -80,10 +79,10 @@ def fit(boxes: Tensor, there: Tensor, digits: Tensor) -> Fit:
 
 
 def fit_of_the_truth(digits: Tensor) -> Fit:
-    """The same of proposals that are the digits' own boxes.
+    """The fit of the digits' own boxes.
 
-    No proposals have a better best or found one. The average, which holds every box against every
-    digit, may be better of boxes that lie between digits.
+    No proposals have a higher `best` or `found`. The `average`, which compares every box with every
+    digit, may be higher for boxes between digits.
 
     Args:
         digits: (N, B, 4).

@@ -1,4 +1,4 @@
-"""The paper's region-proposal network: which of many boxes hold a digit, and how to move them.
+"""The paper's region-proposal network: it scores and moves many candidate boxes.
 
 Layers, widths and anchors are those of Liu et al. 2018's released code
 (github.com/uber-research/CoordConv, model_builder_faster_rcnn.py, train_faster_rcnn.py).
@@ -13,22 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from coordconv import CoordConv2d
-from studies.initialisation import init_he_normal_
+from studies.initialization import init_he_normal_
 from studies.settings import ModelName
 
 SIZES = (15.0, 20.0, 25.0)
-ANCHORS = tuple(product(SIZES, SIZES))  # heights and widths of the boxes around each place
+ANCHORS = tuple(product(SIZES, SIZES))  # heights and widths of the boxes around each position
 KERNEL = 5
-RECEPTIVE_FIELD, STRIDE = 16, 4  # in pixels, of what two convolutions and two poolings see
+RECEPTIVE_FIELD, STRIDE = 16, 4  # of two convolutions and two poolings, in pixels
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """What the network says of each anchor.
+    """The network's outputs for each anchor.
 
     Attributes:
         moves: (N, A, 4), as in `studies.detection.boxes`.
-        logits: (N, A, 2): of a digit, and of none.
+        logits: (N, A, 2) for "digit" and "no digit".
     """
 
     moves: Tensor
@@ -36,19 +36,19 @@ class Proposals:
 
 
 class RegionProposalNetwork(nn.Module):
-    """(N, 1, canvas, canvas) to what it says of A = side² · 9 anchors.
+    """(N, 1, canvas, canvas) to proposals for A = side² · 9 anchors.
 
-    Two 5x5 convolutions, each with a 2x2 pooling, see 16 pixels from every fourth place; a 3x3
-    convolution follows. Of its features a 1x1 convolution scores nine anchors at each
-    place, and a 3x3 and a 1x1 convolution move them. As the paper has it, CoordConv stands in
-    place of the first convolution, of the 3x3 one after the poolings and of the one that
-    moves; not of the scorer.
+    Two 5x5 convolutions, each with a 2x2 pooling, see 16 pixels with a stride of 4; a 3x3
+    convolution follows. From its features, a 1x1 convolution scores nine anchors at each position,
+    and a 3x3 and a 1x1 convolution move them. As in the paper, CoordConv replaces the first
+    convolution, the 3x3 convolution after the poolings and the last convolution that moves, but not
+    the scorer.
 
     Args:
         model: conv or coordconv.
-        canvas: its side in pixels.
-        width: channels of the first convolution and of the 3x3 ones (the paper's is 32); the second
-            has twice as many.
+        canvas: side in pixels.
+        width: channels of the first convolution and of the 3x3 convolutions (32 in the paper); the
+            second convolution has twice as many.
     """
 
     anchors: Tensor
@@ -74,12 +74,12 @@ class RegionProposalNetwork(nn.Module):
         self.scorer = nn.Conv2d(width, 2 * len(ANCHORS), 1)
         self.register_buffer("anchors", anchors(canvas), persistent=False)
         init_he_normal_(self)
-        # Nothing is moved before anything is learned.
+        # The untrained network leaves every anchor in place.
         for parameter in self.mover[-1].parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Proposals:
-        """What it says of every anchor of each image."""
+        """Proposals for every anchor of each image."""
         features = self.features(images)
         return Proposals(_by_anchor(self.mover(features), 4), _by_anchor(self.scorer(features), 2))
 
@@ -90,9 +90,9 @@ def _by_anchor(maps: Tensor, n: int) -> Tensor:
 
 
 def anchors(canvas: int) -> Tensor:
-    """(side² · 9, 4): boxes of nine shapes around the centre of what each place sees.
+    """(side² · 9, 4): boxes of nine shapes around the center of each receptive field.
 
-    Their order is row by row, and within a place that of `ANCHORS`.
+    They are ordered row by row, and at each position as in `ANCHORS`.
     """
     side = ((canvas - KERNEL + 1) // 2 - KERNEL + 1) // 2
     along = RECEPTIVE_FIELD / 2 + STRIDE * torch.arange(side, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Images with the boxes that are on them and those that are proposed."""
+"""Draw digits' boxes and proposed boxes on images."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from studies.detection.measures import Proposed
 
 ENLARGED = 4
 TRUTH, PROPOSED = "#3fa34d", "#ffb000"
-SHOWN_ABOVE = 0.5  # the score of a box that the picture shows
+SHOWN_ABOVE = 0.5  # least score of a box that is drawn
 
 
 def with_boxes(images: Tensor, boxes: Tensor, found: Proposed) -> NDArray[np.uint8]:
-    """Images with the digits' boxes in green and the proposed ones in yellow.
+    """Draw the digits' boxes in green and the proposed boxes in yellow.
 
     Args:
         images: (N, 1, H, W) uint8.
-        boxes: (N, B, 4) of the digits.
-        found: proposals of the same images.
+        boxes: (N, B, 4), the digits' boxes.
+        found: proposals for the same images.
 
     Returns:
-        (N, 4H, 4W, 3).
+        (N, 4H, 4W, 3) uint8.
     """
     pictures = []
     for k, image in enumerate(images[:, 0].numpy()):

@@ -1,4 +1,4 @@
-"""Finished detection experiments, and the table they make."""
+"""Read finished detection experiments and tabulate their results."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ class FinishedDetection(FinishedExperiment):
 
     @property
     def layout(self) -> str:
-        """Whether digits lie wholly on the canvas."""
+        """`whole` or `cut`, see `settings.layout`."""
         return layout(self["canvas"], self["field"])
 
 
 def read_experiment(path: Path) -> FinishedDetection:
-    """The finished experiment in a folder.
+    """Read the finished experiment in a folder.
 
     Raises:
-        UserError: its result cannot be read, or is none of this program's.
+        UserError: its result cannot be read, or was not written by this program.
     """
     experiment = FinishedDetection(path, read_result(path, ("model",), NUMBERS).result)
     if experiment["model"] not in MODELS:
-        raise no_result(path, f"there is no model {experiment['model']!r}")
+        raise no_result(path, f"unknown model {experiment['model']!r}")
     return experiment
 
 
 def read_drawn(experiment: FinishedDetection) -> Arrays:
-    """The arrays that an experiment's pictures are drawn from.
+    """Read the arrays that an experiment's figures are drawn from.
 
     Raises:
-        UserError: they cannot be read, or are not of its canvas.
+        UserError: they cannot be read, or do not have the size of its canvas.
     """
     arrays = read_arrays(experiment.path, ("images", "boxes", "proposals", "scores"))
     n, n_proposals = arrays["scores"].shape[:1] or (0,), arrays["scores"].shape[-1:] or (0,)
@@ -73,11 +73,10 @@ def read_drawn(experiment: FinishedDetection) -> Arrays:
 
 
 def find_experiments(root: Path) -> list[FinishedDetection]:
-    """All finished experiments below a folder, by their names.
+    """Read all finished experiments below a folder, sorted by layout, model and seed.
 
     Raises:
-        UserError: there are none, one cannot be read, or they are not of the same images, or were
-            trained differently.
+        UserError: there are none, one cannot be read, or they differ in their images or training.
     """
     example = "python -m studies.detection --model coordconv"
     found = [read_experiment(path) for path in finished_folders(root, "*/*/seed-*", example)]
@@ -91,10 +90,10 @@ def find_experiments(root: Path) -> list[FinishedDetection]:
 
 
 def table(experiments: Sequence[FinishedDetection]) -> list[dict[str, Any]]:
-    """A row for each layout, measure and network, and one for the networks' difference.
+    """One row per layout and measure for each network, and one for the networks' difference.
 
-    Each has the mean over seeds with its 95 % interval. The difference is that of the seeds which
-    both have, and in the last columns in percent of the convolution's mean.
+    Each row has the mean over seeds with its 95 % interval. The difference is over the seeds that
+    both networks have; the last columns give it in percent of the convolution's mean.
     """
     rows = []
     for where in LAYOUTS:
@@ -103,9 +102,9 @@ def table(experiments: Sequence[FinishedDetection]) -> list[dict[str, Any]]:
             for e in experiments:
                 if e.layout == where:
                     values[e["model"]][e["seed"]] = float(e[name])
-            for model, of_seed in values.items():
-                if of_seed:
-                    rows.append(_row(where, name, NAMES[model], list(of_seed.values())))
+            for model, by_seed in values.items():
+                if by_seed:
+                    rows.append(_row(where, name, NAMES[model], list(by_seed.values())))
             difference = differences(values["coordconv"], values["conv"])
             if difference and not name.startswith("perfect"):
                 both = values["coordconv"].keys() & values["conv"].keys()
@@ -124,7 +123,7 @@ def _row(
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows for a page: a line for each layout and measure."""
+    """The rows as a Markdown table with a line for each layout and measure."""
     headings = ("digits", "IoU", "convolution", "CoordConv", "difference", "in percent")
     lines = []
     for where, measure in dict.fromkeys((row["layout"], row["measure"]) for row in rows):

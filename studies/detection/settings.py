@@ -1,4 +1,4 @@
-"""What describes one experiment completely, and the values it has unless told otherwise."""
+"""The complete settings of one experiment, and their presets."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from studies.settings import ExperimentSettings, ModelName, PresetName, Training
 
 
 class Training(TrainingSettings):
-    """How a network is trained, and on how much: Adam(.9, .99), the released code's."""
+    """How a network is trained, with Adam(.9, .99) as in the released code, and on how much."""
 
     train_images: Annotated[int, Field(ge=1, le=100_000)]
-    """Images to train on."""
+    """Number of training images."""
     test_images: Annotated[int, Field(ge=1, le=100_000)]
-    """Images to test with, of other digits."""
+    """Number of test images, which show other digits."""
     batch_size: Annotated[int, Field(ge=1, le=1024)]
-    """Images a gradient step; the paper's is 1."""
+    """Images per gradient step; 1 in the paper."""
     learning_rate: Annotated[float, Field(ge=1e-8, le=10)]
     """Adam's learning rate."""
     width: Annotated[int, Field(ge=1, le=512)]
-    """Channels of the first convolution; the paper's has 32."""
+    """Channels of the first convolution; 32 in the paper."""
 
 
-# "paper": its data (9,000 and 1,000 images), batch of one and network. Learning rate and epochs of
-# its run are not published: these are the released code's default rate and a guess.
-# "small": a quarter of the images, four at a time, on a cosine.
+# "paper": the paper's data (9,000 and 1,000 images), batch size and network. Its learning rate and
+# epochs are not published: these are the released code's default rate and a guess.
+# "small": about a quarter of the images, four per step, with a cosine schedule.
 PRESETS: dict[PresetName, Training] = {
     "small": Training(
         train_images=2_000, test_images=500, batch_size=4, learning_rate=0.001, schedule="cosine",
@@ -43,7 +43,7 @@ PRESETS: dict[PresetName, Training] = {
 
 
 def _absolute(folder: str) -> str:
-    """So that an experiment can be found again, and started again, from elsewhere."""
+    """Resolve the folder, so that an experiment can be resumed from another working directory."""
     return str(Path(folder).resolve())
 
 
@@ -55,22 +55,23 @@ class Settings(ExperimentSettings):
     """
 
     model: ModelName = "coordconv"
-    """The paper's network with CoordConv, or its convolutional one."""
+    """The paper's CoordConv network, or its convolutional one."""
     canvas: int = 64
-    """The canvas's side in pixels."""
+    """Side of the canvas in pixels."""
     field: int = 64
-    """Side of the field that digits are scattered over; the canvas is its middle. As large as the
-    canvas, it keeps all digits whole; the released code's is 120, which cuts and hides some."""
+    """Side of the square field over which digits are scattered; the canvas is its middle. A field
+    as large as the canvas keeps all digits whole; 120 in the released code, which cuts and hides
+    some digits."""
     digits: int = 5
     """Digits on the field of each image."""
     mnist: Annotated[str, AfterValidator(_absolute)] | None = None
-    """A folder with MNIST's train-images-idx3-ubyte and t10k-images-idx3-ubyte (or .gz); without
-    it the digits that scikit-learn ships."""
+    """Folder with MNIST's train-images-idx3-ubyte and t10k-images-idx3-ubyte (or .gz). Defaults to
+    the digits that scikit-learn ships."""
     training: Training
 
     @model_validator(mode="after")
     def _images_can_be_drawn(self) -> Self:
-        self.data  # noqa: B018 - says what is wrong with it
+        self.data  # noqa: B018 - raises if it is invalid
         return self
 
     @property
@@ -80,7 +81,7 @@ class Settings(ExperimentSettings):
 
     @property
     def source(self) -> Path | None:
-        """Where MNIST's files are, if they are used."""
+        """The folder of MNIST's files, if they are used."""
         return None if self.mnist is None else Path(self.mnist)
 
     @property
@@ -90,5 +91,5 @@ class Settings(ExperimentSettings):
 
 
 def layout(canvas: int, field: int) -> str:
-    """Whether digits lie wholly on the canvas, or may be cut by its border."""
+    """`whole` if all digits are entirely on the canvas, `cut` if its border may cut them."""
     return "whole" if canvas == field else "cut"

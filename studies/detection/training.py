@@ -1,4 +1,4 @@
-"""One region-proposal network on images of scattered digits."""
+"""Train a region-proposal network on images of scattered digits."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from studies.training import Arrays, Experiment, curve_columns
 
 BETAS = (0.9, 0.99)
 EVALUATION_BATCH = 32
-TRAIN_SAMPLE = 200  # training images looked at on the way
+TRAIN_SAMPLE = 200  # training images evaluated during training
 N_EXAMPLES = 6
-# Images of the two parts, and of different experiments, are drawn independently.
+# Added to the experiment's seed, so that test images are drawn independently of training images.
 TEST_SEED = 2**32
 MEASURES = ("average", "best", "found")
 
 
 class DetectionExperiment(Experiment):
-    """A network, its images and how far its training has come.
+    """A network, its images and the state of its training.
 
     Args:
-        settings: complete.
+        settings: the complete settings.
 
     Raises:
-        UserError: MNIST's files were asked for and cannot be read.
+        UserError: MNIST's files were requested and cannot be read.
     """
 
     columns = (
@@ -63,7 +63,7 @@ class DetectionExperiment(Experiment):
         )
         torch.manual_seed(settings.seed)
         network = RegionProposalNetwork(settings.model, settings.canvas, training.width)
-        # Convolutions of few channels on few threads run faster in this layout.
+        # Convolutions with few channels on few threads run faster in this layout.
         network.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.to(self.device)
         self.optimizer = adam(
@@ -71,39 +71,39 @@ class DetectionExperiment(Experiment):
         )
 
     def gradient_step(self) -> dict[str, Tensor]:
-        """One step down the losses of the moves and of the scores, of freshly drawn boxes."""
+        """Do one gradient step on the losses of the moves and scores of freshly drawn boxes."""
         which = self.batch().cpu()
         digits = self.train_boxes[which].to(self.device)
-        said = self._said(self.train_images[which])
+        outputs = self._outputs(self.train_images[which])
         with torch.no_grad():
-            boxes = moved(self.network.anchors, said.moves)
+            boxes = moved(self.network.anchors, outputs.moves)
             ious = iou(boxes, digits)
             samples = sample(ious, boxes, self.settings.canvas, self.noise())
             pairs = ious.flatten(1).gather(1, samples.positive * digits.shape[1] + samples.digit)[
                 samples.positive_there
             ]
-        of_moves, of_scores = losses(said, self.network.anchors, digits, samples)
-        loss = of_moves + of_scores
+        moves_loss, scores_loss = losses(outputs, self.network.anchors, digits, samples)
+        loss = moves_loss + scores_loss
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return {
             "loss": loss.detach(),
-            "move_loss": of_moves.detach(),
-            "score_loss": of_scores.detach(),
+            "move_loss": moves_loss.detach(),
+            "score_loss": scores_loss.detach(),
             "positive_iou": pairs.mean(),
         }
 
-    def _said(self, images: Tensor) -> Proposals:
-        said: Proposals = self.network(images.to(self.device).float() / 255)
-        return said
+    def _outputs(self, images: Tensor) -> Proposals:
+        outputs: Proposals = self.network(images.to(self.device).float() / 255)
+        return outputs
 
     def proposals(self, images: Tensor) -> Proposed:
-        """What the network proposes for (N, 1, canvas, canvas) uint8 images, on the CPU."""
+        """The network's proposals for (N, 1, canvas, canvas) uint8 images, on the CPU."""
         self.network.eval()
         with torch.no_grad():
             found = [
-                proposed(self._said(some), self.network.anchors)
+                proposed(self._outputs(some), self.network.anchors)
                 for some in torch.split(images, EVALUATION_BATCH)
             ]
         self.network.train()
@@ -115,22 +115,22 @@ class DetectionExperiment(Experiment):
         return fit(found.boxes, found.there, boxes)
 
     def evaluate(self) -> dict[str, float]:
-        """How well proposals fit on some training images and on all test images."""
+        """Mean fits of the proposals on some training images and on all test images."""
         train = self._fit(self.train_images[:TRAIN_SAMPLE], self.train_boxes[:TRAIN_SAMPLE])
         test = self._fit(self.test_images, self.test_boxes)
         return {**_means("train", train), **_means("test", test)}
 
     def note(self, row: dict[str, float]) -> str:
-        """The test IoU."""
+        """Format the test IoU."""
         return f"IoU average {row['test_average']:.3f}, best {row['test_best']:.3f}"
 
     def log(self, events: EventWriter) -> None:
-        """Images with the digits' boxes and the proposed ones."""
+        """Log images with the digits' boxes and the proposed boxes."""
         some = self.test_images[:N_EXAMPLES]
         events.images("boxes", with_boxes(some, self.test_boxes, self.proposals(some)), self.step)
 
     def result(self) -> dict[str, Any]:
-        """How well proposals fit on all images, and how well the digits' own boxes would."""
+        """Mean fits of the proposals on all images, and those of the digits' own boxes."""
         parts = {
             "train": self._fit(self.train_images, self.train_boxes),
             "test": self._fit(self.test_images, self.test_boxes),
@@ -139,7 +139,7 @@ class DetectionExperiment(Experiment):
         return {key: value for part in parts for key, value in _means(part, parts[part]).items()}
 
     def arrays(self) -> Arrays:
-        """Some test images, their digits' boxes and what the network proposes."""
+        """Some test images, their digits' boxes and the network's proposals."""
         images, boxes = self.test_images[:N_EXAMPLES], self.test_boxes[:N_EXAMPLES]
         found = self.proposals(images)
         return {

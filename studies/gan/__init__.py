@@ -1,1 +1,1 @@
-"""Does a generator that is given coordinates cover more places? (Liu et al. 2018)."""
+"""Does a generator with coordinates cover more positions? (Liu et al. 2018)."""

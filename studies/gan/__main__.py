@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,8 @@ from studies.command_line import (
     defaults,
     draw_figures,
     options,
+    print_dry_run,
     run_experiment,
-    say_what_would_be_trained,
 )
 from studies.gan.results import name_of, read_experiment
 from studies.gan.settings import PRESETS, Settings, Training
@@ -26,10 +27,9 @@ PROGRAM = "python -m studies.gan"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(ExperimentArguments):
-    """Train a generator against a discriminator; `figures` compares what came of several.
+    """Train a generator against a discriminator; `figures` compares several experiments.
 
-    Started again, an interrupted experiment goes on where it was. Where nothing else is said,
-    training is the preset.
+    The same command resumes an interrupted experiment. Training options default to the preset.
     """
 
     experiment: Annotated[Chosen, options(Settings)] = field(
@@ -37,32 +37,32 @@ class Arguments(ExperimentArguments):
     )
     training: Annotated[Chosen, options(Training, PRESETS)] = field(default_factory=dict)
     results: Path = Path("runs/gan")
-    """Where experiments are kept, as <generator>-<discriminator>/seed-<n>."""
+    """Folder of all experiments, each in <generator>-<discriminator>/seed-<n>."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and do what it says."""
+    """Parse the command line and run its command."""
     if argv[:1] == ["figures"]:
         return draw_figures("gan", argv[1:])
-    arguments: Arguments = parse(Arguments, PROGRAM, Arguments.__doc__ or "", argv)
+    arguments: Arguments = parse(Arguments, PROGRAM, getdoc(Arguments) or "", argv)
     settings = Settings(
         **arguments.experiment,
         training=PRESETS[arguments.preset].replaced(**arguments.training),
     )
     path = arguments.out or arguments.results / settings.name
     if arguments.dry_run:
-        say_what_would_be_trained(settings, path)
+        print_dry_run(settings, path)
         return 0
     run_experiment(settings, path, lambda: GanExperiment(settings))
     result = read_experiment(path)
     print(
         f"generator {name_of(result.arm)}, seed {settings.seed}: {result['valid']:.0%} of the "
-        f"images valid; positions cover {result['blue_coverage']:.0%} (blue) and "
-        f"{result['red_coverage']:.0%} (red) of the real ones' cells, their difference is of "
-        f"dimension {result['difference_dimension']:.2f} (real "
+        f"images are valid; their positions cover {result['blue_coverage']:.0%} (blue) and "
+        f"{result['red_coverage']:.0%} (red) of the cells that real images use; the difference of "
+        f"the two has dimension {result['difference_dimension']:.2f} (real images: "
         f"{result['real_difference_dimension']:.2f}); {result['seconds']:.0f} s of training"
     )
-    print(f"watch: tensorboard --logdir {path}")
+    print(f"to view the curves: tensorboard --logdir {path}")
     return 0
 
 

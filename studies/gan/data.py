@@ -17,20 +17,20 @@ SHAPES = ("square", "disc")
 
 @dataclass(frozen=True)
 class SortOfClevr:
-    """Scenes of two objects, each a square or a disc of one radius, made in memory.
+    """Scenes of two objects, each a square or a disc of one radius, generated in memory.
 
-    A scene is (2, 3) int64: for blue and red, in this order, the (row, column) of its centre and
-    its shape, 0 for a square and 1 for a disc. Centres are uniform over all places where the
-    object lies on the canvas; red's is drawn again until the two are at least two radii apart.
-    The squares' corners may still meet, and there red lies on top.
+    A scene is (2, 3) int64: for blue and red, in this order, the (row, column) of its center and
+    its shape, 0 for a square and 1 for a disc. Centers are uniform over all positions where the
+    object fits on the canvas; red's is redrawn until the two are at least two radii apart. The
+    corners of squares may still overlap; red is painted over blue.
 
     Args:
-        canvas: its side in pixels.
-        radius: of a disc; a square's side is 2·radius + 1.
+        canvas: side in pixels.
+        radius: radius of a disc; a square's side is 2·radius + 1.
 
     Raises:
-        UserError: the canvas is no multiple of 16 between 16 and 256, which the networks' four
-            halvings need, or too small for two objects.
+        UserError: the canvas is not a multiple of 16 between 16 and 256, which the networks' four
+            halvings require, or it is too small for two objects.
     """
 
     canvas: int = 64
@@ -49,11 +49,11 @@ class SortOfClevr:
 
     @property
     def places(self) -> int:
-        """How many rows (or columns) a centre can have; the first one is `radius`."""
+        """The number of rows (or columns) a center can have; the first one is `radius`."""
         return self.canvas - 2 * self.radius
 
     def scenes(self, n: int, seed: int) -> Tensor:
-        """(n, 2, 3) int64, drawn independently."""
+        """(n, 2, 3) int64: scenes drawn independently."""
         rng = np.random.default_rng(seed)
         blue, red = (rng.integers(0, self.places, (n, 2)) for _ in COLORS)
         while True:
@@ -61,12 +61,12 @@ class SortOfClevr:
             if not close.any():
                 break
             red[close] = rng.integers(0, self.places, (int(close.sum()), 2))
-        centres = np.stack([blue, red], axis=1) + self.radius
+        centers = np.stack([blue, red], axis=1) + self.radius
         shapes = rng.integers(0, len(SHAPES), (n, 2, 1))
-        return torch.from_numpy(np.concatenate([centres, shapes], axis=2))
+        return torch.from_numpy(np.concatenate([centers, shapes], axis=2))
 
     def images(self, scenes: Tensor) -> Tensor:
-        """(N, 2, 3) to (N, 3, canvas, canvas) float32 beside them: RGB from -1 to 1."""
+        """(N, 2, 3) to (N, 3, canvas, canvas) float32 on the same device: RGB from -1 to 1."""
         line = torch.arange(self.canvas, device=scenes.device)
         images = torch.ones(len(scenes), 3, self.canvas, self.canvas, device=scenes.device)
         for k, color in enumerate(COLORS):

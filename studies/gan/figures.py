@@ -1,4 +1,4 @@
-"""Pictures and latent walks, drawn from the files of finished experiments."""
+"""Figures and a video of latent walks, drawn from the files of finished experiments."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from studies.gan.training import CURVE, OBJECTS, SOME_IMAGES, SOME_VALID, positi
 from studies.results import write_table
 from studies.training import Arrays
 
-COLUMNS = 10  # samples of each arm in their picture
-BINS = 32  # along either side of a density
+COLUMNS = 10  # samples of each arm in the figure
+BINS = 32  # along each side of a density
 ENLARGED = 8
 CAPTION = 32
 FRAMES_PER_SECOND = 15
-TITLES = {"blue": "blue's centre", "red": "red's centre", "difference": "red's less blue's"}
+TITLES = {"blue": "blue's center", "red": "red's center", "difference": "red's minus blue's"}
 
 
 def draw_all(root: Path, out: Path) -> None:
-    """Every picture that the experiments below a folder allow, the walks and the table of results.
+    """Draw all figures and walks that the experiments below a folder allow, and their table.
 
     Args:
-        root: `<generator>-<discriminator>/seed-<n>/` folders.
-        out: for `*.png`, `walks.mp4` and `results.csv`.
+        root: folder with `<generator>-<discriminator>/seed-<n>/`.
+        out: folder for `*.png`, `walks.mp4` and `results.csv`.
 
     Raises:
-        UserError: no experiments, or a file of theirs is damaged.
+        UserError: there are no experiments, or one of their files is damaged.
     """
     experiments = find_experiments(root)
     make_folder(out)
@@ -70,22 +70,22 @@ def draw_all(root: Path, out: Path) -> None:
 
 
 def _samples(drawn: dict[Arm, Arrays], real: Arrays) -> Figure:
-    """The first samples of each arm below real images."""
+    """Real images and, below them, the first samples of each arm."""
     rows = [(REAL, real["real_samples"])]
     rows += [(name_of(arm).replace(", ", "\n"), arrays["samples"]) for arm, arrays in drawn.items()]
     return images_in_rows([(label, images[:COLUMNS] / 255) for label, images in rows])
 
 
 def _densities(drawn: dict[Arm, Arrays], real: Arrays, canvas: int) -> Figure:
-    """As the paper's figure: where the centres are, and how they lie to each other."""
+    """Like the paper's figure: densities of the centers and of their difference."""
     rows = [(REAL, real["real_centres"])]
     rows += [(name_of(arm).replace(", ", "\n"), arrays["centres"]) for arm, arrays in drawn.items()]
     figure, axes = plt.subplots(
         len(rows), len(OBJECTS), figsize=(7.5, 2.5 * len(rows)), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    for line, (label, centres) in zip(axes, rows, strict=True):
-        for axis, (what, points) in zip(line, positions(centres).items(), strict=True):
+    for line, (label, centers) in zip(axes, rows, strict=True):
+        for axis, (what, points) in zip(line, positions(centers).items(), strict=True):
             least = -canvas if what == "difference" else 0
             axis.hist2d(
                 points[:, 1], points[:, 0], bins=BINS, cmap=HEAT,
@@ -94,18 +94,18 @@ def _densities(drawn: dict[Arm, Arrays], real: Arrays, canvas: int) -> Figure:
             axis.set(xticks=[], yticks=[], aspect="equal")
             axis.invert_yaxis()
             axis.set_title(TITLES[what], fontsize=8)
-        line[0].set_ylabel(f"{label}\n{len(centres):,} images", fontsize=8)
+        line[0].set_ylabel(f"{label}\n{len(centers):,} images", fontsize=8)
     return figure
 
 
 def _curves(experiments: Sequence[FinishedGan]) -> Figure:
-    """How many images are valid and how their objects are spread, as training goes on."""
+    """The share of valid images and the spread of their objects against epochs."""
     arms = sorted({e.arm for e in experiments})
     colors = {arm: f"C{k}" for k, arm in enumerate(arms)}
     shown = {
         "valid": "share of valid images",
-        "blue_coverage": "blue's positions: coverage by 250 images",
-        "difference_dimension": "difference: correlation dimension",
+        "blue_coverage": "coverage of blue's positions by 250 images",
+        "difference_dimension": "correlation dimension of the difference",
     }
     figure, axes = plt.subplots(1, len(shown), figsize=(12, 3.6), layout="constrained")
     for axis, (name, title) in zip(axes, shown.items(), strict=True):
@@ -113,7 +113,7 @@ def _curves(experiments: Sequence[FinishedGan]) -> Figure:
         for experiment in experiments:
             curve, arm = read_curve(experiment.path, CURVE), experiment.arm
             if name != "valid":
-                # Of fewer valid images than the others' a spread says less.
+                # Spreads of fewer valid images are not comparable.
                 curve = [row for row in curve if row["valid"] * SOME_IMAGES >= SOME_VALID]
             axis.plot(
                 [row["epoch"] for row in curve], [row[name] for row in curve], lw=1.2,
@@ -130,7 +130,7 @@ def _curves(experiments: Sequence[FinishedGan]) -> Figure:
 
 
 def _write_walks(drawn: dict[Arm, Arrays], path: Path) -> None:
-    """Walks between latents, the arms side by side, each under its name."""
+    """Write a video of walks between latents, the arms side by side under their names."""
     columns = [_captioned(name_of(arm), arrays["walks"]) for arm, arrays in drawn.items()]
     frames = [np.concatenate(moment, axis=1) for moment in zip(*columns, strict=False)]
     height, width = frames[0].shape[:2]

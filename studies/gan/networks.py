@@ -2,7 +2,7 @@
 
 Layers and widths are those of Liu et al. 2018's released code
 (github.com/uber-research/CoordConv, model_builders.py, `CoordConvGAN`), whose narrowest
-layers have 64 channels; here `width` stands in the place of that 64.
+layers have 64 channels; here `width` replaces that 64.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coordconv import CoordConv2d
-from studies.initialisation import init_glorot_uniform_, init_he_normal_
+from studies.initialization import init_glorot_uniform_, init_he_normal_
 from studies.settings import ModelName
 
 
 class CoordConvGenerator(nn.Module):
     """(N, latent) to images (N, 3, canvas, canvas), pixel by pixel.
 
-    The paper spreads z over the canvas, adds the coordinates, and looks at every pixel by itself
-    through 1x1 convolutions; two 3x3 convolutions and a 1x1 one come last. The first layer's view
-    of z is the same at every pixel, so that it is computed once for an image, and the where-map
-    once for the batch. Nothing keeps the images within [-1, 1]: the released code takes its tanh
-    for pictures only, after the discriminator has looked. With it in between, the images soon
-    consisted of extreme colours that no gradient came through.
+    The paper copies z to every pixel of the canvas, appends the coordinates, and processes each
+    pixel separately with 1x1 convolutions; two 3x3 convolutions and a 1x1 convolution come last.
+    The first layer's response to z is the same at every pixel, so it is computed once per image,
+    and the where-map once per batch. Nothing keeps the images within [-1, 1]: the released code
+    applies tanh only to the images it saves, not to those that the discriminator sees. With tanh
+    before the discriminator, the images soon consisted of extreme colors with vanishing gradients.
     """
 
     def __init__(self, latent: int, canvas: int, width: int) -> None:
@@ -42,16 +42,16 @@ class CoordConvGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, latent) to (N, 3, canvas, canvas)."""
-        of_z = F.conv2d(z[:, :, None, None], self.first.weight)
+        response = F.conv2d(z[:, :, None, None], self.first.weight)
         where = self.first.where_map(self.canvas, self.canvas)
-        return self.rest(of_z + where)  # type: ignore[no-any-return]
+        return self.rest(response + where)  # type: ignore[no-any-return]
 
 
 class ConvGenerator(nn.Sequential):
-    """(N, latent) to images (N, 3, canvas, canvas) in [-1, 1], as DCGAN's.
+    """(N, latent) to images (N, 3, canvas, canvas) in [-1, 1], as in DCGAN.
 
-    A dense layer makes canvas/16 x canvas/16 pixels; four 5x5 transposed convolutions of stride 2
-    double them, with batch normalisation and ReLU between.
+    A dense layer makes canvas/16 x canvas/16 pixels; each of four 5x5 transposed convolutions of
+    stride 2 doubles the size, with batch normalization and ReLU in between.
     """
 
     def __init__(self, latent: int, canvas: int, width: int) -> None:
@@ -70,13 +70,13 @@ class ConvGenerator(nn.Sequential):
 class Discriminator(nn.Sequential):
     """(N, 3, canvas, canvas) to logits (N, 1), positive for real.
 
-    Four 5x5 convolutions of stride 2 with batch normalisation (but the first) and leaky ReLU, and a
-    dense layer.
+    Four 5x5 convolutions of stride 2 with batch normalization (except the first) and leaky ReLU,
+    and a dense layer.
 
     Args:
         model: whether the first convolution sees coordinates.
-        canvas: a multiple of 16.
-        width: channels of the first; the others have 2, 4 and 8 times as many.
+        canvas: side in pixels, a multiple of 16.
+        width: channels of the first convolution; the others have 2, 4 and 8 times as many.
     """
 
     def __init__(self, model: ModelName, canvas: int, width: int) -> None:
@@ -100,9 +100,9 @@ GENERATORS: dict[ModelName, type[ConvGenerator | CoordConvGenerator]] = {
 
 
 class GAN(nn.Module):
-    """A generator and a discriminator, as they start: the released code's initialisation.
+    """A generator and a discriminator, initialized as in the released code.
 
-    CoordConv's generator starts from He-normal kernels, everything else from Glorot-uniform ones,
+    The CoordConv generator starts with He-normal kernels, everything else with Glorot-uniform ones,
     TensorFlow's default; biases are zero.
     """
 

@@ -1,12 +1,12 @@
-"""How much of the plane a set of positions covers: mode collapse as a number.
+"""Measure how much of the plane a set of positions covers, to detect mode collapse.
 
-Three views of points in the plane, all against the same number of points of real images:
+There are three measures, to be compared with those of the same number of points of real images:
 
-- coverage: of the cells of a grid that real images use, how many the points use;
-- entropy: of the distribution over those cells of the points that lie in them, in bits;
-- correlation dimension (Grassberger & Procaccia 1983, doi:10.1103/PhysRevLett.50.346): how fast the
-  number of pairs grows with the distance they may have, as its exponent. It is 2 for points that
-  fill an area, 1 for points on a curve, however bent, and 0 for a few spots.
+- coverage: the share of the grid cells used by real images that the points use too;
+- entropy: the entropy, in bits, of the points' distribution over those cells;
+- correlation dimension (Grassberger & Procaccia 1983, doi:10.1103/PhysRevLett.50.346): the exponent
+  with which the number of pairs grows with their greatest distance. It is 2 for points that fill an
+  area, 1 for points on a curve, even a bent one, and 0 for a few spots.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-CELLS = 11  # along either side of the canvas
-# Pairs are counted up to these shares of the canvas. Nearer than a pixel or so, centres of real
-# objects lie on a grid; farther, the canvas ends.
+CELLS = 11  # along each side of the canvas
+# Pairs are counted up to these fractions of the canvas: below about a pixel, centers of real
+# objects are on a grid; at larger distances, the canvas ends.
 NEAR, FAR = 1 / 16, 1 / 4
 
 Positions = NDArray[np.float64]
@@ -28,7 +28,7 @@ Positions = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Spread:
-    """How a set of positions is spread.
+    """The spread of a set of positions.
 
     Attributes:
         coverage: from 0 to 1.
@@ -42,19 +42,19 @@ class Spread:
 
 
 def spread(positions: Positions, canvas: int, reference: Positions) -> Spread:
-    """How positions are spread, by the cells that a reference uses and by themselves.
+    """Measure the spread of positions.
 
     Args:
-        positions: (N, 2) in pixels; without any, everything is 0.
-        canvas: its side in pixels, whose eleventh is a cell's.
-        reference: (M, 2), real images' positions, many more than the cells.
+        positions: (N, 2) in pixels; if empty, all measures are 0.
+        canvas: side in pixels; a cell's side is an eleventh of it.
+        reference: (M, 2), positions in real images, many more than there are cells.
     """
     if not len(positions):
         return Spread(0.0, 0.0, 0.0)
     size = canvas / CELLS
     used = _counts(reference, size)
     counts = _counts(positions, size)
-    # Where no real image has anything, nothing is covered and no entropy gained.
+    # Cells that no real image uses count for neither coverage nor entropy.
     right = np.array([n for cell, n in counts.items() if cell in used], dtype=float)
     shares = right / max(1, right.sum())
     entropy = float(-(shares * np.log2(shares)).sum())
@@ -66,15 +66,16 @@ def correlation_dimension(positions: Positions, canvas: int) -> float:
 
     Args:
         positions: (N, 2) in pixels.
-        canvas: its side in pixels; the two distances are a sixteenth and a quarter of it.
+        canvas: side in pixels; the two distances are a sixteenth and a quarter of it.
 
     Returns:
-        From 0 to 2 or a little more. 0 if no pair is far apart, or none is near.
+        A number from 0 to about 2; 0 if no pair is within the near distance, or none between the
+        two distances.
     """
     if len(positions) < 2:
         return 0.0
     tree = cKDTree(positions)
-    # Each point is its own neighbour, and each pair counts twice.
+    # Each point is its own neighbor, and each pair counts twice.
     near, far = tree.count_neighbors(tree, [NEAR * canvas, FAR * canvas]) - len(positions)
     if near == 0:
         return 0.0

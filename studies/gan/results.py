@@ -1,4 +1,4 @@
-"""Finished GAN experiments, and the table they make."""
+"""Read finished GAN experiments and tabulate their results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUMBERS = (
 DRAWN = ("centres", "real_centres", "samples", "real_samples", "walks")
 Arm = tuple[str, str]  # models of the generator and of the discriminator
 REAL, LESS = "real images", "less the convolution"
-# What every other one is compared with.
+# The arm that all others are compared with.
 BASE: Arm = ("conv", "conv")
 
 
@@ -40,7 +40,7 @@ class FinishedGan(FinishedExperiment):
     """A finished experiment."""
 
     def __getitem__(self, name: str) -> Any:
-        """A value of the result, of the settings or of their training."""
+        """A value of the training settings, the result or the other settings."""
         training = self.result["settings"].get("training", {})
         return training[name] if name in training else super().__getitem__(name)
 
@@ -51,10 +51,10 @@ class FinishedGan(FinishedExperiment):
 
 
 def read_experiment(path: Path) -> FinishedGan:
-    """The finished experiment in a folder.
+    """Read the finished experiment in a folder.
 
     Raises:
-        UserError: its result cannot be read, or is none of this program's.
+        UserError: its result cannot be read, or was not written by this program.
     """
     read = read_result(path, ("generator", "discriminator"), ("seed", "seconds"))
     experiment = FinishedGan(path, read.result)
@@ -62,17 +62,17 @@ def read_experiment(path: Path) -> FinishedGan:
         for name in NUMBERS:
             require_kind(name, experiment[name], float)
         if not set(experiment.arm) <= set(MODELS):
-            raise TypeError(f"there is no {experiment.arm}")
+            raise TypeError(f"unknown models {experiment.arm}")
     except (KeyError, TypeError) as error:
         raise no_result(path, error) from error
     return experiment
 
 
 def read_drawn(experiment: FinishedGan) -> Arrays:
-    """The arrays that an experiment's pictures are drawn from.
+    """Read the arrays that an experiment's figures are drawn from.
 
     Raises:
-        UserError: they cannot be read, or are not of its canvas.
+        UserError: they cannot be read, or do not have the size of its canvas.
     """
     arrays = read_arrays(experiment.path, DRAWN)
     canvas = experiment["canvas"]
@@ -85,7 +85,7 @@ def read_drawn(experiment: FinishedGan) -> Arrays:
 
 
 def find_experiments(root: Path) -> list[FinishedGan]:
-    """All finished experiments below a folder, by their names.
+    """Read all finished experiments below a folder, sorted by arm and seed.
 
     Raises:
         UserError: there are none, one cannot be read, or they were trained differently.
@@ -104,18 +104,18 @@ def name_of(arm: Arm) -> str:
 
 
 def table(experiments: Sequence[FinishedGan]) -> list[dict[str, Any]]:
-    """A row for each arm and measure, for real images, and for each arm's difference.
+    """One row per measure for each arm, for real images, and for each arm's difference.
 
-    Each has the mean over seeds with its 95 % interval; a difference is that from the
-    convolutional arm, over the seeds which both have. Spreads are those of the seeds that had
-    2,000 valid images to measure.
+    Each row has the mean over seeds with its 95 % interval. A difference is that from the
+    convolutional arm, over the seeds that both have. Spreads include only seeds with 2,000 valid
+    images to measure.
     """
     arms = sorted({e.arm for e in experiments})
     rows = []
     for name in ("valid", *SPREADS):
         values: dict[Arm, dict[int, float]] = {arm: {} for arm in arms}
         for e in experiments:
-            # Of fewer images a spread says less.
+            # Spreads of fewer images are not comparable.
             if name == "valid" or e["measured"] == VALID_IMAGES:
                 values[e.arm][e["seed"]] = float(e[name])
         for arm in filter(values.get, arms):
@@ -135,7 +135,7 @@ def _row(name: str, what: str, values: Sequence[float]) -> dict[str, Any]:
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows for a page: a line for each measure."""
+    """The rows as a Markdown table with a line for each measure."""
     columns = list(dict.fromkeys(row["images"] for row in rows))
     lines = []
     for measure in dict.fromkeys(row["measure"] for row in rows):

@@ -1,4 +1,4 @@
-"""What describes one experiment completely, and the values it has unless told otherwise."""
+"""The complete settings of one experiment, and their presets."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from studies.settings import ExperimentSettings, ModelName, PresetName, Training
 
 
 class Training(TrainingSettings):
-    """On what the two networks are trained, and how; by Adam."""
+    """How the two networks are trained, with Adam, and on which images."""
 
     canvas: int
-    """The canvas's side in pixels, a multiple of 16."""
+    """Side of the canvas in pixels, a multiple of 16."""
     radius: int
-    """The objects' radius in pixels."""
+    """Radius of the objects in pixels."""
     images: Annotated[int, Field(ge=1, le=1_000_000)]
     """Images in an epoch."""
     latent: Annotated[int, Field(ge=1, le=4096)]
-    """Numbers that an image is made from, each uniform from -1 to 1."""
+    """Size of the latent vector, whose entries are uniform from -1 to 1."""
     width: Annotated[int, Field(ge=1, le=512)]
-    """Channels of the narrowest hidden layers; the paper's have 64."""
-    batch_size: Annotated[int, Field(ge=2, le=4096)]  # batch normalisation needs more than one
-    """Images a step."""
+    """Channels of the narrowest hidden layers; 64 in the paper."""
+    batch_size: Annotated[int, Field(ge=2, le=4096)]  # batch normalization needs more than one
+    """Images per step."""
     generator_rate: Annotated[float, Field(ge=1e-8, le=10)]
     """The generator's learning rate."""
     discriminator_rate: Annotated[float, Field(ge=1e-8, le=10)]
@@ -36,26 +36,28 @@ class Training(TrainingSettings):
     beta2: Annotated[float, Field(ge=0, le=0.999999)]
     """Adam's second beta, for both networks."""
     generator_steps: Annotated[int, Field(ge=1, le=100)]
-    """The generator's steps to each step of the discriminator."""
+    """Steps of the generator for each step of the discriminator."""
     gradient_penalty: Annotated[float, Field(ge=0, le=1e6)]
-    """R1's weight (Mescheder et al. 2018, arXiv:1801.04406): half of it times the squared gradient
-    of the discriminator's logits of real images is added to its loss; the paper's is 0."""
+    """Weight of the R1 penalty (Mescheder et al. 2018, arXiv:1801.04406): half of it times the
+    squared gradient of the discriminator's logits for real images is added to its loss; 0 in the
+    paper."""
 
     @model_validator(mode="after")
-    def _every_batch_can_be_normalised(self) -> Self:
+    def _every_batch_can_be_normalized(self) -> Self:
         if self.images % self.batch_size == 1:
             raise UserError(
-                f"--images {self.images:,} leaves a last batch of one image at --batch-size "
-                f"{self.batch_size}, which cannot be normalised: change one of the two"
+                f"--images {self.images:,} leaves one image for the last batch at --batch-size "
+                f"{self.batch_size}, which batch normalization does not allow: change one of the "
+                "two"
             )
         return self
 
 
-# "paper": the paper's and the released code's. "small": half the canvas and a fifth of the
-# channels, in larger batches and larger steps, with a gradient penalty. Real images have
-# three colours to the bit, so that a discriminator can tell any others for good: without the
-# penalty it did within a thousand steps in most trials, at the paper's rates and others, and either
-# generator learned nothing from then on.
+# "paper": as in the paper and the released code. "small": half the canvas and a fifth of the
+# channels, with larger batches, larger steps and a gradient penalty. Real images have exactly three
+# colors, so a discriminator can learn to recognize all other images with certainty: without the
+# penalty it did so within a thousand steps in most trials, at the paper's rates and at others, and
+# from then on neither generator learned anything.
 PRESETS: dict[PresetName, Training] = {
     "small": Training(
         canvas=32, radius=5, images=20_000, latent=16, width=12, batch_size=32,
@@ -78,14 +80,15 @@ class Settings(ExperimentSettings):
     """
 
     generator: ModelName = "coordconv"
-    """The paper's generator with CoordConv, or its transposed convolutions."""
+    """The paper's CoordConv generator, or its transposed convolutions."""
     discriminator: ModelName = Field(default_factory=lambda known: known["generator"])
-    """With coordinates or without; without this option as the generator, which is the paper's."""
+    """Discriminator with or without coordinates. Defaults to the generator's model, as in the
+    paper."""
     training: Training
 
     @model_validator(mode="after")
     def _scenes_can_be_drawn(self) -> Self:
-        self.data  # noqa: B018 - says what is wrong with it
+        self.data  # noqa: B018 - raises if it is invalid
         return self
 
     @property

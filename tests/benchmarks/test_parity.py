@@ -12,10 +12,10 @@ from benchmarks.parity import (
     SCORE_COLUMNS,
     difference_interval,
     draw,
-    merged,
     print_differences,
     print_scores,
     read_runs,
+    write_merged,
 )
 
 
@@ -51,8 +51,8 @@ def test_rows_of_other_runs_stay_and_those_of_a_run_are_replaced(tmp_path: Path)
     write_run(tmp_path / "first", 2, [(1000 * n, 2.0) for n in range(1, 31)])
     write_run(tmp_path / "again", 2, [(1000 * n, 3.0) for n in range(1, 31)])
     path = tmp_path / "scores.csv"
-    merged(path, SCORE_COLUMNS, read_runs(tmp_path / "first", "suite"), [20_000, 30_000])
-    rows = merged(path, SCORE_COLUMNS, read_runs(tmp_path / "again", "suite"), [30_000])
+    write_merged(path, SCORE_COLUMNS, read_runs(tmp_path / "first", "suite"), [20_000, 30_000])
+    rows = write_merged(path, SCORE_COLUMNS, read_runs(tmp_path / "again", "suite"), [30_000])
     with path.open(newline="") as file:
         assert list(csv.DictReader(file)) == rows
     means = [(row["seed"], row["step"], row["mean_of_last_100_games"]) for row in rows]
@@ -65,9 +65,11 @@ def test_scores_are_printed_by_seed_and_curves_are_drawn(
     for seed, score in ((1, 1.0), (2, 4.0)):
         write_run(tmp_path, seed, [(1000 * n, score) for n in range(1, 31)])
     runs = read_runs(tmp_path, "suite")
-    print_scores(merged(tmp_path / "scores.csv", SCORE_COLUMNS, runs, [30_000]))
+    print_scores(write_merged(tmp_path / "scores.csv", SCORE_COLUMNS, runs, [30_000]))
     assert "| 30,000 | this suite, nature | 1.0, 4.0 (mean 2.5) |" in capsys.readouterr().out
-    draw(merged(tmp_path / "c.csv", CURVE_COLUMNS, runs, [10_000, 20_000]), tmp_path / "p.png")
+    draw(
+        write_merged(tmp_path / "c.csv", CURVE_COLUMNS, runs, [10_000, 20_000]), tmp_path / "p.png"
+    )
     assert (tmp_path / "p.png").stat().st_size > 5_000
 
 
@@ -81,7 +83,7 @@ def test_the_difference_has_welchs_interval(
         for seed, score in enumerate(scores, start=1):
             write_run(tmp_path / name, seed, [(1000 * n, score) for n in range(1, 31)])
     runs = read_runs(tmp_path / "float32", "float32") + read_runs(tmp_path / "bfloat16", "bfloat16")
-    print_differences(merged(tmp_path / "scores.csv", SCORE_COLUMNS, runs, [30_000]))
+    print_differences(write_merged(tmp_path / "scores.csv", SCORE_COLUMNS, runs, [30_000]))
     assert "bfloat16 - float32 = 2.5 (95 %: -3.9 to 8.9)" in capsys.readouterr().out
 
 

@@ -36,7 +36,7 @@ def _reference(layer: Any) -> Any:
 
 
 def _joint_kernel(layer: Any) -> Tensor:
-    """The two kernels of a layer as the one of its reference."""
+    """Join the two kernels of a layer as in the kernel of its reference."""
     if not isinstance(layer, coordconv.CoordConvTranspose2d):
         return torch.cat([layer.weight, layer.coord_weight], dim=1)
     data = layer.weight.chunk(layer.groups, dim=0)
@@ -47,7 +47,7 @@ def _joint_kernel(layer: Any) -> Tensor:
 
 @pytest.fixture(scope="session")
 def reference() -> Callable[[Any], Any]:
-    """The concatenating module of a layer's arguments, with parameters of its own."""
+    """Builds the concatenating module with a layer's arguments and its own parameters."""
     return _reference
 
 
@@ -58,7 +58,7 @@ def joint_kernel() -> Callable[[Any], Tensor]:
 
 @pytest.fixture(scope="session")
 def by_concatenation() -> Callable[..., Tensor]:
-    """What a layer should return, by concatenation with its own kernels, differentiable."""
+    """Computes a layer's expected output by concatenation with its kernels, differentiably."""
 
     def output(layer: Any, x: Tensor, **options: Any) -> Tensor:
         parameters = {"conv.weight": _joint_kernel(layer)}
@@ -74,5 +74,5 @@ def by_concatenation() -> Callable[..., Tensor]:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """The same numbers at every run: sums taken in two orders differ by what is drawn."""
+    """Seed each test: how far two orders of summation differ depends on the numbers drawn."""
     torch.manual_seed(0)

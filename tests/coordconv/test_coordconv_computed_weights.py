@@ -1,4 +1,4 @@
-"""CoordConv whose weights torch computes from others."""
+"""CoordConv layers whose weights torch computes, as in weight normalization and pruning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def test_computed_weights_fold_and_load(how: str, name: str) -> None:
     layer = COMPUTED[how](CoordConv2d(3, 8, 3), name)
     x = torch.rand(2, 3, 9, 11)
     layer(x)
-    # An optimizer's step that no forward pass has seen yet.
+    # Change the parameters as an optimizer would, without a forward pass afterwards.
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.mul_(1.5).add_(0.01)
@@ -57,14 +57,14 @@ def test_computed_weights_fold_and_load(how: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("wrap", [weight_norm, spectral_norm, COMPUTED["prune"]])
-def test_old_computed_weights_compile_whole(wrap: Any) -> None:
+def test_old_computed_weights_compile_as_one_graph(wrap: Any) -> None:
     layer, x = wrap(CoordConv2d(3, 4, 3), "weight").eval(), torch.rand(2, 3, 9, 9)
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), layer(x))
 
 
 @pytest.mark.parametrize("how", ["old weight_norm", "prune", "weight_norm"])
-def test_dependence_is_that_of_the_weights_as_they_are(how: str) -> None:
+def test_translation_dependence_uses_the_current_weights(how: str) -> None:
     layer, x = COMPUTED[how](CoordConv2d(3, 4, 3), "coord_weight"), torch.rand(2, 3, 9, 9)
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
@@ -89,7 +89,7 @@ def test_computed_bias_folds() -> None:
     torch.testing.assert_close(layer.fold((9, 11))(x), layer(x))
 
 
-def test_an_ordinary_layers_state_loads_where_the_data_kernel_is_ordinary() -> None:
+def test_an_ordinary_layers_state_loads_into_a_plain_layer() -> None:
     layer = CoordConv2d(3, 8, 3)
     layer.load_state_dict(nn.Conv2d(3, 8, 3).state_dict())
     assert not layer.coord_weight.any()
@@ -104,7 +104,7 @@ def test_hooks_that_folding_would_lose_are_refused() -> None:
         fold_model(nn.Sequential(layer), torch.rand(1, 3, 9, 9))
 
 
-def test_a_layer_without_numbers_is_not_folded() -> None:
+def test_a_layer_on_the_meta_device_is_not_folded() -> None:
     for name in ("weight", "coord_weight", "bias"):
         layer = CoordConv2d(3, 8, 3)
         setattr(layer, name, nn.Parameter(getattr(layer, name).to("meta")))
@@ -113,7 +113,7 @@ def test_a_layer_without_numbers_is_not_folded() -> None:
 
 
 @pytest.mark.parametrize("name", ["weight", "coord_weight"])
-def test_drawing_computed_kernels_is_refused(name: str) -> None:
+def test_initializing_computed_kernels_is_refused(name: str) -> None:
     layer = parametrizations.weight_norm(CoordConv2d(3, 8, 3), name)
     for draw in (layer.reset_parameters, layer.init_orthogonal_):
         with pytest.raises(ValueError, match="draw them before that"):

@@ -1,4 +1,4 @@
-"""Where-maps kept between two updates: same outputs, computed once, never out of date."""
+"""Where-maps kept between updates: they do not change outputs, and are never stale."""
 
 import copy
 from typing import Any
@@ -25,7 +25,7 @@ def example(layer_class: Any = CoordConv2d) -> tuple[Any, Tensor]:
 
 
 def count_maps(monkeypatch: pytest.MonkeyPatch, layer: Any) -> list[tuple[int, ...]]:
-    """The sizes of which the layer computes a map from now on."""
+    """Return a list to which the layer appends the size of each map it computes from now on."""
     sizes: list[tuple[int, ...]] = []
     compute = layer._coordinate_response
 
@@ -39,7 +39,7 @@ def count_maps(monkeypatch: pytest.MonkeyPatch, layer: Any) -> list[tuple[int, .
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_outputs_are_the_same_to_the_last_bit(layer_class: Any) -> None:
+def test_outputs_are_bit_identical(layer_class: Any) -> None:
     layer, x = example(layer_class)
     expected = layer(x)
     with torch.no_grad(), constant_where_maps(layer):
@@ -59,7 +59,7 @@ def test_a_map_is_computed_once_for_each_size(monkeypatch: pytest.MonkeyPatch) -
     assert sizes == [(5, 6), (5, 4)]
 
 
-def test_the_next_block_sees_the_weights_as_they_are_then() -> None:
+def test_the_next_context_uses_the_current_weights() -> None:
     layer, x = example()
     with torch.no_grad():
         with constant_where_maps(layer):
@@ -71,7 +71,7 @@ def test_the_next_block_sees_the_weights_as_they_are_then() -> None:
             assert torch.equal(layer(x), expected)
 
 
-def test_gradients_inside_are_those_outside() -> None:
+def test_gradients_inside_equal_those_outside() -> None:
     layer, x = example()
     expected = torch.autograd.grad(layer(x).square().sum(), list(layer.parameters()))
     with constant_where_maps(layer):
@@ -82,7 +82,7 @@ def test_gradients_inside_are_those_outside() -> None:
         assert torch.equal(mine, other)
 
 
-def test_other_types_get_a_map_of_their_own() -> None:
+def test_each_dtype_gets_its_own_map() -> None:
     layer, x = example()
     with torch.no_grad(), constant_where_maps(layer):
         assert layer(x).dtype == torch.float32
@@ -91,7 +91,7 @@ def test_other_types_get_a_map_of_their_own() -> None:
         assert layer(x).dtype == torch.float32
 
 
-def test_a_copy_is_outside() -> None:
+def test_a_copy_made_inside_keeps_no_maps() -> None:
     layer, x = example()
     with torch.no_grad(), constant_where_maps(layer):
         layer(x)
@@ -100,7 +100,7 @@ def test_a_copy_is_outside() -> None:
         assert not torch.equal(other(x), layer(x))
 
 
-def test_an_error_inside_ends_it() -> None:
+def test_an_error_ends_the_context() -> None:
     layer, x = example()
 
     def failing() -> None:

@@ -1,4 +1,4 @@
-"""CoordConv in somebody's modes and in somebody's models."""
+"""CoordConv in users' torch modes and in users' models."""
 
 import copy
 import threading
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def test_constants_made_under_somebodys_modes_are_exact_and_ordinary() -> None:
+def test_constants_made_in_inference_mode_and_autocast_are_exact_ordinary_tensors() -> None:
     layer, x = CoordConv2d(3, 8, 3), torch.rand(2, 3, 9, 11)
     model = nn.Sequential(layer, nn.Conv2d(8, 8, 1, bias=False))
     nn.init.dirac_(model[1].weight)
@@ -35,14 +35,14 @@ def test_constants_made_under_somebodys_modes_are_exact_and_ordinary() -> None:
     for constant in folded:
         torch.testing.assert_close(constant(x), layer(x))
         assert not any(t.is_inference() for t in constant.state_dict().values())
-        # Gradients of the picture: what a saliency map asks for.
+        # A saliency map needs gradients of the image.
         picture = x.clone().requires_grad_()
         constant(picture).sum().backward()
         assert picture.grad is not None
     assert not converted[0].coord_weight.is_inference()
 
 
-def test_kept_maps_do_not_outlive_somebodys_autocast() -> None:
+def test_kept_maps_do_not_outlive_autocast() -> None:
     layer, x = CoordConv2d(3, 8, 3), torch.rand(2, 3, 9, 11)
     with torch.no_grad(), constant_where_maps(layer):
         with torch.autocast("cpu", torch.bfloat16):
@@ -53,7 +53,7 @@ def test_kept_maps_do_not_outlive_somebodys_autocast() -> None:
 
 
 class Remembering(nn.Module):
-    """Keeps of its last pass what cannot be deep-copied, and holds a lock."""
+    """Keeps the response of its last pass and a lock, neither of which can be deep-copied."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ def test_models_that_cannot_be_deep_copied_are_folded() -> None:
 
 
 class Reading(nn.Module):
-    """Reads its layers' attributes, and calls them by name."""
+    """Reads attributes of its layers in the forward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def test_models_that_read_their_layers_are_converted_and_folded() -> None:
     torch.testing.assert_close(fold_model(model, x)(x), model(x))
 
 
-def test_a_hook_inside_a_folded_layer_keeps_what_it_saw() -> None:
+def test_a_hook_inside_a_folded_layer_sees_an_output_that_does_not_change() -> None:
     folded: Any = CoordConv2d(3, 4, 3).fold((9, 9))
     kept: dict[str, Tensor] = {}
     folded.conv.register_forward_hook(lambda module, args, output: kept.update(output=output))
@@ -114,7 +114,7 @@ def test_a_hook_inside_a_folded_layer_keeps_what_it_saw() -> None:
     torch.testing.assert_close(kept["output"], folded.conv(x))
 
 
-def test_compiled_models_are_looked_into() -> None:
+def test_compiled_models_are_folded_and_measured() -> None:
     x = torch.rand(2, 3, 9, 9)
     model: Any = nn.Sequential(CoordConv2d(3, 4, 3)).eval()
     model[0].compile(backend="aot_eager")
@@ -129,7 +129,7 @@ def test_compiled_models_are_looked_into() -> None:
     assert len(translation_dependences(whole, x)) == 1
 
 
-def test_layers_that_were_compiled_by_themselves() -> None:
+def test_separately_compiled_layers_are_converted_and_folded() -> None:
     x = torch.rand(2, 3, 9, 9)
     model: Any = nn.Sequential(nn.Conv2d(3, 4, 3))
     model[0].compile(backend="aot_eager")
@@ -144,7 +144,7 @@ def test_layers_that_were_compiled_by_themselves() -> None:
     torch.testing.assert_close(folded(x), expected)
 
 
-def test_a_kernel_in_another_memory_order_is_converted() -> None:
+def test_a_kernel_with_another_memory_order_is_converted() -> None:
     conv = nn.Conv1d(3, 4, 1)
     conv.weight = nn.Parameter(torch.rand(3, 4, 1).transpose(0, 1))
     x = torch.rand(2, 3, 5)

@@ -1,4 +1,4 @@
-"""Ordinary models become CoordConv models, and trained ones constants."""
+"""Converting ordinary models to CoordConv, and folding where-maps into constants."""
 
 import copy
 from typing import Any
@@ -27,7 +27,7 @@ PAIRS = [
 
 
 class Small(nn.Module):
-    """Two stages, the second of which is used twice, and a head."""
+    """A stem, a block that uses one convolution twice, an upsampling layer and a head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def x() -> Tensor:
     return torch.randn(2, 3, 6, 8)
 
 
-def randomise(model: nn.Module) -> None:
+def randomize(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith("coord_weight"):
             nn.init.normal_(parameter)
@@ -65,7 +65,7 @@ def test_conversion_keeps_the_outputs_until_trained(model: Small, x: Tensor) -> 
     assert isinstance(model.up, CoordConvTranspose2d)
     assert model.stem.with_r
     assert torch.equal(model(x), before)
-    randomise(model)
+    randomize(model)
     assert not torch.allclose(model(x), before, atol=1e-3)
 
 
@@ -86,7 +86,7 @@ def test_one_name_of_a_shared_layer_converts_all_its_places(model: Small) -> Non
 
 
 @pytest.mark.parametrize("which", ["stem", ["stem"], lambda name, conv: conv.in_channels == 3])
-def test_only_the_chosen_are_converted(model: Small, which: Any) -> None:
+def test_only_the_chosen_layers_are_converted(model: Small, which: Any) -> None:
     to_coordconv(model, which)
     assert type(model.stem) is CoordConv2d
     assert type(model.blocks[0]) is nn.Conv2d
@@ -94,7 +94,7 @@ def test_only_the_chosen_are_converted(model: Small, which: Any) -> None:
 
 
 @pytest.mark.parametrize(("ordinary_class", "layer_class"), PAIRS)
-def test_model_that_is_a_convolution(ordinary_class: Any, layer_class: Any) -> None:
+def test_a_model_that_is_a_convolution_is_converted(ordinary_class: Any, layer_class: Any) -> None:
     options = {"stride": 2, "padding": 1, "dilation": 2, "groups": 2, "bias": False}
     ordinary = ordinary_class(4, 6, 3, **options)
     layer = to_coordconv(ordinary)
@@ -104,7 +104,9 @@ def test_model_that_is_a_convolution(ordinary_class: Any, layer_class: Any) -> N
 
 
 @pytest.mark.parametrize(("ordinary_class", "layer_class"), PAIRS)
-def test_everything_about_the_parameters_is_kept(ordinary_class: Any, layer_class: Any) -> None:
+def test_conversion_keeps_dtype_device_mode_and_memory_format(
+    ordinary_class: Any, layer_class: Any
+) -> None:
     ordinary = ordinary_class(4, 6, 3, dtype=torch.bfloat16).requires_grad_(False).eval()
     last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(ordinary.weight.dim())
     if last is not None:
@@ -157,9 +159,7 @@ def hooked() -> nn.Module:
         (hooked, r"'0' \(Conv2d\) has hooks that a new layer would lose"),
     ],
 )
-def test_what_cannot_be_converted_is_refused_and_nothing_is_changed(
-    module: Any, message: str
-) -> None:
+def test_unsupported_modules_are_refused_and_nothing_is_changed(module: Any, message: str) -> None:
     model = nn.Sequential(module(), nn.Conv2d(4, 4, 1))
     for which in (None, ["1", "0"]):
         with pytest.raises(ValueError, match=message):
@@ -184,12 +184,14 @@ def test_lazy_layer_that_has_seen_data_is_converted() -> None:
         (lambda name, conv: False, "no convolution was chosen"),
     ],
 )
-def test_wrong_choices_name_the_right_ones(model: Small, which: Any, message: str) -> None:
+def test_wrong_choices_are_refused_with_the_possible_ones(
+    model: Small, which: Any, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         to_coordconv(model, which)
 
 
-def test_layers_that_have_coordinates_are_left_alone_unless_named(model: Small) -> None:
+def test_coordconv_layers_are_skipped_unless_named(model: Small) -> None:
     to_coordconv(model, "stem")
     stem = model.stem
     with pytest.raises(ValueError, match="has coordinates already"):
@@ -205,7 +207,7 @@ def test_model_without_convolutions_is_refused() -> None:
 
 @pytest.mark.parametrize("with_r", [False, True])
 @pytest.mark.parametrize("layer_class", [layer for _, layer in PAIRS])
-def test_folded_layer_answers_what_the_layer_answers(layer_class: Any, with_r: bool) -> None:
+def test_folded_layer_gives_the_layers_outputs(layer_class: Any, with_r: bool) -> None:
     layer = layer_class(4, 6, 3, stride=2, padding=1, groups=2, with_r=with_r)
     size = (9, 8, 7)[: layer.n_dims]
     folded = layer.fold(size)
@@ -229,7 +231,7 @@ def test_folded_layer_refuses_other_sizes_and_names_the_remedy() -> None:
     assert "input_size=(84, 84)" in repr(folded)
 
 
-def test_folded_layer_follows_type_autocast_and_state() -> None:
+def test_folded_layer_supports_dtypes_autocast_and_state_dicts() -> None:
     layer, x = CoordConv2d(3, 4, 3), torch.randn(2, 3, 5, 6)
     folded, other = layer.fold((5, 6)), CoordConv2d(3, 4, 3).fold((5, 6))
     with torch.autocast("cpu", torch.bfloat16):
@@ -239,9 +241,9 @@ def test_folded_layer_follows_type_autocast_and_state() -> None:
     assert torch.equal(other(x), folded(x))
 
 
-def test_folded_model_answers_what_the_model_answers(model: Small, x: Tensor) -> None:
+def test_folded_model_gives_the_models_outputs(model: Small, x: Tensor) -> None:
     to_coordconv(model)
-    randomise(model)
+    randomize(model)
     model.train()
     folded = fold_model(model, x)
     assert model.training
@@ -253,7 +255,7 @@ def test_folded_model_answers_what_the_model_answers(model: Small, x: Tensor) ->
     assert not model.stem._forward_pre_hooks
 
 
-def test_folded_model_that_is_a_layer() -> None:
+def test_a_model_that_is_a_layer_is_folded() -> None:
     layer, x = CoordConv2d(3, 4, 3), torch.randn(2, 3, 5, 6)
     assert torch.equal(fold_model(layer, x)(x), layer(x))
 

@@ -1,4 +1,4 @@
-"""CoordConv in torch's tools that look for convolutions."""
+"""CoordConv in torch's tools for convolutions: fusion, quantization, oneDNN, spectral norm."""
 
 import copy
 from typing import Any
@@ -92,7 +92,7 @@ def test_graphs_are_fused_around_the_layer() -> None:
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_eager_quantization_says_to_leave_the_layer_out(folded: bool) -> None:
+def test_eager_quantization_of_the_layer_is_refused_with_the_remedy(folded: bool) -> None:
     x = torch.rand(2, 3, 9, 9)
     inner = fold_model(network(), x) if folded else network()
     model = nn.Sequential(quantization.QuantStub(), *inner, quantization.DeQuantStub()).eval()
@@ -116,7 +116,7 @@ def test_graph_quantization_leaves_the_layer_in_floating_point(folded: bool) -> 
     torch.testing.assert_close(quantized(x), model(x), rtol=0, atol=0.03)
 
 
-def test_onednns_own_layout() -> None:
+def test_mkldnn_conversion_works_and_mkldnn_inputs_are_refused() -> None:
     x = torch.rand(2, 3, 9, 9)
     for model in (network(), fold_model(network(), x)):
         converted = mkldnn.to_mkldnn(copy.deepcopy(model))
@@ -126,7 +126,7 @@ def test_onednns_own_layout() -> None:
 
 
 @pytest.mark.parametrize("norm", [spectral_norm, parametrizations.spectral_norm])
-def test_spectral_norm_of_a_transposed_layer(norm: Any) -> None:
+def test_spectral_norm_of_a_transposed_layer_needs_dim_1(norm: Any) -> None:
     x = torch.rand(2, 4, 5, 5)
     with pytest.raises(ValueError, match="call it with dim=1"):
         norm(CoordConvTranspose2d(4, 6, 3))(x)

@@ -1,4 +1,4 @@
-"""Translation dependence: hand-computed values and the properties it is defined by."""
+"""Translation dependence: hand-computed values and defining properties."""
 
 import math
 
@@ -26,7 +26,7 @@ def pointwise(data: float, down: float, along: float) -> CoordConv2d:
     return layer
 
 
-def test_value_computed_by_hand() -> None:
+def test_dependence_equals_a_hand_computed_value() -> None:
     # Where-map 3·i over i in (-1, 0, 1): variance 9 · 2/3 = 6. Data 2·x over x in {0, 1}, half
     # each: variance 4 · 1/4 = 1.
     x = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 3, 2)
@@ -52,7 +52,7 @@ def test_zero_coordinate_kernel_gives_exactly_zero(dtype: torch.dtype) -> None:
     assert translation_dependence(layer, torch.randn(4, 3, 7, 9, dtype=dtype)) == 0.0
 
 
-def test_twice_the_coordinate_kernel_is_four_times_the_energy_and_bias_has_no_part() -> None:
+def test_dependence_is_quadratic_in_the_coordinate_kernel_and_ignores_the_bias() -> None:
     layer, x = CoordConv2d(3, 8, 3), torch.randn(4, 3, 7, 9)
     before = translation_dependence(layer, x)
     assert 0 < before < math.inf
@@ -62,20 +62,20 @@ def test_twice_the_coordinate_kernel_is_four_times_the_energy_and_bias_has_no_pa
     assert translation_dependence(layer, x) == pytest.approx(4 * before, rel=1e-4)
 
 
-def test_same_images_in_another_size_of_batch_or_alone() -> None:
+def test_dependence_does_not_depend_on_the_batch_size() -> None:
     layer, x = CoordConv2d(3, 8, 3), torch.randn(1, 3, 7, 9)
     alone = translation_dependence(layer, x)
     assert translation_dependence(layer, x[0]) == pytest.approx(alone)
     assert translation_dependence(layer, x.repeat(5, 1, 1, 1)) == pytest.approx(alone)
 
 
-def test_data_that_does_not_vary() -> None:
+def test_constant_data_gives_infinite_or_zero_dependence() -> None:
     x = torch.zeros(2, 1, 3, 3)
     assert translation_dependence(pointwise(1, 1, 0), x) == math.inf
     assert translation_dependence(pointwise(1, 0, 0), x) == 0.0
 
 
-def test_layers_of_other_dimensions() -> None:
+def test_dependence_of_a_one_dimensional_layer_equals_a_hand_computed_value() -> None:
     layer = CoordConv1d(1, 1, 1, bias=False)
     nn.init.ones_(layer.weight)
     nn.init.ones_(layer.coord_weight)
@@ -94,7 +94,7 @@ class Trunk(nn.Module):
         return self.rest[1](self.rest[0](coord_conv_relu(self.first, x)))
 
 
-def test_layers_of_a_model_have_its_names() -> None:
+def test_layers_are_listed_by_their_names_in_the_model() -> None:
     model = Trunk()
     assert dict(coordconv_layers(model)) == {
         "first": model.first,

@@ -72,8 +72,8 @@ def layers_and_inputs(draw: st.DrawFn, layer_class: Any) -> tuple[Any, Tensor]:
     batch = draw(st.sampled_from([None, 0, 1, 3]))
     shape = (layer.in_channels, *size) if batch is None else (batch, layer.in_channels, *size)
     x = torch.randn(shape, dtype=dtype)
-    # torch's own bfloat16 convolutions on channels-last weights crash or leave gradients
-    # uninitialised where parts of the kernel see nothing but padding, so they are not drawn here.
+    # torch's own bfloat16 convolutions with channels-last weights crash or leave gradients
+    # uninitialized if parts of the kernel see only padding, so they are not drawn here.
     formats = dims > 1 and batch is not None and dtype != torch.bfloat16
     if formats and draw(st.booleans()):
         memory_format = torch.channels_last if dims == 2 else torch.channels_last_3d
@@ -115,7 +115,7 @@ def test_output_and_every_gradient_equal_those_of_concatenation(
         assert_close(grad, exact_grad, tolerance)
 
 
-def test_values_computed_by_hand() -> None:
+def test_outputs_equal_hand_computed_values() -> None:
     layer = CoordConv2d(1, 1, kernel_size=1)
     with torch.no_grad():
         layer.weight.fill_(2.0)
@@ -127,7 +127,7 @@ def test_values_computed_by_hand() -> None:
     assert torch.equal(layer(x), expected)
 
 
-def test_radius_computed_by_hand() -> None:
+def test_the_radius_equals_hand_computed_values() -> None:
     layer = CoordConv2d(1, 1, kernel_size=1, bias=False, with_r=True)
     with torch.no_grad():
         layer.coord_weight.copy_(torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1))
@@ -139,7 +139,9 @@ def test_radius_computed_by_hand() -> None:
 @pytest.mark.parametrize(
     ("layer_class", "size"), [(CoordConv2d, (9, 6)), (CoordConvTranspose2d, (4, 5))]
 )
-def test_zero_coordinate_kernel_is_the_ordinary_layer(layer_class: Any, size: Any) -> None:
+def test_zero_coordinate_kernel_gives_the_ordinary_layers_outputs(
+    layer_class: Any, size: Any
+) -> None:
     ordinary = layer_class.ordinary(3, 4, 3, stride=2)
     layer = layer_class(3, 4, 3, stride=2, with_r=True)
     torch.nn.init.zeros_(layer.coord_weight)
@@ -160,7 +162,7 @@ def test_transposed_output_size_equals_that_of_concatenation(
     assert layer.where_map(3, 6, output_size=wanted).shape[-2:] == wanted[-2:]
 
 
-def test_second_derivatives() -> None:
+def test_second_derivatives_are_correct() -> None:
     layer = CoordConv2d(2, 2, 2, dtype=torch.float64)
     x = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
 

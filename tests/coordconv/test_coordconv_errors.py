@@ -1,4 +1,4 @@
-"""What CoordConv refuses, and that it says what to do."""
+"""CoordConv's errors for invalid arguments and inputs, and the remedies that they name."""
 
 import re
 from typing import Any
@@ -28,13 +28,15 @@ def test_wrong_channel_count_names_the_remedy() -> None:
         (CoordConvTranspose2d, (8, 8), "(N, 3, H, W) or (3, H, W), got (8, 8)"),
     ],
 )
-def test_wrong_number_of_dimensions(layer_class: Any, shape: Any, wanted: str) -> None:
+def test_input_with_a_wrong_number_of_dimensions_is_refused(
+    layer_class: Any, shape: Any, wanted: str
+) -> None:
     with pytest.raises(ValueError, match=re.escape(wanted)):
         layer_class(3, 4, 3)(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.complex64])
-def test_input_that_is_not_floating_point(dtype: torch.dtype) -> None:
+def test_input_that_is_not_floating_point_is_refused(dtype: torch.dtype) -> None:
     with pytest.raises(TypeError, match=r"floating-point input, got .*x\.float\(\) / 255"):
         CoordConv2d(3, 4, 3)(torch.zeros(1, 3, 8, 8, dtype=dtype))
 
@@ -57,23 +59,23 @@ def test_input_that_is_not_floating_point(dtype: torch.dtype) -> None:
         ({"dtype": torch.int32}, "dtype must be a floating-point type, got torch.int32"),
     ],
 )
-def test_impossible_arguments(arguments: dict[str, Any], message: str) -> None:
+def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         CoordConv2d(**{"in_channels": 3, "out_channels": 4, "kernel_size": 3, **arguments})
 
 
-def test_radius_cannot_be_given_by_position() -> None:
+def test_with_r_is_keyword_only() -> None:
     with pytest.raises(TypeError):
         CoordConv2d(3, 4, 3, 1, 0, 1, 1, True, "zeros", None, None, True)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("wanted", [(8, 9), (9, 12)])
-def test_output_size_out_of_reach_names_the_range(wanted: tuple[int, int]) -> None:
+def test_an_impossible_output_size_is_refused_with_the_range(wanted: tuple[int, int]) -> None:
     layer = CoordConvTranspose2d(3, 4, 3, stride=2)
     with pytest.raises(ValueError, match=re.escape("output_size must be from (9, 11) to (10, 12)")):
         layer(torch.zeros(1, 3, 4, 5), output_size=(wanted[0], wanted[1] if wanted[0] < 9 else 13))
 
 
-def test_where_map_of_a_wrong_number_of_dimensions() -> None:
+def test_a_where_map_with_a_wrong_number_of_dimensions_is_refused() -> None:
     with pytest.raises(ValueError, match=r"2 spatial dimensions, got the size \(84,\)"):
         CoordConv2d(3, 4, 3).where_map(84)

@@ -1,4 +1,4 @@
-"""coord_conv_relu is the ReLU of the layer, bit for bit, and keeps no more than that."""
+"""coord_conv_relu equals the layer and ReLU bit for bit, but keeps only one activation."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def gradients(y: Tensor, direction: Tensor, x: Tensor, layer: nn.Module) -> tupl
 @pytest.mark.parametrize("layer_class", LAYERS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("batch", [None, 0, 1, 5])
-def test_output_and_gradients_are_those_of_the_plain_path(
+def test_output_and_gradients_equal_those_of_the_separate_operations(
     layer_class: Any, dtype: torch.dtype, batch: int | None
 ) -> None:
     torch.manual_seed(0)
@@ -59,7 +59,7 @@ def test_gradients_of_the_first_atari_layer_in_every_memory_format(
         torch.testing.assert_close(actual, plain, rtol=1e-3, atol=1e-3)
 
 
-def test_gradient_of_a_layer_whose_data_kernel_is_frozen() -> None:
+def test_frozen_parameters_need_no_gradients() -> None:
     layer = CoordConv2d(2, 3, 3)
     layer.weight.requires_grad_(False)
     coord_conv_relu(layer, torch.randn(4, 2, 5, 5)).sum().backward()
@@ -82,7 +82,7 @@ def test_only_one_activation_is_kept_for_the_backward_pass() -> None:
     assert kept.count(tuple(y.shape)) == 1
 
 
-def test_nothing_is_recorded_without_gradients() -> None:
+def test_no_graph_is_recorded_without_gradients() -> None:
     layer, x = CoordConv2d(2, 3, 3), torch.randn(4, 2, 5, 5)
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():

@@ -31,7 +31,7 @@ def gradients(layer: Any, y: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("layer_class", LAYERS)
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_training_after_inference(layer_class: Any, mode: Any) -> None:
+def test_training_after_inference_gives_equal_gradients(layer_class: Any, mode: Any) -> None:
     layer, x = example(layer_class)
     expected = gradients(layer, layer(x))
     with mode():
@@ -42,7 +42,7 @@ def test_training_after_inference(layer_class: Any, mode: Any) -> None:
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_compiled_whole_and_then_trained_without(layer_class: Any) -> None:
+def test_compiled_and_eager_gradients_are_equal(layer_class: Any) -> None:
     layer, x = example(layer_class, with_r=True)
     expected = gradients(layer, layer(x))
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
@@ -51,7 +51,7 @@ def test_compiled_whole_and_then_trained_without(layer_class: Any) -> None:
     torch.testing.assert_close(gradients(layer, layer(x)), expected)
 
 
-def test_compiled_with_its_relu() -> None:
+def test_compiled_coord_conv_relu_equals_the_eager_one() -> None:
     layer, x = example(CoordConv2d)
     compiled = torch.compile(coord_conv_relu, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(layer, x), coord_conv_relu(layer, x))
@@ -61,9 +61,9 @@ def test_compiled_with_its_relu() -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-def test_compiled_by_inductor() -> None:
-    # Other tests' image sizes would make it open the size, which torch's inductor cannot always
-    # sort out (github.com/pytorch/pytorch/issues/185510).
+def test_inductor_gives_equal_outputs_and_gradients() -> None:
+    # After other tests' image sizes, the compiler would make the size dynamic, which inductor
+    # cannot always handle (github.com/pytorch/pytorch/issues/185510).
     torch.compiler.reset()
     layer, x = example(CoordConv2d)
     compiled = torch.compile(layer, fullgraph=True)
@@ -72,7 +72,7 @@ def test_compiled_by_inductor() -> None:
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_autocast_gives_what_the_ordinary_layer_gives(layer_class: Any) -> None:
+def test_autocast_gives_the_ordinary_layers_dtypes(layer_class: Any) -> None:
     layer, x = example(layer_class)
     ordinary = layer_class.ordinary(2, 3, 3)
     with torch.autocast("cpu", torch.bfloat16):
@@ -85,7 +85,7 @@ def test_autocast_gives_what_the_ordinary_layer_gives(layer_class: Any) -> None:
 @pytest.mark.parametrize("layer_class", [CoordConv2d, CoordConv3d, CoordConvTranspose2d])
 @pytest.mark.parametrize("weights_last", [False, True])
 @pytest.mark.parametrize("inputs_last", [False, True])
-def test_memory_format_of_the_output_is_the_ordinary_layers(
+def test_memory_format_of_the_output_equals_the_ordinary_layers(
     layer_class: Any, weights_last: bool, inputs_last: bool
 ) -> None:
     layer, x = example(layer_class)
@@ -135,7 +135,7 @@ def test_forward_mode_derivatives_agree_with_backward() -> None:
     torch.testing.assert_close(list(forward_over_reverse.values()), list(second))
 
 
-def test_function_transforms_leave_nothing_behind() -> None:
+def test_function_transforms_do_not_change_later_gradients() -> None:
     layer, x = example(CoordConv2d)
     expected = gradients(layer, layer(x))
     parameters = {name: p.detach() for name, p in layer.named_parameters()}

@@ -21,7 +21,7 @@ def test_examples_in_docstrings_run(name: str) -> None:
     assert result.failed == 0
 
 
-def test_package_has_an_example() -> None:
+def test_package_docstring_has_examples() -> None:
     assert doctest.testmod(coordconv).attempted >= 8
 
 
@@ -29,7 +29,7 @@ def test_public_names_exist_and_are_documented() -> None:
     assert all(getattr(coordconv, name).__doc__ for name in coordconv.__all__)
 
 
-def test_looking_into_a_model_does_not_load_the_compiler() -> None:
+def test_folding_and_measuring_do_not_import_the_compiler() -> None:
     code = (
         "import sys, torch, coordconv as c; layer = c.CoordConv2d(3, 4, 3); "
         "x = torch.rand(1, 3, 5, 5); c.fold_model(layer, x); c.translation_dependences(layer, x); "
@@ -39,7 +39,7 @@ def test_looking_into_a_model_does_not_load_the_compiler() -> None:
     assert run.stdout.strip() == "False"
 
 
-def test_package_needs_nothing_but_torch() -> None:
+def test_package_imports_nothing_of_the_suite_or_its_dependencies() -> None:
     suite = ("policies", "envs", "agents", "evaluation", "gymnasium", "stable_baselines3", "ale_py")
     code = f"import sys, coordconv; print([m for m in {suite} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

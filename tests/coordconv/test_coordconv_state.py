@@ -1,4 +1,4 @@
-"""Parameters of CoordConv: how they are drawn, saved, loaded, copied and shown."""
+"""CoordConv's parameters: initialization, saving, loading, copying and representation."""
 
 import copy
 import io
@@ -17,7 +17,7 @@ LAYERS = [CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d]
 @pytest.mark.parametrize("layer_class", LAYERS)
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("with_r", [False, True])
-def test_default_initialisation_is_the_concatenating_layers_bit_for_bit(
+def test_default_initialization_equals_the_concatenating_layers_bit_for_bit(
     layer_class: Any, groups: int, with_r: bool, reference: Any, joint_kernel: Any
 ) -> None:
     torch.manual_seed(3)
@@ -31,7 +31,7 @@ def test_default_initialisation_is_the_concatenating_layers_bit_for_bit(
 @pytest.mark.parametrize("layer_class", LAYERS)
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_orthogonal_initialisation_is_the_concatenating_layers_bit_for_bit(
+def test_orthogonal_initialization_equals_the_concatenating_layers_bit_for_bit(
     layer_class: Any, groups: int, channels_last: bool, reference: Any, joint_kernel: Any
 ) -> None:
     layer = layer_class(4, 6, 3, groups=groups, with_r=True)
@@ -46,7 +46,7 @@ def test_orthogonal_initialisation_is_the_concatenating_layers_bit_for_bit(
     assert not layer.bias.any()
 
 
-def test_orthogonal_rows_of_the_joint_kernel() -> None:
+def test_rows_of_the_joint_kernel_are_orthogonal() -> None:
     layer = CoordConv2d(4, 32, 8)
     layer.init_orthogonal_(gain=2.0)
     rows = torch.cat([layer.weight, layer.coord_weight], dim=1).flatten(1)
@@ -54,13 +54,13 @@ def test_orthogonal_rows_of_the_joint_kernel() -> None:
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_passes_that_redraw_every_convolution_do_not_find_the_layer(layer_class: Any) -> None:
+def test_layers_contain_no_instance_of_torchs_convolutions(layer_class: Any) -> None:
     convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
     assert not any(isinstance(m, convolutions) for m in layer_class(3, 4, 3).modules())
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_ordinary_state_loads_strictly_and_the_layer_then_is_the_ordinary_one(
+def test_ordinary_state_loads_strictly_and_gives_the_ordinary_layers_outputs(
     layer_class: Any,
 ) -> None:
     ordinary = layer_class.ordinary(4, 6, 3, groups=2)
@@ -83,7 +83,7 @@ def test_ordinary_state_loads_into_the_layers_of_a_container() -> None:
     torch.testing.assert_close(coordinated(x), ordinary(x), rtol=0, atol=1e-6)
 
 
-def test_ordinary_state_is_assigned_to_a_layer_without_memory() -> None:
+def test_ordinary_state_is_assigned_to_a_layer_on_the_meta_device() -> None:
     ordinary = nn.Conv2d(3, 4, 3, dtype=torch.float64)
     layer = CoordConv2d(3, 4, 3, device="meta")
     layer.load_state_dict(ordinary.state_dict(), assign=True)
@@ -117,7 +117,7 @@ def test_own_state_round_trips_through_a_file() -> None:
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_copies_and_pickles_answer_alike_and_share_nothing(layer_class: Any) -> None:
+def test_copies_and_pickles_give_equal_outputs_and_share_nothing(layer_class: Any) -> None:
     layer = layer_class(3, 4, 3)
     x = torch.randn(2, 3, *(5, 6, 7)[: layer.n_dims])
     expected = layer(x)
@@ -130,7 +130,7 @@ def test_copies_and_pickles_answer_alike_and_share_nothing(layer_class: Any) -> 
     assert torch.equal(layer(x), expected)
 
 
-def test_skip_init_and_materialise() -> None:
+def test_a_meta_layer_can_be_materialized_and_initialized() -> None:
     layer = CoordConv2d(3, 4, 3, device="meta").to_empty(device="cpu")
     layer.reset_parameters()
     assert layer(torch.randn(1, 3, 5, 5)).isfinite().all()
@@ -140,7 +140,7 @@ def test_skip_init_and_materialise() -> None:
 @pytest.mark.parametrize(
     "options", [{}, {"stride": 2, "padding": 1, "groups": 2, "bias": False, "dilation": 2}]
 )
-def test_representation_is_the_ordinary_layers(layer_class: Any, options: Any) -> None:
+def test_representation_matches_the_ordinary_layers(layer_class: Any, options: Any) -> None:
     arguments = (4, 6, 3)
     ordinary = repr(layer_class.ordinary(*arguments, **options))
     expected = ordinary.replace("Conv", "CoordConv", 1)
@@ -149,14 +149,14 @@ def test_representation_is_the_ordinary_layers(layer_class: Any, options: Any) -
     assert with_r == expected.removesuffix(")") + ", with_r=True)"
 
 
-def test_representation_shows_words_as_torch_does() -> None:
+def test_representation_shows_string_options_as_torch_does() -> None:
     options = {"padding": "same", "padding_mode": "circular"}
     expected = repr(nn.Conv2d(4, 6, 3, **options)).replace("Conv", "CoordConv", 1)
     assert repr(CoordConv2d(4, 6, 3, **options)) == expected
 
 
 class FiveChannels(CoordConv2d):
-    """Ramps of five slopes in place of coordinates."""
+    """Uses ramps of five slopes instead of coordinates."""
 
     @property
     def n_coords(self) -> int:
@@ -169,7 +169,7 @@ class FiveChannels(CoordConv2d):
         return torch.stack([n * ramp for n in range(5)])
 
 
-def test_subclass_puts_other_channels_in_place_of_the_coordinates() -> None:
+def test_a_subclass_can_replace_the_coordinates() -> None:
     torch.manual_seed(0)
     layer = FiveChannels(3, 4, 3)
     assert layer.coord_weight.shape == (4, 5, 3, 3)

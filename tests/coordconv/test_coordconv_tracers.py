@@ -1,4 +1,4 @@
-"""CoordConv in what records operations: torch.jit, torch.fx, ONNX, torch.compile."""
+"""CoordConv in tracers, exporters and compilers: torch.jit, torch.fx, ONNX, torch.compile."""
 
 import io
 import shutil
@@ -53,14 +53,14 @@ class WithReLU(nn.Module):
 
 
 class Moved(CoordConv2d):
-    """A subclass with extra channels of its own."""
+    """A subclass with other coordinates."""
 
     def coordinates(self, size: Any, **options: Any) -> Tensor:
         return super().coordinates(size, **options) + 1
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_traced_with_gradients_it_serves_other_sizes(layer_class: Any) -> None:
+def test_a_traced_layer_accepts_other_sizes_and_has_equal_gradients(layer_class: Any) -> None:
     layer = layer_class(2, 3, 3, with_r=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error", torch.jit.TracerWarning)
@@ -74,7 +74,7 @@ def test_traced_with_gradients_it_serves_other_sizes(layer_class: Any) -> None:
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
-def test_traced_at_a_size_of_one_it_has_coordinates_at_others() -> None:
+def test_a_layer_traced_at_size_one_has_coordinates_at_other_sizes() -> None:
     layer = CoordConv2d(2, 3, 1)
     traced = torch.jit.trace(layer, torch.rand(1, 2, 1, 1))
     x = torch.rand(2, 2, 5, 4)
@@ -82,7 +82,7 @@ def test_traced_at_a_size_of_one_it_has_coordinates_at_others() -> None:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_every_option_in_every_tracer(options: dict[str, Any]) -> None:
+def test_every_option_gives_equal_outputs_in_every_tracer(options: dict[str, Any]) -> None:
     layer = CoordConv2d(4, 6, **{"kernel_size": 3, **options})
     x = images(layer, 11, 12)
     for model in (layer, nn.Sequential(layer), layer.fold((11, 12)), WithReLU(layer)):
@@ -94,7 +94,9 @@ def test_every_option_in_every_tracer(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_scripted_it_serves_other_sizes_single_images_and_the_same_state(layer_class: Any) -> None:
+def test_a_scripted_layer_accepts_other_sizes_and_single_images_and_keeps_its_state(
+    layer_class: Any,
+) -> None:
     layer = layer_class(2, 3, 3, with_r=True)
     model = nn.Sequential(layer)
     scripted = torch.jit.script(model)
@@ -108,7 +110,7 @@ def test_scripted_it_serves_other_sizes_single_images_and_the_same_state(layer_c
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
-def test_scripted_subclass_with_coordinates_of_its_own_is_refused_in_words() -> None:
+def test_scripting_a_subclass_with_other_coordinates_is_refused() -> None:
     with pytest.raises(torch.jit.Error, match="does not see a subclass's own coordinates"):
         torch.jit.script(Moved(2, 3, 3))(torch.rand(1, 2, 5, 5))
     moved = Moved(2, 3, 3)
@@ -117,20 +119,20 @@ def test_scripted_subclass_with_coordinates_of_its_own_is_refused_in_words() -> 
         torch.testing.assert_close(traced(x), moved(x))
 
 
-def test_scripted_folded_layer_refuses_another_size() -> None:
+def test_a_scripted_folded_layer_refuses_another_size() -> None:
     scripted = torch.jit.script(CoordConv2d(1, 2, 3).fold((3, 3)))
     with pytest.raises(torch.jit.Error, match="was folded for inputs of"):
         scripted(torch.rand(1, 1, 5, 5))
 
 
-def test_optimized_for_inference() -> None:
+def test_programs_optimized_for_inference_give_equal_outputs() -> None:
     model, x = network(), torch.rand(2, 3, 9, 9)
     for program in (torch.jit.script(model), torch.jit.trace(model, x)):
         optimized = torch.jit.optimize_for_inference(torch.jit.freeze(program))
         torch.testing.assert_close(optimized(x), model(x), rtol=1e-4, atol=1e-5)
 
 
-def test_symbolically_traced_a_layer_is_one_step_with_its_parameters() -> None:
+def test_a_symbolic_trace_keeps_each_layer_as_one_module() -> None:
     model = network()
     graph = fx.symbolic_trace(model)
     steps = [node.target for node in graph.graph.nodes if node.op == "call_module"]
@@ -141,7 +143,7 @@ def test_symbolically_traced_a_layer_is_one_step_with_its_parameters() -> None:
 
 
 @pytest.mark.parametrize("layer_class", [CoordConv1d, CoordConv2d, CoordConv3d])
-def test_symbolically_traced_by_itself_a_layer_serves_other_sizes(layer_class: Any) -> None:
+def test_a_symbolically_traced_layer_accepts_other_sizes(layer_class: Any) -> None:
     layer = layer_class(2, 3, 3, with_r=True)
     graph = fx.symbolic_trace(layer)
     for x in (images(layer, 7, 6, 5), images(layer, 9, 8, 7, batch=3)):
@@ -149,7 +151,7 @@ def test_symbolically_traced_by_itself_a_layer_serves_other_sizes(layer_class: A
 
 
 @pytest.mark.parametrize("layer_class", [CoordConv1d, CoordConv2d, CoordConvTranspose2d])
-def test_exported_to_onnx_by_the_older_exporter(layer_class: Any) -> None:
+def test_the_older_onnx_exporter_gives_equal_outputs_at_other_sizes(layer_class: Any) -> None:
     layer = layer_class(2, 3, 3, with_r=True)
     file = io.BytesIO()
     spatial = {2 + axis: f"size{axis}" for axis in range(layer.n_dims)}
@@ -165,7 +167,7 @@ def test_exported_to_onnx_by_the_older_exporter(layer_class: Any) -> None:
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_compiled_by_inductor_with_gradients_at_several_sizes(layer_class: Any) -> None:
+def test_inductor_gives_equal_outputs_and_gradients_at_several_sizes(layer_class: Any) -> None:
     torch.compiler.reset()
     layer = layer_class(3, 4, 3, with_r=True)
     compiled = torch.compile(layer)
@@ -179,7 +181,7 @@ def test_compiled_by_inductor_with_gradients_at_several_sizes(layer_class: Any) 
 
 
 @pytest.mark.parametrize("layer_class", [CoordConv1d, CoordConv2d])
-def test_circular_padding_in_the_older_onnx_exporter(layer_class: Any) -> None:
+def test_the_older_onnx_exporter_supports_circular_padding(layer_class: Any) -> None:
     layer = layer_class(4, 4, 3, padding=1, padding_mode="circular").eval()
     file, x = io.BytesIO(), images(layer, 9, 9)
     torch.onnx.export(layer, (x,), file, dynamo=False, input_names=["x"])
@@ -195,8 +197,8 @@ def test_hooks_run_once_in_a_symbolic_trace() -> None:
         torch.testing.assert_close(fx.symbolic_trace(model)(x), model(x))
 
 
-def test_a_recorded_folded_layer_refuses_another_size() -> None:
-    # Both sizes have outputs of one size, and the map of one would fit the other.
+def test_a_traced_or_exported_folded_layer_refuses_another_size() -> None:
+    # Both input sizes have the same output size, so the map of one would fit the other.
     folded, x = CoordConv2d(3, 4, 3, stride=2).fold((9, 9)), torch.rand(2, 3, 10, 10)
     right = torch.rand(2, 3, 9, 9)
     for traced in (torch.jit.trace(folded, right), fx.symbolic_trace(folded)):
@@ -214,7 +216,7 @@ def test_a_recorded_folded_layer_refuses_another_size() -> None:
         session.run(None, {"x": x.numpy()})
 
 
-def test_a_recorded_layer_is_moved_to_another_type() -> None:
+def test_a_traced_or_exported_layer_can_change_its_dtype() -> None:
     layer, x = CoordConv2d(3, 4, 3, with_r=True), torch.rand(2, 3, 9, 9)
     traced = torch.jit.trace(layer, x)
     exported = torch.export.export(layer, (x,)).module()
@@ -224,7 +226,7 @@ def test_a_recorded_layer_is_moved_to_another_type() -> None:
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-def test_scripted_it_follows_autocast(layer_class: Any) -> None:
+def test_a_scripted_layer_follows_autocast(layer_class: Any) -> None:
     layer = layer_class(2, 3, 3)
     x, scripted = images(layer, 7, 6, 5), torch.jit.script(layer)
     with torch.autocast("cpu", torch.bfloat16):

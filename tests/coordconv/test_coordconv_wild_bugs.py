@@ -1,4 +1,4 @@
-"""Each bug that other CoordConv implementations have had."""
+"""Bugs of other CoordConv implementations, which this one must not have."""
 
 import pytest
 import torch
@@ -44,20 +44,20 @@ def test_where_map_of_a_wide_image_follows_each_axis() -> None:
 
 
 @pytest.mark.parametrize("size", [(1,), (1, 4), (4, 1), (1, 1), (1, 1, 1)])
-def test_a_size_of_one_is_the_centre_and_not_a_division_by_zero(size: tuple[int, ...]) -> None:
+def test_a_size_of_one_is_the_center_and_not_a_division_by_zero(size: tuple[int, ...]) -> None:
     channels = coordinates(*size, with_r=True)
     assert channels.isfinite().all()
     for axis, n in enumerate(size):
         assert n > 1 or not channels[axis].any()
 
 
-def test_gradients_at_the_centre_are_finite_with_the_radius() -> None:
+def test_gradients_at_the_center_are_finite_with_the_radius() -> None:
     layer = CoordConv2d(1, 2, 1, with_r=True)
     layer(torch.randn(2, 1, 3, 3)).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
-def test_radius_is_measured_from_the_centre() -> None:
+def test_radius_is_measured_from_the_center() -> None:
     radius = coordinates(5, 7, with_r=True)[2]
     assert radius[2, 3] == 0
     for flips in [(0,), (1,), (0, 1)]:
@@ -65,7 +65,7 @@ def test_radius_is_measured_from_the_centre() -> None:
     assert radius.max() == radius[0, 0] == torch.tensor(2.0).sqrt()
 
 
-def test_coordinates_are_created_where_the_layer_is() -> None:
+def test_coordinates_are_created_on_the_layers_device() -> None:
     layer = CoordConv2d(1, 2, 3)
     x = torch.randn(2, 1, 5, 5)
     expected = layer(x)
@@ -92,7 +92,7 @@ def test_double_precision_coordinates_are_not_rounded_to_single() -> None:
 
 
 @pytest.mark.parametrize(("with_r", "extra"), [(False, 2), (True, 3)])
-def test_channel_count_is_of_data_alone_and_the_radius_adds_one(with_r: bool, extra: int) -> None:
+def test_in_channels_counts_data_channels_and_the_radius_adds_one(with_r: bool, extra: int) -> None:
     layer = CoordConv2d(4, 8, (3, 2), with_r=with_r)
     assert layer.weight.shape == (8, 4, 3, 2)
     assert layer.coord_weight.shape == (8, extra, 3, 2)
@@ -102,7 +102,7 @@ def test_channel_count_is_of_data_alone_and_the_radius_adds_one(with_r: bool, ex
 
 
 @pytest.mark.parametrize("layer_class", [CoordConv1d, CoordConv2d, CoordConv3d])
-def test_layer_exports_with_batch_and_image_size_left_open(layer_class: type) -> None:
+def test_layer_exports_with_dynamic_batch_and_image_sizes(layer_class: type) -> None:
     dims = layer_class.n_dims
     layer = layer_class(2, 3, 3, padding=1, with_r=True)
     x, other = torch.randn(2, 2, *(6, 5, 4)[:dims]), torch.randn(3, 2, *(7, 9, 8)[:dims])

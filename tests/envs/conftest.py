@@ -1,4 +1,4 @@
-"""Environments that are closed when a test ends, and ways to play them."""
+"""Fixtures and helpers that make, close and play environments."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -37,7 +37,7 @@ def noops(env: AtariVecEnv) -> NDArray[np.int64]:
 
 
 def random_play(env: AtariVecEnv, steps: int) -> list[NDArray[Any]]:
-    """All that a learner would see of random play: observations, rewards and dones."""
+    """The observations, rewards and dones of random play."""
     random = np.random.default_rng(7)
     seen: list[NDArray[Any]] = [env.reset()]
     for _ in range(steps):

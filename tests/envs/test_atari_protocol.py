@@ -30,7 +30,7 @@ def test_sticky_differs_from_v4_as_machado_et_al_recommend() -> None:
     }
 
 
-def test_the_digests_that_runs_were_recorded_with_stay() -> None:
+def test_digests_recorded_by_earlier_runs_do_not_change() -> None:
     assert PROTOCOLS["v4"].digest() == "b10be2f7cdc3"
     assert PROTOCOLS["sticky"].digest() == "1632e60b6462"
 
@@ -53,14 +53,14 @@ def test_every_field_changes_the_digest() -> None:
     assert len(digests | {base.digest()}) == len(changes) + 1
 
 
-def test_a_protocol_is_found_by_name_and_one_that_is_one_already_is_kept() -> None:
+def test_find_protocol_accepts_a_name_or_a_protocol() -> None:
     assert find_protocol("sticky") is PROTOCOLS["sticky"]
     own = replace(PROTOCOLS["v4"], name="short", max_frames=400)
     assert find_protocol(own) is own
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("V4", "v4"), ("stiky", "sticky"), ("v5", "v4")])
-def test_a_misspelt_protocol_is_named_with_its_nearest_spelling(wrong: str, right: str) -> None:
+def test_a_misspelled_protocol_is_refused_with_the_nearest_name(wrong: str, right: str) -> None:
     with pytest.raises(UnknownProtocolError) as caught:
         find_protocol(wrong)
     assert str(caught.value) == (
@@ -81,7 +81,7 @@ def test_a_misspelt_protocol_is_named_with_its_nearest_spelling(wrong: str, righ
         ("max_frames", 402, "multiple of frame_skip = 4, got 402"),
     ],
 )
-def test_an_impossible_protocol_cannot_be_made(field: str, value: Any, message: str) -> None:
+def test_an_impossible_protocol_is_refused(field: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(PROTOCOLS["v4"], **{field: value})
 
@@ -96,7 +96,7 @@ def test_an_impossible_protocol_cannot_be_made(field: str, value: Any, message: 
         (["NOOP"], False),
     ],
 )
-def test_fire_starts_games_that_have_it_as_second_of_three_actions(
+def test_fire_starts_games_with_at_least_three_actions_whose_second_is_fire(
     meanings: list[str], expected: bool
 ) -> None:
     assert starts_with_fire(meanings) is expected

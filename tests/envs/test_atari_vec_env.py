@@ -16,10 +16,10 @@ from envs import (
 )
 from tests.envs.conftest import V4, Make, equal, noops, random_play
 
-# What a learner is told
+# Spaces, shapes and observations
 
 
-def test_it_offers_the_minimal_actions_and_stacks_of_four_screens(make: Make) -> None:
+def test_spaces_are_the_minimal_actions_and_stacks_of_four_screens(make: Make) -> None:
     env = make("Breakout", 2)
     assert env.num_envs == 2
     assert env.observation_space == spaces.Box(0, 255, (4, 84, 84), np.uint8)
@@ -29,7 +29,7 @@ def test_it_offers_the_minimal_actions_and_stacks_of_four_screens(make: Make) ->
     assert not make("Freeway", 1).has_fire
 
 
-def test_shapes_and_types_are_those_of_the_contract(make: Make) -> None:
+def test_observations_rewards_and_dones_have_the_documented_shapes_and_types(make: Make) -> None:
     env = make("Breakout", 3)
     observations = env.reset()
     assert observations.shape == (3, 4, 84, 84)
@@ -54,7 +54,7 @@ def test_the_newest_frame_is_the_last_and_older_ones_are_zero_at_first(make: Mak
         np.testing.assert_array_equal(observation[:3], last[1:])
 
 
-def test_what_it_returned_is_never_overwritten(make: Make) -> None:
+def test_returned_arrays_are_never_overwritten(make: Make) -> None:
     env = make("Breakout", 2)
     seen = random_play(env, 120)
     copies = [array.copy() for array in seen]
@@ -70,7 +70,7 @@ def test_what_it_returned_is_never_overwritten(make: Make) -> None:
 def test_an_agent_that_never_fires_still_loses_every_life_of_breakout(
     make: Make, protocol: str, training: bool
 ) -> None:
-    # Breakout serves a ball on FIRE only: without it the game would never end.
+    # Breakout serves a ball only on FIRE: without it, the game would never end.
     env = make("Breakout", 2, protocol, training=training)
     env.reset_games([1, 2])
     lives_lost = np.zeros(2)
@@ -118,8 +118,8 @@ def test_a_lost_life_ends_a_training_episode_but_not_the_game(make: Make) -> Non
     assert info["episode"]["l"] == whole_info["episode"]["l"]
 
 
-def test_two_lives_lost_within_a_stack_leave_no_frame_of_the_first_one(make: Make) -> None:
-    # No game does this so fast; ale-py's report of the lives is replaced by one that does.
+def test_after_two_lost_lives_within_a_stack_no_frame_of_the_first_remains(make: Make) -> None:
+    # No game loses lives so fast, so ale-py's report of the lives is replaced.
     env = make("Freeway", 1, V4)
     env.reset_games([1])
     lives = iter([3, 2, 2, 1, 1, 1, 1])
@@ -139,12 +139,14 @@ def test_two_lives_lost_within_a_stack_leave_no_frame_of_the_first_one(make: Mak
         last = info[0]["terminal_observation"] if done[0] else observation[0]
         shown.append((int(last.any(axis=(1, 2)).sum()), bool(done[0])))
     env.batches[0]._emulators = emulators
-    # the stack fills from the reset; a terminal stack has what its own episode has shown
+    # The stack fills after a reset; a terminal stack has only frames of its own episode.
     assert [frames for frames, _ in shown] == [2, 3, 2, 3, 2, 3, 4]
     assert [done for _, done in shown] == [False, True, False, True, False, False, False]
 
 
-def test_scores_are_raw_and_of_whole_games_though_training_rewards_are_clipped(make: Make) -> None:
+def test_reported_scores_are_raw_and_of_whole_games_although_rewards_are_clipped(
+    make: Make,
+) -> None:
     env = make("Qbert", 2, seed=1)
     env.reset()
     random = np.random.default_rng(0)
@@ -193,7 +195,7 @@ def test_a_game_that_is_cut_short_is_truncated_and_reported(make: Make, training
                 assert not observations[i][:3].any()
 
 
-# What the caller may and may not do
+# Valid and invalid calls
 
 
 def test_actions_may_be_of_any_integer_type(make: Make) -> None:
@@ -201,14 +203,14 @@ def test_actions_may_be_of_any_integer_type(make: Make) -> None:
     shown = []
     for dtype in (np.int64, np.int32, np.uint8, np.uint64):
         env.reset()
-        # every second of five: not contiguous
+        # every second column, so that the array is not contiguous
         actions = np.array([[2, 0, 3, 0, 2], [5, 1, 4, 1, 5]], dtype)[:, ::2]
         shown.append([env.step(step)[0] for step in actions.T])
     for other in shown[1:]:
         np.testing.assert_array_equal(shown[0], other)
 
 
-def test_actions_are_left_as_the_caller_wrote_them(make: Make) -> None:
+def test_the_callers_actions_are_not_modified(make: Make) -> None:
     env = make("Breakout", 2)
     env.reset()
     actions = np.array([2, 3])
@@ -216,7 +218,7 @@ def test_actions_are_left_as_the_caller_wrote_them(make: Make) -> None:
     assert actions.tolist() == [2, 3]
 
 
-# In a process of its own: ale-py hangs for ever on an action that the game does not have.
+# Runs in a separate process, because ale-py hangs forever on an action that the game does not have.
 BAD_ACTIONS = """
 import numpy as np
 from envs import AtariVecEnv
@@ -233,11 +235,11 @@ for actions in (
     except ValueError as error:
         print(error)
 env.step(np.array([3, 0]))
-print("went on")
+print("continued")
 """
 
 
-def test_bad_actions_are_refused_and_play_goes_on() -> None:
+def test_invalid_actions_are_refused_and_play_continues() -> None:
     run = subprocess.run(
         [sys.executable, "-c", BAD_ACTIONS], capture_output=True, text=True, timeout=120
     )
@@ -253,7 +255,7 @@ def test_bad_actions_are_refused_and_play_goes_on() -> None:
         "actions must be integers of shape (2,), got int64 of shape (3,)",
         "actions must be integers of shape (2,), got int64 of shape (1, 2)",
         "actions must be integers of shape (2,), got int64 of shape ()",
-        "went on",
+        "continued",
     ]
 
 
@@ -270,7 +272,7 @@ def test_calls_out_of_order_are_refused(make: Make) -> None:
     env.step_wait()
 
 
-def test_a_reset_cancels_a_step_that_was_not_waited_for(make: Make) -> None:
+def test_a_reset_cancels_a_pending_step(make: Make) -> None:
     env = make("Pong", 2, V4)
     first = env.reset()
     env.step_async(noops(env))
@@ -287,12 +289,12 @@ def test_a_reset_cancels_a_step_that_was_not_waited_for(make: Make) -> None:
         ({"seed": -1}, "a seed must be at least 0, got -1"),
     ],
 )
-def test_a_constructor_refuses_what_makes_no_sense(wrong: dict[str, Any], message: str) -> None:
+def test_the_constructor_refuses_invalid_arguments(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AtariVecEnv("Pong", **{"n_envs": 1, **wrong})
 
 
-def test_unknown_games_and_protocols_are_named() -> None:
+def test_unknown_games_and_protocols_are_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownGameError, match="did you mean MsPacman"):
         AtariVecEnv("ms_pacman", 1)
     with pytest.raises(UnknownProtocolError, match="did you mean sticky"):
@@ -303,7 +305,7 @@ def threads_of_this_process() -> set[int]:
     return {thread.id for thread in psutil.Process().threads()}
 
 
-@pytest.mark.skipif(not psutil.LINUX, reason="threads have no numbers of their own elsewhere")
+@pytest.mark.skipif(not psutil.LINUX, reason="threads have ids only on Linux")
 @pytest.mark.parametrize("stepping", [False, True])
 def test_closing_ends_the_threads_and_may_be_done_twice(stepping: bool) -> None:
     before = threads_of_this_process()
@@ -321,7 +323,7 @@ def test_closing_ends_the_threads_and_may_be_done_twice(stepping: bool) -> None:
             call()
 
 
-def test_attributes_are_shared_and_cannot_be_set_for_one(make: Make) -> None:
+def test_attributes_are_shared_and_cannot_be_set(make: Make) -> None:
     env = make("Pong", 2)
     assert env.get_attr("game") == ["Pong", "Pong"]
     assert env.get_attr("render_mode", 1) == [None]

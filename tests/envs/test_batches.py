@@ -7,7 +7,7 @@ from tests.envs.conftest import Make, noops
 
 
 @pytest.mark.parametrize("batches", [2, 3])
-def test_games_are_the_same_in_any_number_of_batches(make: Make, batches: int) -> None:
+def test_games_do_not_depend_on_the_number_of_batches(make: Make, batches: int) -> None:
     whole, parted = (make("Breakout", 5, seed=3, batches=count) for count in (1, batches))
     assert [len(range(5)[part]) for part in parted.slices] == {2: [2, 3], 3: [1, 2, 2]}[batches]
     random = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def assert_same(one: Any, other: Any) -> None:
                 np.testing.assert_array_equal(value, theirs[key])
 
 
-def test_one_bad_action_starts_a_step_in_no_batch(make: Make) -> None:
+def test_an_invalid_action_starts_no_step_in_any_batch(make: Make) -> None:
     env = make("Breakout", 4, batches=2)
     env.reset()
     with pytest.raises(ValueError, match="Breakout has actions 0 to 3"):

@@ -11,13 +11,13 @@ RUN_SEEDS = st.integers(0, 2**63)
 
 @given(RUN_SEEDS, st.integers(1, 300))
 @settings(deadline=None)
-def test_environments_of_a_run_have_different_seeds_that_fit_int32(seed: int, count: int) -> None:
+def test_seeds_of_a_run_are_distinct_and_fit_int32(seed: int, count: int) -> None:
     seeds = emulator_seeds(seed, count, training=True)
     assert len(set(seeds)) == len(seeds) == count
     assert all(0 <= value < 2**31 for value in seeds)
 
 
-def test_two_hashes_that_collide_do_not_give_two_environments_one_seed() -> None:
+def test_colliding_hashes_do_not_give_two_environments_the_same_seed() -> None:
     hashes = np.random.SeedSequence(146).generate_state(1024) >> 2
     assert len(set(hashes.tolist())) == 1023
     assert len(set(emulator_seeds(146, 1024, training=True))) == 1024
@@ -39,7 +39,7 @@ def test_consecutive_run_seeds_have_no_environment_in_common() -> None:
 
 @given(RUN_SEEDS, st.integers(1, 50), st.integers(1, 50))
 @settings(deadline=None)
-def test_an_environments_seed_does_not_depend_on_how_many_there_are(
+def test_an_environments_seed_does_not_depend_on_their_number(
     seed: int, few: int, more: int
 ) -> None:
     few, more = sorted((few, more))
@@ -47,7 +47,7 @@ def test_an_environments_seed_does_not_depend_on_how_many_there_are(
     assert emulator_seeds(seed, few, training=True) == many[:few]
 
 
-def test_a_seed_that_cannot_be_used_is_named() -> None:
+def test_unusable_seeds_are_refused_by_value() -> None:
     with pytest.raises(ValueError, match="at least 0, got -3"):
         emulator_seeds(-3, 1, training=True)
     for seed in (-1, 2**31):

@@ -5,12 +5,12 @@ import pytest
 
 from envs import GAMES, PROTOCOLS, AtariVecEnv
 
-# Four agent steps a game, so that every game also ends and starts again.
+# Four agent steps per game, so that every game also ends and starts again.
 SHORT = replace(PROTOCOLS["sticky"], max_frames=16)
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_every_game_is_played(game: str) -> None:
+def test_every_game_can_be_played_truncated_and_restarted(game: str) -> None:
     env = AtariVecEnv(game, 1, SHORT)
     env._reset_seeds()  # a seeded reset would load the ROM a second time
     env.reset()

@@ -1,4 +1,4 @@
-"""Sets of games by name, and what scores on a few games say about many."""
+"""Named sets of games, and models that estimate the median over many games from a few."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from envs.published_scores import human_normalised, reference_scores
 SETS = ATARI.game_sets
 
 
-def test_a_set_stands_for_its_games_and_none_comes_twice() -> None:
+def test_a_set_is_replaced_by_its_games_without_duplicates() -> None:
     five = ("BattleZone", "DoubleDunk", "NameThisGame", "Phoenix", "Qbert")
     assert ATARI.games_named(["atari5"]) == five
     assert ATARI.games_named(["Qbert", "atari5", "Pong"]) == ("Qbert", *five[:4], "Pong")
@@ -23,12 +23,12 @@ def test_a_set_stands_for_its_games_and_none_comes_twice() -> None:
     assert ATARI.games_named(["Pong", "Pong"]) == ("Pong", "Pong")  # for whoever refuses it
 
 
-def test_a_name_that_is_neither_a_game_nor_a_set_is_told_of_both() -> None:
+def test_an_unknown_name_is_refused_with_the_games_and_the_sets() -> None:
     with pytest.raises(UserError, match=r"did you mean Pong.*sets of games: atari5, atari10, all"):
         ATARI.games_named(["atari5", "Pnog"])
 
 
-def test_every_set_is_of_games_that_can_be_played_with_a_human_score() -> None:
+def test_every_game_of_a_set_can_be_played_and_has_a_human_score() -> None:
     for games in SETS.values():
         for game in games.games:
             ATARI.check_game(game)
@@ -39,10 +39,10 @@ def test_the_model_is_a_weighted_mean_of_logarithms() -> None:
     model = SETS["atari5"].model
     assert model is not None
     assert list(model.weights) == list(SETS["atari5"].games)
-    # By hand: every game at 99 %, so every logarithm is 2; the weights add up to 0.9653.
+    # By hand: every game is at 99 %, so every logarithm is 2; the weights sum to 0.9653.
     assert model(np.full(5, 0.99)) == pytest.approx((10 ** (2 * 0.965301) - 1) / 100, abs=1e-5)
     assert model(np.zeros(5)) == 0.0
-    # What is worse than random play counts as random play.
+    # Scores below random play count as random play.
     assert model(np.array([[-0.5, 0.3, 0.3, 0.3, 0.3]])) == model(
         np.array([[0, 0.3, 0.3, 0.3, 0.3]])
     )
@@ -57,10 +57,10 @@ def test_the_model_is_a_weighted_mean_of_logarithms() -> None:
         ("slm_a2c_v5", 0.418, 0.136, 0.217),
     ],
 )
-def test_how_far_it_is_off_on_published_tables_of_our_algorithms(
+def test_estimated_medians_of_published_tables_equal_the_documented_ones(
     scores: str, median: float, five: float, ten: float
 ) -> None:
-    """The table in docs/statistics.md, and the caveat that reports show."""
+    """The values are those of the table in docs/statistics.md and of the caveat in reports."""
     known = {
         game: human_normalised(game, reference_scores(game)[scores])
         for game in SETS["all"].games
@@ -74,7 +74,7 @@ def test_how_far_it_is_off_on_published_tables_of_our_algorithms(
         assert estimated == pytest.approx(expected, abs=5e-4)
 
 
-def test_the_weights_find_the_median_of_an_agent_they_were_fitted_to() -> None:
+def test_the_model_predicts_the_median_of_an_agent_it_was_fitted_to() -> None:
     """Rainbow's published scores (Hessel et al. 2018): its median over the games is 2.27."""
     raw = {
         "BattleZone": 62010.0,

@@ -10,7 +10,7 @@ from envs.atari import ATARI
 from envs.protocol import PROTOCOLS
 
 
-def test_every_registered_single_player_game_has_its_usual_name() -> None:
+def test_game_names_are_those_that_gymnasium_registers() -> None:
     gymnasium.register_envs(ale_py)
     ids = {id_ for id_ in gymnasium.registry if id_.startswith("ALE/") and id_.endswith("-v5")}
     assert {f"ALE/{name}-v5" for name in GAMES} == ids
@@ -39,7 +39,7 @@ def test_rom_id_is_the_id_that_ale_py_uses(game: str, rom: str) -> None:
         ("space-invaders", "SpaceInvaders"),
     ],
 )
-def test_a_misspelt_game_is_named_with_its_nearest_spelling(wrong: str, right: str) -> None:
+def test_a_misspelled_game_is_refused_with_the_nearest_name(wrong: str, right: str) -> None:
     with pytest.raises(UnknownGameError) as caught:
         rom_id(wrong)
     message = str(caught.value)
@@ -49,12 +49,12 @@ def test_a_misspelt_game_is_named_with_its_nearest_spelling(wrong: str, right: s
     assert "\n" not in message
 
 
-def test_a_name_like_no_game_is_refused_without_a_guess() -> None:
+def test_a_name_unlike_any_game_is_refused_without_a_suggestion() -> None:
     with pytest.raises(UnknownGameError, match=r"'xyzzy-9000'.*no name is close.*104 games"):
         rom_id("xyzzy-9000")
 
 
-def test_the_actions_are_the_minimal_set() -> None:
+def test_actions_are_the_minimal_set() -> None:
     assert action_meanings("Breakout") == ("NOOP", "FIRE", "RIGHT", "LEFT")
     assert n_actions("Freeway") == 3
     assert n_actions("Seaquest") == 18
@@ -67,12 +67,10 @@ def test_the_examples_in_the_documentation_run() -> None:
 
 
 @pytest.mark.parametrize(("protocol", "registered"), [("v4", 60), ("sticky", 104)])
-def test_what_people_call_a_game_is_gymnasiums_id_under_the_same_rules(
-    protocol: str, registered: int
-) -> None:
+def test_environment_ids_are_gymnasiums_for_the_same_rules(protocol: str, registered: int) -> None:
     gymnasium.register_envs(ale_py)
     ids = {ATARI.environment_id(game, protocol): game for game in GAMES}
-    # Games that came later have no id of the old kind.
+    # Later games have no id of the old kind.
     known = [id_ for id_ in ids if id_ in gymnasium.registry]
     assert len(known) >= registered
     for id_ in known:

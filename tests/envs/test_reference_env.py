@@ -25,7 +25,7 @@ def test_it_is_a_valid_gymnasium_environment() -> None:
     assert env.action_space == spaces.Discrete(4)
 
 
-def test_the_picture_is_the_maximum_of_the_last_two_frames_in_full_colour() -> None:
+def test_the_rendered_picture_is_the_maximum_of_the_last_two_color_frames() -> None:
     env = make_reference_env("SpaceInvaders", V4, training=False, render=True)
     frames = ale_py.AtariEnv("space_invaders", frameskip=1, repeat_action_probability=0.0)
     env.reset(seed=1)
@@ -33,7 +33,7 @@ def test_the_picture_is_the_maximum_of_the_last_two_frames_in_full_colour() -> N
     np.testing.assert_array_equal(env.render(), start)
     flickers = 0
     for step in range(60):
-        action = step % 6 if step else 1  # a game of FIRE starts with it, whatever is chosen
+        action = step % 6 if step else 1  # FIRE starts the game, whatever action is chosen
         env.step(step % 6)
         *_, third, fourth = (frames.step(action)[0] for _ in range(4))
         picture: Any = env.render()
@@ -44,11 +44,11 @@ def test_the_picture_is_the_maximum_of_the_last_two_frames_in_full_colour() -> N
     assert flickers > 0
 
 
-def test_its_video_runs_at_real_time() -> None:
+def test_a_video_runs_in_real_time() -> None:
     assert make_reference_env("Pong", training=False).metadata["render_fps"] == 15
 
 
-def test_it_does_not_render_unless_it_was_made_to() -> None:
+def test_rendering_needs_render_true() -> None:
     env = make_reference_env("Pong", training=False)
     env.reset()
     assert env.render_mode is None
@@ -56,7 +56,7 @@ def test_it_does_not_render_unless_it_was_made_to() -> None:
         env.render()
 
 
-def test_a_reset_after_a_lost_life_goes_on_with_the_game_unless_it_is_seeded() -> None:
+def test_a_reset_after_a_lost_life_continues_the_game_unless_it_is_seeded() -> None:
     env = make_reference_env("Breakout", V4, training=True)
 
     def lose_a_life() -> np.ndarray[Any, Any]:
@@ -80,7 +80,7 @@ def test_a_reset_after_a_lost_life_goes_on_with_the_game_unless_it_is_seeded() -
     np.testing.assert_array_equal(again, first)
 
 
-def test_a_seed_repeats_the_no_ops_and_other_games_have_other_ones() -> None:
+def test_a_seed_repeats_the_numbers_of_no_ops_which_vary_between_games() -> None:
     env = make_reference_env("Breakout", training=False)
     games = [
         [env.reset(seed=seed)[1]["episode_frame_number"] for seed in (1, *[None] * 30)]
@@ -91,14 +91,14 @@ def test_a_seed_repeats_the_no_ops_and_other_games_have_other_ones() -> None:
     assert 0 <= min(games[0]) <= max(games[0]) <= 30
 
 
-def test_the_game_can_be_told_where_to_begin() -> None:
+def test_an_option_sets_the_frame_at_which_the_game_begins() -> None:
     env = make_reference_env("Breakout", training=False)
     _, info = env.reset(seed=1, options={"episode_frame_number": 17})
     assert info["episode_frame_number"] == 17
 
 
 @pytest.mark.parametrize("game", ["Breakout", "Seaquest"])
-def test_it_sees_what_the_wrappers_of_stable_baselines3_show(game: str) -> None:
+def test_observations_match_those_of_stable_baselines3s_wrappers(game: str) -> None:
     env = make_reference_env(game, V4, training=False)
     stock = AtariWrapper(
         gymnasium.make(f"{game}NoFrameskip-v4"),
@@ -108,8 +108,9 @@ def test_it_sees_what_the_wrappers_of_stable_baselines3_show(game: str) -> None:
     )
     _, info = env.reset(seed=1)
     observation, _ = stock.reset(seed=1)
-    env.step(0)  # FIRE, which FireResetEnv has pressed already ...
-    stacked, *_ = env.step(2)  # ... and then this
+    # FireResetEnv has already played FIRE and then action 2.
+    env.step(0)  # plays FIRE
+    stacked, *_ = env.step(2)
     random = np.random.default_rng(0)
     lives = info["lives"]
     lost_lives = 0
@@ -119,7 +120,7 @@ def test_it_sees_what_the_wrappers_of_stable_baselines3_show(game: str) -> None:
     while not over:
         different.append((observation[..., 0] != stacked[-1]).mean())
         action = int(random.integers(n_actions(game)))
-        if info["lives"] < lives:  # FireResetEnv presses FIRE at the start of the game only
+        if info["lives"] < lives:  # FireResetEnv plays FIRE only at the start of the game
             action = 1
             lost_lives += 1
         lives = info["lives"]
@@ -127,8 +128,8 @@ def test_it_sees_what_the_wrappers_of_stable_baselines3_show(game: str) -> None:
         observation, stock_reward, stock_over, _, _ = stock.step(action)
         assert (reward, over) == (stock_reward, stock_over)
         points += float(reward)
-    # Where sprites of two colours overlap, the maximum of the grey levels (here) is not the grey
-    # level of the maximum (there).
+    # If sprites of two colors overlap, the maximum of the gray levels (here) differs from the gray
+    # level of the maximum (Stable-Baselines3).
     assert max(different) <= 0.01
     assert np.mean(different) <= 0.005
     assert points > 0

@@ -9,13 +9,13 @@ from envs import (
 from tests.envs.conftest import V4, Make, equal, noops, random_play
 
 
-def test_the_same_seed_gives_the_same_games_whatever_the_threads(make: Make) -> None:
+def test_the_same_seed_gives_the_same_games_with_any_number_of_threads(make: Make) -> None:
     one = random_play(make("Boxing", 2, "sticky", seed=4, threads=1), 60)
     two = random_play(make("Boxing", 2, "sticky", seed=4, threads=2), 60)
     assert equal(one, two)
 
 
-def test_other_seeds_and_other_environments_play_other_games(make: Make) -> None:
+def test_different_seeds_and_environments_play_different_games(make: Make) -> None:
     env = make("Boxing", 2, "sticky", seed=4)
     one = random_play(env, 40)
     env.seed(5)
@@ -34,7 +34,7 @@ def test_emulators_get_the_seeds_of_training_or_of_evaluation(make: Make, traini
     assert np.array_equal(first[0], env.reset_games(expected))
 
 
-def test_sticky_actions_change_what_the_same_actions_do(make: Make) -> None:
+def test_sticky_actions_change_the_game(make: Make) -> None:
     plain = random_play(make("Breakout", 1, V4, seed=1), 30)
     sticky = random_play(make("Breakout", 1, replace(V4, repeat_action_probability=0.25)), 30)
     assert np.array_equal(plain[0], sticky[0])
@@ -51,7 +51,7 @@ def test_no_ops_vary_from_none_to_thirty_frames(make: Make) -> None:
     assert 0 <= min(frames) <= max(frames) <= 30
 
 
-def test_the_most_no_ops_are_as_many_as_the_protocol_says(make: Make) -> None:
+def test_the_protocol_limits_the_number_of_no_ops(make: Make) -> None:
     env = make("Breakout", 1, replace(V4, noop_max=1))
     frames = set()
     for _ in range(40):
@@ -60,7 +60,7 @@ def test_the_most_no_ops_are_as_many_as_the_protocol_says(make: Make) -> None:
     assert frames == {0, 1}
 
 
-def test_a_reset_goes_on_unless_it_was_seeded(make: Make) -> None:
+def test_a_reset_repeats_the_games_only_after_seeding(make: Make) -> None:
     env = make("Boxing", 2, "sticky", seed=3)
     first = random_play(env, 20)
     assert not equal(first, random_play(env, 20))
@@ -70,14 +70,14 @@ def test_a_reset_goes_on_unless_it_was_seeded(make: Make) -> None:
     assert not equal(first, random_play(env, 20))
 
 
-def test_one_environment_starts_a_seeded_game_and_the_others_go_on(make: Make) -> None:
+def test_one_environment_can_start_a_seeded_game_while_the_others_continue(make: Make) -> None:
     disturbed, undisturbed = (make("Breakout", 2, "sticky", training=False) for _ in range(2))
     alone = make("Breakout", 1, "sticky", training=False)
     random = np.random.default_rng(0)
     for env in (disturbed, undisturbed):
         env.reset()
     points = 0.0
-    while not points:  # that must not count in the new game
+    while not points:  # these points must not count in the new game
         actions = random.integers(0, 4, 2)
         undisturbed.step(actions)
         points = float(disturbed.step(actions)[1][1])
@@ -99,7 +99,7 @@ def test_one_environment_starts_a_seeded_game_and_the_others_go_on(make: Make) -
         assert infos[1]["episode"][key] == info["episode"][key]
 
 
-def test_a_game_can_only_be_restarted_between_steps_of_a_game_that_runs(make: Make) -> None:
+def test_reset_game_refuses_invalid_arguments_and_calls_out_of_order(make: Make) -> None:
     env = make("Pong", 2)
     with pytest.raises(RuntimeError, match="reset_game was called before reset"):
         env.reset_game(0, 1)

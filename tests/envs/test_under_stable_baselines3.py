@@ -16,7 +16,7 @@ from tests.envs.conftest import V4, Make
 
 @pytest.fixture
 def one_torch_thread() -> Iterator[None]:
-    """Two of them spin beside the emulators' threads: many times slower on a busy machine."""
+    """Two torch threads compete with the emulators: many times slower on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -24,7 +24,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_torch_thread")
-def test_stable_baselines3_trains_on_it_as_it_is_and_logs_whole_games(make: Make) -> None:
+def test_stable_baselines3_trains_without_a_wrapper_and_logs_whole_games(make: Make) -> None:
     env = make("Breakout", 2, replace(V4, max_frames=16))  # 4 agent steps
     model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, n_epochs=1, seed=3, device="cpu")
     model.learn(32)
@@ -34,7 +34,7 @@ def test_stable_baselines3_trains_on_it_as_it_is_and_logs_whole_games(make: Make
 
 
 class NeverFires:
-    """What `evaluate_policy` needs of a model."""
+    """The part of a model that `evaluate_policy` needs."""
 
     def predict(self, observation: Any, *_: Any, **__: Any) -> tuple[NDArray[np.int64], None]:
         return np.zeros(len(observation), np.int64), None

@@ -1,4 +1,4 @@
-"""AtariVecEnv against Gymnasium's wrappers, frame by frame and bit by bit."""
+"""AtariVecEnv equals Gymnasium's wrappers, frame by frame and bit for bit."""
 
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +16,7 @@ SHORT = replace(PROTOCOLS["v4"], noop_max=0, max_frames=200)
 def play_both(
     game: str, protocol: Protocol, training: bool, steps: int, n_envs: int = 1
 ) -> Counter[str]:
-    """Random play on both paths; fails at the first difference and counts what was compared."""
+    """Play at random on both paths; fail at the first difference and count compared events."""
     seeds = [11, 13, 15][:n_envs]
     env = AtariVecEnv(game, n_envs, protocol, training=training)
     references = [make_reference_env(game, protocol, training=training) for _ in seeds]
@@ -62,7 +62,7 @@ def play_both(
         ("Frogger", 450, 3, 1),  # no FIRE; lives fall to zero before the game ends
     ],
 )
-def test_training_is_the_same_over_lost_lives_and_game_ends(
+def test_training_matches_over_lost_lives_and_ends_of_games(
     game: str, steps: int, lives: int, games: int
 ) -> None:
     seen = play_both(game, V4, True, steps)
@@ -72,7 +72,7 @@ def test_training_is_the_same_over_lost_lives_and_game_ends(
 
 
 @pytest.mark.parametrize("game", ["Breakout", "Qbert"])
-def test_whole_games_are_the_same(game: str) -> None:
+def test_whole_games_match(game: str) -> None:
     seen = play_both(game, V4, False, 450)
     assert seen["life"] == 0
     assert seen["game"] >= 1
@@ -81,14 +81,14 @@ def test_whole_games_are_the_same(game: str) -> None:
 
 @pytest.mark.parametrize("game", ["Freeway", "Pong", "Skiing"])
 @pytest.mark.parametrize("training", [True, False])
-def test_truncation_is_the_same(game: str, training: bool) -> None:
+def test_truncation_matches(game: str, training: bool) -> None:
     # 200 frames = 50 agent steps
     seen = play_both(game, SHORT, training, 120)
     assert seen == {"game": 2, "truncated": 2, "points": seen["points"]}
 
 
 @pytest.mark.parametrize("game", ["Breakout", "Hero"])
-def test_sticky_games_are_the_same(game: str) -> None:
+def test_sticky_games_match(game: str) -> None:
     seen = play_both(game, STICKY, True, 400)
     assert seen["life"] == 0
     assert seen["game"] >= 1
@@ -103,5 +103,5 @@ def test_sticky_games_are_the_same(game: str) -> None:
         ("VideoCheckers", "sticky"),  # has no NOOP among its actions
     ],
 )
-def test_the_protocols_as_they_are_give_the_same_first_game(game: str, protocol: str) -> None:
+def test_unmodified_protocols_give_the_same_first_game(game: str, protocol: str) -> None:
     play_both(game, PROTOCOLS[protocol], True, 40, n_envs=2)

@@ -1,4 +1,4 @@
-"""Extractors say what may be done with them; a subclass that changes its ways says it anew."""
+"""Extractors declare their capabilities; a subclass with another forward pass inherits none."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ SCREEN = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
 
 class Renamed(NatureExtractor):
-    """Adds nothing: what holds of its parent holds of it."""
+    """Changes nothing, so it keeps its parent's capabilities."""
 
 
 class Changed(NatureExtractor):
-    """Another network, whose passes cannot be recalled as its parent's are."""
+    """Changes the forward pass, so it loses its parent's capabilities."""
 
     def forward(self, observations: Tensor) -> Tensor:
         return super().forward(observations) * 2
 
 
 class Declared(Changed):
-    """Somebody who knows that threads may call it."""
+    """Declares that threads may call it."""
 
     bears_threads = True
 
@@ -44,14 +44,18 @@ class Declared(Changed):
         (Declared, True, False, False),
     ],
 )
-def test_declared_capabilities(kind: Any, bears: bool, rounded: bool, recalls: bool) -> None:
+def test_capabilities_are_inherited_only_by_unchanged_subclasses(
+    kind: Any, bears: bool, rounded: bool, recalls: bool
+) -> None:
     assert capabilities.has(kind, "bears_threads") == bears
     assert capabilities.has(kind, "is_rounded_whole") == rounded
     assert capabilities.has(kind, "recalls") == recalls
 
 
 @pytest.mark.parametrize(("kind", "kept"), [(Renamed, True), (Changed, False)])
-def test_a2c_keeps_passes_of_who_recalls_them(kind: Any, kept: bool) -> None:
+def test_a2c_keeps_forward_passes_only_of_extractors_that_recall_them(
+    kind: Any, kept: bool
+) -> None:
     config = small_config("a2c", extractor=f"tests.policies.test_capabilities:{kind.__name__}")
     env = AtariVecEnv("Breakout", 4, threads=1)
     model = build_model(config, env)
@@ -60,9 +64,9 @@ def test_a2c_keeps_passes_of_who_recalls_them(kind: Any, kept: bool) -> None:
     complete = []
 
     def observed(*args: Any, **kwargs: Any) -> bool:
-        goes_on = collect(*args, **kwargs)
+        continues = collect(*args, **kwargs)
         complete.append(model.passes is not None and model.passes.complete)
-        return bool(goes_on)
+        return bool(continues)
 
     model.collect_rollouts = observed
     model.learn(40)

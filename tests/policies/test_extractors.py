@@ -1,4 +1,4 @@
-"""Every arm of the comparison: same heads, honest parameter counts, and the right layers."""
+"""Every arm of the comparison: equal heads, correct parameter counts and the right layers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ COORDINATES = 2 * (64 * 32 + 16 * 64 + 9 * 64)
         ("control-noise-actor", 2 * (NATURE - 3591) + COORDINATES + 3591),
     ],
 )
-def test_parameter_counts_are_those_worked_out_by_hand(name: str, expected: int) -> None:
+def test_parameter_counts_equal_hand_computed_values(name: str, expected: int) -> None:
     assert parameter_count(make(name)) == expected
 
 
@@ -116,7 +116,7 @@ def test_coordconv_is_the_concatenating_network_with_jointly_orthogonal_kernels(
     for layer in layers:
         joint = torch.cat([layer.weight, layer.coord_weight], dim=1)
         flat = joint.detach().flatten(1)
-        # SB3's orthogonal initialisation with gain √2: rows (or columns) of length √2.
+        # SB3's orthogonal initialization with gain √2 gives rows (or columns) of length √2.
         gram = flat @ flat.T
         torch.testing.assert_close(gram, 2 * torch.eye(len(gram)), atol=1e-4, rtol=0)
         concat = ConcatCoordConv2d(
@@ -135,7 +135,7 @@ def test_coordconv_is_the_concatenating_network_with_jointly_orthogonal_kernels(
     torch.testing.assert_close(extractor(x), expected)
 
 
-def test_only_first_and_radius_change_what_they_say() -> None:
+def test_the_first_arm_has_one_coordconv_layer_and_the_radius_arm_has_radii() -> None:
     first = [layer.in_channels for _, layer in coordconv_layers(make("coordconv-first"))]
     assert first == [4]
     assert all(layer.with_r for _, layer in coordconv_layers(make("coordconv-r")))
@@ -164,7 +164,7 @@ def test_every_convolution_of_impala_coordconv_has_coordinates() -> None:
         ("impala-control-noise", "impala"),
     ],
 )
-def test_kernels_of_zero_begin_as_the_baseline_and_learn(name: str, baseline: str) -> None:
+def test_arms_with_zero_kernels_start_as_the_baseline_and_learn(name: str, baseline: str) -> None:
     policy, plain = make(name, seed=3), make(baseline, seed=3)
     logits, values = policy.logits_and_values(images())
     expected = plain.logits_and_values(images())
@@ -188,7 +188,7 @@ def test_a_control_has_the_layers_of_its_arm() -> None:
         assert ARMS[control].controls_for in ARMS
 
 
-def test_noise_holds_the_coordinates_values_in_no_order() -> None:
+def test_noise_is_a_permutation_of_the_coordinates() -> None:
     noisy = [m for m in make("control-noise").modules() if isinstance(m, NoiseConv2d)]
     assert len(noisy) == 3
     for layer in noisy:
@@ -211,7 +211,7 @@ def test_noise_is_saved_with_the_weights_and_differs_between_seeds() -> None:
 
 
 @pytest.mark.parametrize("algorithm", [PPO, A2C])
-def test_arms_work_in_anybodys_sb3_code(algorithm: Any) -> None:
+def test_arms_train_in_plain_sb3_code(algorithm: Any) -> None:
     class Screens(gymnasium.Env[np.ndarray[Any, Any], np.int64]):
         observation_space = spaces.Box(0, 255, (1, 40, 44), np.uint8)
         action_space = spaces.Discrete(3)
@@ -259,7 +259,7 @@ def test_float_images_are_not_scaled_in_the_callers_memory() -> None:
     assert torch.equal(floats, kept)
 
 
-def test_unknown_names_get_the_nearest_one() -> None:
+def test_unknown_names_are_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownExtractorError, match="did you mean coordconv-gap"):
         check_extractor_name("cordconv-gap")
     with pytest.raises(UnknownExtractorError, match=r"their_package.module:Class"):
@@ -295,12 +295,12 @@ def test_description_counts_shapes_parameters_and_multiply_adds() -> None:
     assert lines[-1].split() == ["total", f"{total:,}", f"{multiply_adds:,}"]
 
 
-def test_critics_own_trunk_is_described_too() -> None:
+def test_the_critics_own_trunk_is_described_too() -> None:
     text = description("coordconv-actor", (4, 84, 84), 6)
     assert text.count("CoordConv2d") == 3
     assert len([line for line in text.splitlines() if " Conv2d" in line]) == 3
 
 
-def test_orthogonal_gain_is_the_one_sb3_gives_plain_convolutions() -> None:
+def test_the_orthogonal_gain_equals_sb3s() -> None:
     weight = make("nature").features_extractor.convolutions[0].convolution.weight.detach()
     assert math.isclose(float(weight.flatten(1)[0].norm()), math.sqrt(2), rel_tol=1e-4)

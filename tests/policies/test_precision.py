@@ -1,4 +1,4 @@
-"""bfloat16: the trunk alone, the same in acting and learning, real or emulated."""
+"""bfloat16 affects only the trunk, equally in acting and learning, real or emulated."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from policies import ARMS, AtariPolicy, caveat, policy_kwargs
 from .test_extractors import ACTIONS, SCREEN, images
 
 
-class SomebodysOwn(BaseFeaturesExtractor):
-    """Numbers of its own in float32, a normalisation and a product of matrices by operator."""
+class UsersExtractor(BaseFeaturesExtractor):
+    """A user's extractor with its own float32 parameters, a normalization and the @ operator."""
 
     def __init__(self, observation_space: Any) -> None:
         super().__init__(observation_space, 64)
@@ -36,7 +36,7 @@ class SomebodysOwn(BaseFeaturesExtractor):
 def make(name: str, precision: Any = "bfloat16") -> AtariPolicy:
     torch.manual_seed(0)
     if name == "own":
-        kwargs = {**policy_kwargs("nature", precision), "features_extractor_class": SomebodysOwn}
+        kwargs = {**policy_kwargs("nature", precision), "features_extractor_class": UsersExtractor}
     else:
         kwargs = policy_kwargs(name, precision)
     policy = AtariPolicy(SCREEN, ACTIONS, lambda _: 1e-3, **kwargs)
@@ -70,7 +70,7 @@ def test_only_the_trunk_is_rounded(name: str) -> None:
     assert 1e-5 < error < 0.03
     mine, other = gradients(policy, screens), gradients(exact, screens)
     assert {gradient.dtype for gradient in mine} == {torch.float32}
-    # Of all parameters together: single small ones of deep trunks are a third off.
+    # Compare all parameters together: single small ones in deep trunks differ by a third.
     first, second = (torch.cat([g.flatten() for g in every]) for every in (mine, other))
     assert (first - second).norm() < 0.15 * second.norm()
 
@@ -89,7 +89,7 @@ def test_images_are_rounded_once() -> None:
 
 @pytest.mark.parametrize("name", [*ARMS, "own"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_playing_changes_no_bit_and_ends(name: str, precision: str) -> None:
+def test_playing_changes_no_bit_and_leaves_nothing_behind(name: str, precision: str) -> None:
     policy, screens = make(name, precision), images(5)
     with torch.no_grad():
         expected = policy.logits_and_values(screens)
@@ -107,8 +107,8 @@ def test_playing_changes_no_bit_and_ends(name: str, precision: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nature", "coordconv", "impala-coordconv"])
-def test_emulated_products_are_torchs_own(name: str) -> None:
-    """Both add up products of rounded operands; torch's may do it in another order."""
+def test_emulated_products_are_close_to_torchs(name: str) -> None:
+    """Both sum products of rounded operands, but torch may sum in another order."""
     extractor, x = make(name, "float32").features_extractor, torch.rand(3, 4, 84, 84).bfloat16()
     results = []
     for emulated in (False, True):
@@ -135,31 +135,31 @@ def test_operators_are_emulated_like_functions() -> None:
     assert torch.equal(also, product)
 
 
-def test_folded_layers_answer_the_same() -> None:
+def test_folded_layers_give_nearly_equal_features() -> None:
     policy, screens = make("coordconv-r"), images(4)
     folded = fold_model(policy, screens)
     with torch.no_grad():
         mine, other = (
             p._features(p.pi_features_extractor, p.scaled(screens)) for p in (folded, policy)
         )
-    assert (mine - other).norm() < 0.01 * other.norm()  # its map was made in float32
+    assert (mine - other).norm() < 0.01 * other.norm()  # the folded map is computed in float32
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_policy_that_has_played_is_folded_and_plays_on(precision: Any) -> None:
+def test_a_policy_that_is_playing_can_be_folded_and_played(precision: Any) -> None:
     policy = AtariPolicy(SCREEN, ACTIONS, lambda _: 1e-3, **policy_kwargs("coordconv", precision))
     images = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
     with torch.no_grad(), policy.playing():
         expected = policy.logits_and_values(images)
         folded: Any = fold_model(policy, images)
-    # A folded map is exact, and the one that is computed in bfloat16 is rounded on its way.
+    # A folded map is exact, but a map computed in bfloat16 is rounded.
     near = {"rtol": 0, "atol": 1e-5 if precision == "float32" else 0.02}
     with torch.no_grad():
         for _ in range(2):
             torch.testing.assert_close(folded.logits_and_values(images), expected, **near)
             with folded.playing():
                 torch.testing.assert_close(folded.logits_and_values(images), expected, **near)
-        # Nothing of what it was copied from plays on in it.
+        # The folded policy uses its own weights, not what the original kept for playing.
         nn.init.zeros_(folded.features_extractor.linear.weight)
         nn.init.zeros_(folded.features_extractor.linear.bias)
         blind = folded.action_net.bias.expand(2, -1), folded.value_net.bias.expand(2, -1)
@@ -174,7 +174,7 @@ def test_translation_dependence_is_measured_on_what_the_layers_see() -> None:
     assert rounded == pytest.approx(exact, rel=0.05)
 
 
-def test_a_machine_without_bfloat16_is_named() -> None:
+def test_a_machine_without_bfloat16_gets_a_warning() -> None:
     cpu = torch.device("cpu")
     assert caveat("float32", cpu) is None
     warning = caveat("bfloat16", cpu)
@@ -184,7 +184,7 @@ def test_a_machine_without_bfloat16_is_named() -> None:
         assert "\n" not in warning
 
 
-def test_no_other_precision() -> None:
+def test_other_precisions_are_refused() -> None:
     with pytest.raises(ValueError, match="float32, bfloat16, got 'float16'"):
         make("nature", "float16")
 

@@ -1,8 +1,7 @@
-"""The control is neutral: where place does not matter it learns as plain convolution does.
+"""The control is neutral: if position does not matter, it learns like plain convolution.
 
-A probe without reinforcement learning: trunk and linear head read off real Pong frames how fast the
-whole screen moves, from whatever place, in 300 steps of Adam. What is measured is the share of the
-variance left over.
+The test uses no reinforcement learning. In 300 steps of Adam, a trunk and a linear head learn to
+predict how fast a shifted Pong frame moves. The measure is the fraction of unexplained variance.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from policies import ARMS
 
 SCREEN = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 STEPS, BATCH = 300, 32
-FARTHEST, FASTEST = 4, 3  # pixels: where a screen starts, and how far it moves a frame
+FARTHEST, FASTEST = 4, 3  # pixels: most initial shift of a screen, and most movement per frame
 SEEDS = (2, 3)
 
 
@@ -37,7 +36,7 @@ def screens() -> Tensor:
 
 
 def moving(screens: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Stacks of four frames in which a screen moves, and how fast, with a variance of about 1."""
+    """Stacks of four frames in which a screen moves, and its speed, with a variance of about 1."""
     chosen = screens[torch.from_numpy(rng.integers(0, len(screens), BATCH))]
     start = rng.integers(-FARTHEST, FARTHEST + 1, (BATCH, 2))
     speed = rng.integers(-FASTEST, FASTEST + 1, (BATCH, 2))
@@ -50,7 +49,7 @@ def moving(screens: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
 
 
 def variance_left(screens: Tensor, seed: int, **arm: object) -> float:
-    """Of the speeds of unseen stacks, after training."""
+    """Train, and return the fraction of unexplained variance of the speeds of unseen stacks."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     trunk, head = NatureExtractor(SCREEN, **arm), nn.Linear(512, 2)
@@ -81,7 +80,7 @@ def test_the_control_learns_movement_like_plain_convolution_and_noise_drawn_at_r
 
     plain = mean()
     control = mean(**ARMS["control-noise"].kwargs)
-    handicapped = mean(channels="noise")  # the control as it once was
-    # Four seeds gave .11, .13 and .27 on average.
+    handicapped = mean(channels="noise")  # an earlier version of the control
+    # The averages over four seeds were .11, .13 and .27.
     assert control < 1.3 * plain
     assert handicapped > 1.5 * plain

@@ -1,4 +1,4 @@
-"""Every arm's policy in tracers, with gradients on."""
+"""Every arm's policy in tracers and exporters, with gradients enabled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Outlook(nn.Module):
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_every_arms_policy_is_traced_and_exported(arm: str) -> None:
+def test_traced_and_exported_policies_give_equal_outputs(arm: str) -> None:
     policy: Any = AtariPolicy(SCREEN, ACTIONS, lambda _: 1e-4, **policy_kwargs(arm))
     model, file = Outlook(policy), io.BytesIO()
     few, many = (torch.randint(0, 256, (n, 4, 84, 84), dtype=torch.uint8) for n in (2, 5))

@@ -1,4 +1,4 @@
-"""What the tests of all studies ask of an experiment."""
+"""Helpers for the tests of all studies."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def refusal(study: str, arguments: list[str], folder: Path) -> str:
-    """What a command line of a study says that is refused: one line, code 2, nothing written.
+    """Return the error of a refused command: one line, exit code 2, and nothing written.
 
     Args:
-        study: its package.
-        arguments: of the command line.
-        folder: an empty one to start it in.
+        study: the study's package.
+        arguments: the command's arguments.
+        folder: an empty working directory.
     """
     process = subprocess.run(
         [sys.executable, "-m", f"studies.{study}", *arguments],
@@ -39,12 +39,12 @@ def refusal(study: str, arguments: list[str], folder: Path) -> str:
 
 
 def require_alike(first: Path, second: Path, but: str = "nothing") -> None:
-    """Two experiments ended with the same numbers, to the bit.
+    """Require that two experiments ended with bit-identical numbers.
 
     Args:
-        first: a folder.
-        second: another.
-        but: how names of arrays begin that may differ.
+        first: the folder of one experiment.
+        second: the folder of the other experiment.
+        but: prefix of the names of arrays that may differ.
     """
     tensors, others = (load_file(path / CHECKPOINT) for path in (first, second))
     assert tensors.keys() == others.keys()

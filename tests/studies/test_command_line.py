@@ -1,4 +1,4 @@
-"""What the studies' command lines share."""
+"""Shared parts of the studies' command lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = Settings(
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
-def test_too_little_memory_is_a_line(error: Exception, tmp_path: Path) -> None:
+def test_running_out_of_memory_raises_a_user_error(error: Exception, tmp_path: Path) -> None:
     def make() -> Experiment:
         raise error
 
@@ -29,7 +29,7 @@ def test_too_little_memory_is_a_line(error: Exception, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def test_other_errors_of_torch_are_not_hidden(tmp_path: Path) -> None:
+def test_other_torch_errors_are_raised_unchanged(tmp_path: Path) -> None:
     def make() -> Experiment:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
@@ -37,11 +37,11 @@ def test_other_errors_of_torch_are_not_hidden(tmp_path: Path) -> None:
         run_experiment(SETTINGS, tmp_path / "x", make)
 
 
-def test_a_folder_of_others_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+def test_a_folder_with_foreign_files_is_refused_before_building(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
 
     def make() -> Experiment:
         raise AssertionError("built")
 
-    with pytest.raises(UserError, match="is no experiment"):
+    with pytest.raises(UserError, match="is not an experiment"):
         run_experiment(SETTINGS, tmp_path, make)

@@ -1,4 +1,4 @@
-"""Settings, which each study declares once: as options, in help and on the disk."""
+"""Each study's settings as command-line options, in --help and in settings.json."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _dry_run(study: str, arguments: list[str], capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_experiments_that_were_published_are_still_found(study: str) -> None:
+def test_published_experiments_are_still_recognized(study: str) -> None:
     files = sorted((ROOT / "docs" / "results" / study).rglob("settings.json"))
     assert files
     for file in files:
         settings = _module(study, "settings").Settings(**json.loads(file.read_text()))
-        # Without what was no setting yet when it was made.
+        # Leave out settings that did not exist yet when the experiment was trained.
         require_ours(file.parent, settings.model_dump(exclude_unset=True))
 
 
@@ -54,7 +54,9 @@ def test_every_setting_is_an_option_with_help_and_its_default(
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_what_is_not_said_is_the_presets(study: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_not_given_come_from_the_preset(
+    study: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     for preset in ("small", "paper"):
         before = _dry_run(study, ["--preset", preset], capsys)
         after = _dry_run(study, ["--preset", preset, "--batch-size", "10", "--seed", "5"], capsys)
@@ -63,22 +65,22 @@ def test_what_is_not_said_is_the_presets(study: str, capsys: pytest.CaptureFixtu
         assert {**after, "training": before["training"], "seed": 1} == before
 
 
-def test_the_discriminator_is_the_generators_kind_unless_said(
+def test_the_discriminator_defaults_to_the_generators_model(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert _dry_run("gan", ["--generator", "conv"], capsys)["discriminator"] == "conv"
-    said = _dry_run("gan", ["--generator", "conv", "--discriminator", "coordconv"], capsys)
-    assert (said["generator"], said["discriminator"]) == ("conv", "coordconv")
+    given = _dry_run("gan", ["--generator", "conv", "--discriminator", "coordconv"], capsys)
+    assert (given["generator"], given["discriminator"]) == ("conv", "coordconv")
 
 
-def test_mnists_folder_is_found_again_from_elsewhere(
+def test_the_mnist_folder_is_stored_as_an_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert _dry_run("detection", ["--mnist", "digits"], capsys)["mnist"] == str(tmp_path / "digits")
 
 
-def test_a_whole_number_is_the_same_with_and_without_a_point(tmp_path: Path) -> None:
+def test_whole_floats_equal_integers_in_recorded_settings(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     ExperimentFolder(folder, {"training": {"epochs": 4, "learning_rate": 0.5}})
     require_ours(folder, {"training": {"epochs": 4.0, "learning_rate": 0.5}})

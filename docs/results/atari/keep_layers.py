@@ -1,13 +1,13 @@
-"""Keep what the layers of finished cells show, before their events and checkpoints are gone.
+"""Save the layer measurements of finished cells before their events and checkpoints are deleted.
 
-The code of the grid was frozen before runs wrote layers.csv and where_maps/ themselves. From the
-root of the project, beside `collect`, which copies the other small files:
+The code of the grid was frozen before runs wrote layers.csv and where_maps/ themselves. Run this
+from the root of the project after `collect`, which copies the other small files:
 
     PYTHONPATH=. python docs/results/atari/keep_layers.py CELLS docs/results/atari/runs
 
-Each run that is in both places gets the translation dependence of every measurement (from the
+Each run that is in both folders gets the translation dependence of every measurement (from the
 TensorBoard events) and the where-maps of the last checkpoint (from the weights), in the files that
-runs write today. What is there already stays as it is.
+runs write today. Existing files are not changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from records.layers import LayerUse, layer_log, write_where_maps
 
 
 def keep(cell: Path, kept: Path) -> bool:
-    """Whether there was something to keep."""
+    """Write the layer files of one run; return whether there was something to write."""
     layers = read_layers(cell)
     folder, config = RunFolder.open(cell)
     if layers is None or RunFolder(kept).layers_file.exists():
@@ -35,7 +35,7 @@ def keep(cell: Path, kept: Path) -> bool:
     checkpoint = open_checkpoint(folder)
     policy = build_network(config)
     checkpoint.load_policy(policy)
-    # Where-maps depend on the size of the images alone.
+    # Where-maps depend only on the size of the images.
     measured = measured_layers(policy, torch.zeros((1, 4, 84, 84), dtype=torch.uint8))
     maps = {layer.name: layer.where_map for layer in measured}
     write_where_maps(RunFolder(kept), checkpoint.state.step, maps)

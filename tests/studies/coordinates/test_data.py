@@ -9,7 +9,7 @@ from cli.errors import UserError
 from studies.coordinates.data import NotSoClevr
 
 
-def test_the_papers_counts() -> None:
+def test_position_counts_equal_the_papers() -> None:
     data = NotSoClevr()
     assert data.positions().shape == (3136, 2)
     assert (data.positions().min(), data.positions().max()) == (4, 59)
@@ -24,7 +24,7 @@ def test_the_quadrant_is_beyond_the_middle_in_both_directions() -> None:
     assert (train <= 32).any(dim=1).all()
 
 
-def test_the_uniform_split_is_the_seeds() -> None:
+def test_the_uniform_split_depends_only_on_the_seed() -> None:
     data = NotSoClevr()
     first, again, other = (data.split("uniform", seed)[1] for seed in (1, 1, 2))
     assert torch.equal(first, again)
@@ -32,12 +32,14 @@ def test_the_uniform_split_is_the_seeds() -> None:
 
 
 @given(st.integers(16, 40), st.integers(1, 40), st.sampled_from(["uniform", "quadrant"]))
-def test_any_canvas_and_square(canvas: int, square: int, split: str) -> None:
+def test_splits_and_images_are_consistent_for_any_canvas_and_square(
+    canvas: int, square: int, split: str
+) -> None:
     try:
         data = NotSoClevr(canvas, square)
         train, test = data.split(split, seed=3)  # type: ignore[arg-type]
     except UserError:
-        # A quadrant needs a centre beyond the middle, and one elsewhere.
+        # The quadrant split needs a center beyond the middle, and one elsewhere.
         assert square >= canvas - 3
         return
     everywhere = data.positions()
@@ -49,7 +51,7 @@ def test_any_canvas_and_square(canvas: int, square: int, split: str) -> None:
     assert torch.equal(data.one_hot(everywhere).flatten(1).argmax(dim=1), data.pixels(everywhere))
 
 
-def test_a_square_by_hand() -> None:
+def test_a_square_and_its_coordinates_equal_hand_computed_values() -> None:
     data = NotSoClevr(canvas=16, square=3)
     drawn = data.squares(torch.tensor([[2, 5]]))[0, 0]
     expected = torch.zeros(16, 16)
@@ -62,6 +64,6 @@ def test_a_square_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("canvas", "square"), [(15, 3), (513, 9), (64, 0), (64, 64), (16, 16)])
-def test_what_does_not_fit_is_refused(canvas: int, square: int) -> None:
+def test_impossible_canvases_and_squares_are_refused(canvas: int, square: int) -> None:
     with pytest.raises(UserError, match="must be"):
         NotSoClevr(canvas, square)

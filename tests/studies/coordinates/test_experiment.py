@@ -1,4 +1,4 @@
-"""Whole experiments, small: what they write, how they go on, what they refuse."""
+"""Small whole experiments: their files, resuming, and refusals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMMAND = [sys.executable, "-m", "studies.coordinates"]
 
 @pytest.mark.parametrize("task", ["classification", "regression", "rendering"])
 @pytest.mark.parametrize("model", ["conv", "coordconv"])
-def test_an_experiment_leaves_its_files(task: str, model: str, tmp_path: Path) -> None:
+def test_an_experiment_writes_its_files(task: str, model: str, tmp_path: Path) -> None:
     assert main([task, "--model", model, *SMALL, "--results", str(tmp_path)]) == 0
     folder = tmp_path / task / model / "quadrant" / "seed-1"
     result = json.loads((folder / "result.json").read_text())
@@ -71,7 +71,7 @@ def _settings(**changes: object) -> Settings:
 @pytest.mark.parametrize("split", ["uniform", "quadrant"])
 @pytest.mark.parametrize("task", ["classification", "regression", "rendering"])
 @pytest.mark.parametrize("model", ["conv", "coordconv"])
-def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
+def test_a_resumed_experiment_ends_like_an_uninterrupted_one(
     model: str, task: str, split: str, tmp_path: Path
 ) -> None:
     preset = PRESETS["small"][task, model]  # type: ignore[index]
@@ -79,7 +79,7 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
     settings = _settings(**same, training=preset.replaced(epochs=1, batch_size=16))
     whole = tmp_path / "whole"
     train(CoordinatesExperiment(settings), ExperimentFolder(whole, {"same": 1}))
-    # The clock ends this one in its middle; what it leaves is what a crash would leave.
+    # The time limit stops this experiment early and leaves the same files as a crash.
     stopped = tmp_path / "stopped"
     train(
         CoordinatesExperiment(settings.replaced(seconds=1e-9)),
@@ -88,11 +88,11 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
     assert 0 < read_curve(stopped, CURVE)[-1]["step"] < read_curve(whole, CURVE)[-1]["step"]
     (stopped / "result.json").unlink()
     train(CoordinatesExperiment(settings), ExperimentFolder(stopped, {"same": 1}))
-    # The clock's end keeps the logits of its last step too.
+    # Stopping at the time limit keeps an additional snapshot.
     require_alike(whole, stopped, but="snapshot")
 
 
-def test_a_killed_experiment_goes_on(tmp_path: Path) -> None:
+def test_a_killed_experiment_is_resumed(tmp_path: Path) -> None:
     command = [
         *COMMAND,
         "classification",
@@ -127,14 +127,14 @@ def test_a_finished_experiment_is_not_trained_again(
     assert (tmp_path / "x" / "result.json").read_bytes() == before
 
 
-def test_the_budget_of_seconds_ends_training(tmp_path: Path) -> None:
+def test_the_time_limit_ends_training(tmp_path: Path) -> None:
     result = train(
         CoordinatesExperiment(_settings(seconds=1e-9)), ExperimentFolder(tmp_path / "x", {})
     )
     assert result["steps"] == 1
 
 
-def test_other_settings_leave_a_folder_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_with_other_settings_is_refused_unchanged(tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "x")]
     assert main(["regression", *SMALL, *out]) == 0
     before = {file: file.read_bytes() for file in (tmp_path / "x").iterdir()}
@@ -143,21 +143,21 @@ def test_other_settings_leave_a_folder_as_it_is(tmp_path: Path) -> None:
     assert {file: file.read_bytes() for file in (tmp_path / "x").iterdir()} == before
 
 
-def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_foreign_files_is_refused_unchanged(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="is no experiment"):
+    with pytest.raises(UserError, match="is not an experiment"):
         main(["regression", *SMALL, "--out", str(tmp_path)])
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     train(CoordinatesExperiment(_settings(seconds=1e-9)), ExperimentFolder(folder, {}))
     (folder / "result.json").unlink()
     whole = (folder / CHECKPOINT).read_bytes()
     for damaged in (b"", whole[:100], whole[: len(whole) // 2], b"\xff" * 200):
         (folder / CHECKPOINT).write_bytes(damaged)
-        with pytest.raises(UserError, match=r"cannot go on from .*checkpoint"):
+        with pytest.raises(UserError, match=r"cannot resume from .*checkpoint"):
             train(CoordinatesExperiment(_settings()), ExperimentFolder(folder, {}))
 
 
@@ -168,17 +168,17 @@ def test_a_foreign_optimizer_state_is_refused(tmp_path: Path) -> None:
     progress = {"progress": json.dumps({"step": 1, "seconds": 1, "wall_seconds": 1, "curve": []})}
     for name in ("optimizer.0.exp_avg", "optimizer.1.step"):
         save_file({k: v for k, v in whole.items() if k != name}, folder / CHECKPOINT, progress)
-        with pytest.raises(UserError, match="lacks a moment"):
+        with pytest.raises(UserError, match="does not have exactly the moments of Adam"):
             train(CoordinatesExperiment(_settings()), ExperimentFolder(folder, {}))
     save_file({**whole, "optimizer.0.exp_avg": torch.zeros(1)}, folder / CHECKPOINT, progress)
-    with pytest.raises(UserError, match="of shape"):
+    with pytest.raises(UserError, match="has shape"):
         train(CoordinatesExperiment(_settings()), ExperimentFolder(folder, {}))
     save_file(whole, folder / CHECKPOINT, progress)
     with pytest.raises(UserError, match="remove the file to train from the start"):
         train(CoordinatesExperiment(_settings()), ExperimentFolder(folder, {}))
 
 
-def test_a_loss_that_is_no_number_ends_training(tmp_path: Path) -> None:
+def test_an_infinite_or_nan_loss_ends_training(tmp_path: Path) -> None:
     wild = PRESETS["small"]["regression", "coordconv"].replaced(initial_scale=100.0)
     settings = _settings(task="regression", training=wild)
     experiment = CoordinatesExperiment(settings)
@@ -204,20 +204,22 @@ def test_a_loss_that_is_no_number_ends_training(tmp_path: Path) -> None:
         (["figures", "--results", "nowhere"], "no finished experiment in nowhere"),
     ],
 )
-def test_bad_input_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_invalid_arguments_give_a_one_line_error(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
     assert message in refusal("coordinates", arguments, tmp_path)
 
 
-def test_the_time_from_which_all_were_right_by_hand() -> None:
+def test_the_time_from_which_all_positions_stay_correct_equals_hand_computed_values() -> None:
     def curve(*perfect: int) -> list[dict[str, float]]:
-        return [{"seconds": float(k), "perfect": right} for k, right in enumerate(perfect)]
+        return [{"seconds": float(k), "perfect": value} for k, value in enumerate(perfect)]
 
     assert _time_from_which_perfect(curve(0, 1, 0, 1, 1)) == 3
     assert _time_from_which_perfect(curve(1, 1)) == 0
     assert _time_from_which_perfect(curve(1, 0)) is None
 
 
-def test_learning_rates_by_hand() -> None:
+def test_learning_rates_equal_hand_computed_values() -> None:
     rates = [learning_rate(1.0, "step", k, 10) for k in (0, 1, 2, 9)]
     assert rates == pytest.approx([1, 1, 0.1, 1e-4])
     assert learning_rate(1.0, "cosine", 0, 100) == pytest.approx(1 / 5)
@@ -226,7 +228,7 @@ def test_learning_rates_by_hand() -> None:
     assert learning_rate(1.0, "constant", 99, 100) == 1
 
 
-def test_every_position_is_seen_once_an_epoch() -> None:
+def test_every_position_is_used_once_per_epoch_in_random_order() -> None:
     experiment = CoordinatesExperiment(_settings())
     seen = []
     for _ in range(experiment.steps_per_epoch):

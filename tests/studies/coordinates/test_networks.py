@@ -16,7 +16,7 @@ from studies.coordinates.networks import (
     strided_regressor,
 )
 from studies.coordinates.tasks import Classification, Regression, Rendering
-from studies.initialisation import init_he_normal_
+from studies.initialization import init_he_normal_
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ from studies.initialisation import init_he_normal_
         (CoordConvRenderer(kernel=3, multiplier=1), 7_553 + 4_297),
     ],
 )
-def test_sizes_are_the_papers(network: nn.Module, count: int) -> None:
+def test_parameter_counts_equal_the_papers(network: nn.Module, count: int) -> None:
     assert parameter_count(network) == count
 
 
@@ -42,12 +42,12 @@ def test_sizes_are_the_papers(network: nn.Module, count: int) -> None:
 def test_the_deconvolution_fills_any_canvas(canvas: int, kernel: int) -> None:
     logits = Deconvolution(canvas, kernel, multiplier=1)(torch.rand(3, 2))
     assert logits.shape == (3, 1, canvas, canvas)
-    # Every pixel is reached: none is left at the bias of the last layer alone.
+    # The input reaches every pixel: none has only the last layer's bias.
     assert logits.flatten(1).std(dim=0).min() > 0
 
 
 @pytest.mark.parametrize("canvas", [16, 20, 33])
-def test_every_network_takes_any_canvas(canvas: int) -> None:
+def test_every_network_accepts_any_canvas(canvas: int) -> None:
     data = NotSoClevr(canvas, square=3)
     positions = data.positions()[:5]
     for task in (Classification(data), Rendering(data), Regression(data)):
@@ -60,7 +60,7 @@ def test_every_network_takes_any_canvas(canvas: int) -> None:
                 assert task.loss(network, positions).isfinite()
 
 
-def test_the_classifier_is_the_papers_with_concatenation() -> None:
+def test_the_classifier_equals_the_papers_concatenating_one() -> None:
     network = coordconv_classifier(canvas=16)
     reference = ConcatCoordConv2d(2, 32, kernel_size=1)
     layer = network[1]

@@ -17,7 +17,7 @@ from studies.folder import read_arrays
 
 @pytest.fixture(scope="module")
 def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All tasks with both models, quadrant split, as small as they come; a second seed of one."""
+    """All tasks with both models on the quadrant split, very small, and a second seed of one."""
     root = tmp_path_factory.mktemp("experiments")
     small = ["--canvas", "16", "--square", "3", "--epochs", "1", "--results", str(root)]
     for task in ("classification", "regression", "rendering"):
@@ -27,7 +27,7 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_one_command_draws_every_picture(experiments: Path, tmp_path: Path) -> None:
+def test_figures_draws_every_figure_and_the_table(experiments: Path, tmp_path: Path) -> None:
     assert main(["figures", "--results", str(experiments), "--out", str(tmp_path)]) == 0
     pictures = {path.name for path in tmp_path.glob("*.png")}
     assert pictures == {
@@ -45,7 +45,9 @@ def test_one_command_draws_every_picture(experiments: Path, tmp_path: Path) -> N
     assert {row["seeds"] for row in rows if row["task"] == "classification"} == {"1", "2"}
 
 
-def test_pictures_of_a_part_of_the_experiments(experiments: Path, tmp_path: Path) -> None:
+def test_figures_draws_what_some_of_the_experiments_allow(
+    experiments: Path, tmp_path: Path
+) -> None:
     part = tmp_path / "part"
     folder = part / "regression" / "conv" / "quadrant"
     folder.mkdir(parents=True)
@@ -54,7 +56,7 @@ def test_pictures_of_a_part_of_the_experiments(experiments: Path, tmp_path: Path
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["regression.png"]
 
 
-def test_probability_is_counted_once_for_each_position(experiments: Path) -> None:
+def test_summed_probabilities_add_up_to_the_number_of_positions(experiments: Path) -> None:
     folder = experiments / "classification" / "coordconv" / "quadrant" / "seed-1"
     arrays = read_arrays(folder, ())
     for part in ("train", "test"):
@@ -86,7 +88,7 @@ def _experiment(seed: int, test: float, seconds: float | None) -> FinishedCoordi
     return FinishedCoordinates(Path("nowhere"), result)
 
 
-def test_the_table_by_hand() -> None:
+def test_the_table_equals_hand_computed_values() -> None:
     found = [_experiment(1, 1.0, 10.0), _experiment(2, 0.5, None), _experiment(3, 1.0, 20.0)]
     (row,) = table(found)
     assert (row["seeds"], row["perfect"]) == (3, 2)
@@ -96,7 +98,7 @@ def test_the_table_by_hand() -> None:
     assert "2 of 3 seeds" in as_markdown([row])
 
 
-def test_the_race_by_hand() -> None:
+def test_the_race_equals_hand_computed_values() -> None:
     def runner(**changes: object) -> FinishedCoordinates:
         return FinishedCoordinates(Path("nowhere"), {**_experiment(1, 1.0, 10.0).result, **changes})
 
@@ -107,14 +109,16 @@ def test_the_race_by_hand() -> None:
     assert "86.0%" in in_words(summary)
     none = race(runner(), runner(**{**slow, "best_test": 0.0}))
     assert none["times_faster"] is None
-    assert "none right" in in_words(none)
+    assert "none correct" in in_words(none)
     with pytest.raises(UserError, match="did not reach 100 %"):
         race(runner(seconds_to_perfect=None), runner(**slow))
     with pytest.raises(UserError, match="their times cannot be compared"):
         race(runner(), runner(**slow, processor="another"))
 
 
-def test_experiments_that_differ_are_not_averaged(experiments: Path, tmp_path: Path) -> None:
+def test_experiments_with_different_settings_are_not_averaged(
+    experiments: Path, tmp_path: Path
+) -> None:
     for seed, epochs in ((1, "1"), (2, "2")):
         arguments = ["--canvas", "16", "--square", "3", "--epochs", epochs, "--seed", str(seed)]
         main(["regression", "--model", "conv", *arguments, "--results", str(tmp_path)])
@@ -143,7 +147,7 @@ def test_wrong_values_in_a_result_are_named(
         find_experiments(tmp_path)
 
 
-def test_damaged_files_are_named(experiments: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_refused_by_name(experiments: Path, tmp_path: Path) -> None:
     folder = tmp_path / "regression" / "conv" / "quadrant" / "seed-1"
     folder.mkdir(parents=True)
     source = experiments / "regression" / "conv" / "quadrant" / "seed-1"
@@ -153,5 +157,5 @@ def test_damaged_files_are_named(experiments: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read .*arrays\.npz"):
         main(["figures", "--results", str(tmp_path), "--out", str(tmp_path)])
     (folder / "result.json").write_text('{"settings": {}}')
-    with pytest.raises(UserError, match=r"result\.json is no result"):
+    with pytest.raises(UserError, match=r"result\.json is not a result"):
         find_experiments(tmp_path)

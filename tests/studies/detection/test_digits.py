@@ -1,4 +1,4 @@
-"""Digits that a package ships, MNIST's own files, and files that only look like them."""
+"""scikit-learn's digits, MNIST's files, and invalid or damaged files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _images(n: int = 3) -> NDArray[np.uint8]:
     return images
 
 
-def test_the_shipped_digits() -> None:
+def test_scikit_learns_digits_are_split_reproducibly() -> None:
     train, test = load_digits(None)
     assert (len(train), len(test)) == (1438, 359)
     assert train.shape[1:] == test.shape[1:] == (8, 8)
     assert (train.min(), train.max()) == (0, 1)
-    # No test digit is a training digit, but for those that are alike to the pixel.
+    # No test digit is a training digit, except for one pair with identical pixels.
     known = {tuple(digit.flatten().tolist()) for digit in train}
     assert sum(tuple(digit.flatten().tolist()) in known for digit in test) <= 1
     again, _ = load_digits(None)
@@ -38,7 +38,7 @@ def test_the_shipped_digits() -> None:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_mnists_files(zipped: bool, tmp_path: Path) -> None:
+def test_mnists_files_are_read_plain_and_gzipped(zipped: bool, tmp_path: Path) -> None:
     for name, n in zip(MNIST_FILES.values(), (5, 2), strict=True):
         content = _idx(_images(n))
         if zipped:
@@ -50,7 +50,7 @@ def test_mnists_files(zipped: bool, tmp_path: Path) -> None:
     assert torch.equal(train[0], torch.from_numpy(_images(5)[0]).float() / 255)
 
 
-def test_a_folder_without_them_is_named(tmp_path: Path) -> None:
+def test_missing_mnist_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no train-images-idx3-ubyte \(or .*\.gz\)"):
         load_digits(tmp_path)
     with pytest.raises(UserError, match="has no train-images"):
@@ -64,18 +64,18 @@ EMPTY[1] = 0
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "0 bytes are no IDX file"),
-        (_idx(_images())[:12], "12 bytes are no IDX file"),
+        (b"", "0 bytes are too few for an IDX file"),
+        (_idx(_images())[:12], "12 bytes are too few for an IDX file"),
         (_idx(_images(), magic=0x801), "begins with 0x00000801"),  # labels
-        (_idx(_images())[:-1], "its header says 2,368 bytes, it has 2,367"),
-        (_idx(_images()) + b"x", "its header says 2,368 bytes, it has 2,369"),
+        (_idx(_images())[:-1], "its header implies 2,368 bytes, but it has 2,367"),
+        (_idx(_images()) + b"x", "its header implies 2,368 bytes, but it has 2,369"),
         (np.array([0x803, 2**32 - 1, 28, 28], ">u4").tobytes(), "4,294,967,295 images"),
         (np.array([0x803, 10, 65_536, 65_536], ">u4").tobytes(), "65536x65536"),
         (np.array([0x803, 0, 28, 28], ">u4").tobytes(), "0 images"),
-        (_idx(EMPTY), "image 1 is empty"),
+        (_idx(EMPTY), "image 1 is blank"),
     ],
 )
-def test_what_is_no_idx_file_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+def test_invalid_idx_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
     plain, zipped = tmp_path / "x-ubyte", tmp_path / "x-ubyte.gz"
     plain.write_bytes(content)
     zipped.write_bytes(gzip.compress(content))
@@ -84,25 +84,25 @@ def test_what_is_no_idx_file_is_refused(content: bytes, message: str, tmp_path: 
             read_idx_images(path)
 
 
-def test_a_broken_archive_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.gz"
     whole = gzip.compress(_idx(_images()))
-    for content, message in ((b"nonsense", "cannot read"), (whole[:200], "ends in the middle")):
+    for content, message in ((b"nonsense", "cannot read"), (whole[:200], "it is truncated")):
         path.write_bytes(content)
         with pytest.raises(UserError, match=message):
             read_idx_images(path)
 
 
-def test_an_archive_that_unfolds_without_end_is_refused(tmp_path: Path) -> None:
+def test_an_archive_with_too_much_content_is_refused_quickly(tmp_path: Path) -> None:
     path = tmp_path / "x.gz"
     path.write_bytes(gzip.compress(bytes(2_000_000_000), compresslevel=1))
     started = time.monotonic()
-    with pytest.raises(UserError, match="unfolds to more than"):
+    with pytest.raises(UserError, match="decompresses to more than"):
         read_idx_images(path)
     assert time.monotonic() - started < 10
 
 
-def test_ink_by_hand() -> None:
+def test_ink_boxes_equal_hand_computed_values() -> None:
     digits = torch.zeros(2, 8, 8)
     digits[0, 2:5, 3:7] = 1
     digits[1, 7, 0] = 0.5

@@ -1,4 +1,4 @@
-"""Whole experiments, small: what they write, how they go on, what they refuse."""
+"""Small whole experiments: their files, resuming, and refusals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _settings(**changes: object) -> Settings:
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_an_experiment_leaves_its_files(tmp_path: Path) -> None:
+def test_an_experiment_writes_its_files(tmp_path: Path) -> None:
     arguments = [*OPTIONS, "--epochs", "2", "--results", str(tmp_path)]
     assert main(["--model", "conv", *arguments]) == 0
     folder = tmp_path / "whole" / "conv" / "seed-1"
@@ -47,7 +47,7 @@ def test_an_experiment_leaves_its_files(tmp_path: Path) -> None:
     assert result["steps"] == last["step"] == 12
     for name in MEASURES:
         assert result[f"test_{name}"] == pytest.approx(last[f"test_{name}"], rel=1e-5)
-    # No network is better than the digits' own boxes are.
+    # The digits' own boxes fit better than the network's.
     assert result["test_average"] < result["perfect_average"] < result["perfect_best"]
     assert result["perfect_best"] == pytest.approx(1)
     assert last["loss"] == pytest.approx(last["move_loss"] + last["score_loss"], rel=1e-5)
@@ -63,7 +63,7 @@ def test_an_experiment_leaves_its_files(tmp_path: Path) -> None:
     assert (folder / "result.json").read_bytes() == before
 
 
-def test_an_interrupted_experiment_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_a_resumed_experiment_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     settings = _settings()
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(DetectionExperiment(settings), ExperimentFolder(whole, {}))
@@ -75,7 +75,7 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(tmp_path: Path) ->
     require_alike(whole, stopped)
 
 
-def test_both_networks_of_a_seed_see_the_same_images_and_the_parts_differ() -> None:
+def test_both_networks_of_a_seed_see_the_same_images_and_parts_and_seeds_differ() -> None:
     conv, coordconv = (DetectionExperiment(_settings(model=m)) for m in ("conv", "coordconv"))
     assert torch.equal(conv.train_images, coordconv.train_images)
     assert torch.equal(conv.test_boxes, coordconv.test_boxes)
@@ -94,7 +94,7 @@ def test_mnists_digits_are_used(tmp_path: Path) -> None:
         header = np.array([0x803, n, 28, 28], ">u4").tobytes()
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(header + images.tobytes()))
     experiment = DetectionExperiment(_settings(mnist=str(tmp_path)))
-    # A one fills its box from side to side: scikit-learn's digits do not.
+    # These ones fill their boxes from side to side, unlike scikit-learn's digits.
     image, boxes = experiment.test_images[0, 0], experiment.test_boxes[0]
     row, column, height, width = boxes[0].tolist()
     inner = image[
@@ -116,7 +116,7 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_one_command_draws_every_picture(experiments: Path, tmp_path: Path) -> None:
+def test_figures_draws_every_figure_and_the_table(experiments: Path, tmp_path: Path) -> None:
     assert main(["figures", "--results", str(experiments), "--out", str(tmp_path)]) == 0
     for name in ("boxes-whole", "boxes-cut", "curves-whole", "curves-cut"):
         image = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
@@ -126,7 +126,7 @@ def test_one_command_draws_every_picture(experiments: Path, tmp_path: Path) -> N
     assert {row["network"] for row in rows} == {"convolution", "CoordConv", "difference"}
 
 
-def test_boxes_are_drawn_where_they_are() -> None:
+def test_boxes_are_drawn_at_their_positions() -> None:
     images = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
     truth = torch.tensor([[[8.0, 6.0, 4.0, 8.0]]])
     found = Proposed(
@@ -153,8 +153,8 @@ def _finished(model: str, seed: int, test: float) -> FinishedDetection:
     return FinishedDetection(Path("nowhere"), {**values, "test_average": test})
 
 
-def test_the_table_by_hand() -> None:
-    """The abstract's claim, as this table would show it: 0.149 to 0.185 are 24 %."""
+def test_the_table_equals_hand_computed_values() -> None:
+    """The claim in the paper's abstract, as this table would show it: 0.149 to 0.185 is +24 %."""
     found = [_finished("conv", 1, 0.140), _finished("conv", 2, 0.158),
              _finished("coordconv", 1, 0.178), _finished("coordconv", 2, 0.192),
              _finished("coordconv", 3, 0.9)]  # fmt: skip
@@ -170,7 +170,7 @@ def test_the_table_by_hand() -> None:
     assert "+24.2 (+7.1 to +41.2)" in as_markdown(table(found))
 
 
-def test_where_the_convolution_finds_nothing_there_are_no_per_cents() -> None:
+def test_there_is_no_percentage_if_the_convolution_has_an_iou_of_zero() -> None:
     rows = table([_finished("conv", 1, 0.0), _finished("coordconv", 1, 0.1)])
     (difference,) = (
         r for r in rows if (r["network"], r["measure"]) == ("difference", "test_average")
@@ -179,8 +179,10 @@ def test_where_the_convolution_finds_nothing_there_are_no_per_cents() -> None:
     assert as_markdown(rows)
 
 
-def test_other_digits_are_not_averaged(experiments: Path, tmp_path: Path) -> None:
-    """MNIST's digits beside scikit-learn's: a path beside null."""
+def test_experiments_with_different_digits_are_not_averaged(
+    experiments: Path, tmp_path: Path
+) -> None:
+    """One experiment uses MNIST's digits (a path), the other scikit-learn's (null)."""
     for model in ("conv", "coordconv"):
         folder, source = (root / "whole" / model / "seed-1" for root in (tmp_path, experiments))
         folder.mkdir(parents=True)
@@ -192,7 +194,7 @@ def test_other_digits_are_not_averaged(experiments: Path, tmp_path: Path) -> Non
         find_experiments(tmp_path)
 
 
-def test_boxes_that_grow_without_bound_are_a_line(tmp_path: Path) -> None:
+def test_diverging_boxes_raise_a_user_error(tmp_path: Path) -> None:
     wild = _settings().training.replaced(learning_rate=10.0, schedule="constant", epochs=0.17)
     experiment = DetectionExperiment(_settings(training=wild))
     with pytest.raises(UserError, match=r"became .* choose a smaller learning rate"):
@@ -200,7 +202,9 @@ def test_boxes_that_grow_without_bound_are_a_line(tmp_path: Path) -> None:
     assert not (tmp_path / "x" / "result.json").exists()
 
 
-def test_experiments_that_differ_are_not_averaged(experiments: Path, tmp_path: Path) -> None:
+def test_experiments_with_different_settings_are_not_averaged(
+    experiments: Path, tmp_path: Path
+) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole" / "conv").symlink_to(experiments / "whole" / "conv")
     main([*OPTIONS, "--epochs", "1", "--learning-rate", "0.01", "--results", str(tmp_path)])
@@ -211,12 +215,12 @@ def test_experiments_that_differ_are_not_averaged(experiments: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("result.json", "{}", "no result of this program"),
+        ("result.json", "{}", "is not a result of this program"),
         ("curve.csv", "step\n1\n", "cannot read"),
         ("arrays.npz", "x", "cannot read"),
     ],
 )
-def test_damaged_files_are_named(
+def test_damaged_files_are_refused_by_name(
     name: str, content: str, message: str, experiments: Path, tmp_path: Path
 ) -> None:
     for model in ("conv", "coordconv"):
@@ -242,14 +246,16 @@ def test_damaged_files_are_named(
         (["figures", "--results", "nowhere"], "no finished experiment in nowhere"),
     ],
 )
-def test_bad_input_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_invalid_arguments_give_a_one_line_error(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
     assert message in refusal("detection", arguments, tmp_path)
 
 
-def test_the_papers_preset_is_the_papers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_paper_preset_has_the_papers_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--preset", "paper", "--dry-run"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     wanted = {"train_images": 9_000, "test_images": 1_000, "batch_size": 1, "digits": 5,
               "canvas": 64, "width": 32}  # fmt: skip
     for name, value in wanted.items():
-        assert f'"{name}": {value}' in said
+        assert f'"{name}": {value}' in printed

@@ -1,4 +1,4 @@
-"""Seconds of training on few images: boxes move to where digits are."""
+"""In seconds of training on few images, boxes move to the digits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from studies.settings import ModelName
 
 @pytest.mark.learning
 @pytest.mark.parametrize("model", ["conv", "coordconv"])
-def test_boxes_fit_digits_that_were_never_seen(model: ModelName) -> None:
-    """Proposals share at least 0.1 more with the digit than those of the untrained network."""
+def test_training_improves_boxes_on_unseen_digits(model: ModelName) -> None:
+    """Training raises the proposals' IoU with the digit by more than 0.1."""
     chosen = {
         "train_images": 800,
         "test_images": 100,

@@ -9,7 +9,7 @@ from studies.detection.network import Proposals
 DIGITS = torch.tensor([[[10.0, 10.0, 10.0, 10.0], [30.0, 30.0, 10.0, 10.0]]])
 
 
-def test_the_fit_by_hand() -> None:
+def test_the_fit_equals_hand_computed_values() -> None:
     boxes = torch.tensor([[
         [10.0, 10.0, 10.0, 10.0], [10.0, 15.0, 10.0, 10.0], [50.0, 50.0, 10.0, 10.0],
     ]])  # fmt: skip
@@ -19,20 +19,20 @@ def test_the_fit_by_hand() -> None:
     assert found.average.tolist() == pytest.approx([(4 / 3) / 6])
     assert found.best.tolist() == pytest.approx([(4 / 3) / 3])
     assert found.found.tolist() == pytest.approx([0.5])
-    # What is not there counts for nothing.
+    # Missing proposals do not count.
     found = fit(boxes, torch.tensor([[False, True, True]]), DIGITS)
     assert found.average.tolist() == pytest.approx([(1 / 3) / 4])
     assert found.best.tolist() == pytest.approx([1 / 6])
     assert found.found.tolist() == pytest.approx([1 / 6])
 
 
-def test_the_truth_gets_one_over_the_digits_on_average() -> None:
-    """Why the paper's IoU is so small: each box is held against every digit."""
+def test_the_digits_own_boxes_average_one_over_the_number_of_digits() -> None:
+    """The paper's IoU is small because it compares each box with every digit."""
     truth = fit_of_the_truth(DIGITS)
     assert (truth.average.item(), truth.best.item(), truth.found.item()) == (0.5, 1, 1)
 
 
-def test_proposals_are_moved_boxes_best_first() -> None:
+def test_proposals_are_moved_anchors_sorted_by_score() -> None:
     anchors = torch.tensor([[10.0 * k, 10.0 * k, 5.0, 5.0] for k in range(12)])
     moves = torch.zeros(1, 12, 4)
     moves[..., 0] = 0.2  # a pixel down

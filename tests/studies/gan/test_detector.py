@@ -1,4 +1,4 @@
-"""The detector, on real images first: everything said of mode collapse is what it says."""
+"""The detector on real and on spoiled images. All measures of mode collapse depend on it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from studies.gan.detector import detect
 
 
 @pytest.mark.parametrize(("canvas", "radius"), [(32, 5), (64, 10)])
-def test_it_finds_the_objects_of_real_images(canvas: int, radius: int) -> None:
+def test_the_objects_of_real_images_are_found(canvas: int, radius: int) -> None:
     data = SortOfClevr(canvas, radius)
     scenes = data.scenes(2_000, seed=7)
     found = detect(data.images(scenes), radius)
-    error = (found.centres - scenes[..., :2]).abs().amax(dim=(1, 2))
+    error = (found.centers - scenes[..., :2]).abs().amax(dim=(1, 2))
     assert found.valid.float().mean() >= 0.995
-    # A square's corner below another one moves its centre of mass a little.
+    # A corner covered by another square moves the center of mass a little.
     assert (error <= 0.5).float().mean() >= 0.98
     assert (error <= 1).float().mean() >= 0.995
 
@@ -29,7 +29,7 @@ def test_blurred_and_noisy_objects_are_found() -> None:
     images = F.avg_pool2d(data.images(scenes), 3, 1, 1, count_include_pad=False)
     images += 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
     found = detect(images, 10)
-    error = (found.centres - scenes[..., :2]).abs().amax(dim=(1, 2))
+    error = (found.centers - scenes[..., :2]).abs().amax(dim=(1, 2))
     assert (found.valid & (error <= 1)).float().mean() >= 0.99
 
 
@@ -71,19 +71,19 @@ def _a_flood(image: Tensor) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_without_blue, _two_blues, _a_ring, _a_smear, _a_dot, _a_flood])
-def test_what_is_not_one_object_is_not_valid(spoil: object) -> None:
+def test_images_without_exactly_one_object_per_color_are_invalid(spoil: object) -> None:
     image = _scene()
     assert detect(image, 5).valid.tolist() == [True]
     spoil(image)  # type: ignore[operator]
     assert detect(image, 5).valid.tolist() == [False]
 
 
-def test_the_centres_by_hand() -> None:
+def test_the_centers_equal_hand_computed_values() -> None:
     found = detect(_scene(), 5)
-    assert found.centres.tolist() == [[[8, 8], [22, 22]]]
+    assert found.centers.tolist() == [[[8, 8], [22, 22]]]
 
 
-def test_no_colour_has_no_centre() -> None:
+def test_a_blank_image_has_no_centers_and_is_invalid() -> None:
     found = detect(torch.ones(2, 3, 32, 32), 5)
-    assert found.centres.isnan().all()
+    assert found.centers.isnan().all()
     assert not found.valid.any()

@@ -1,4 +1,4 @@
-"""Whole experiments, small: what they write, how they go on, what they refuse."""
+"""Small whole experiments: their files, resuming, and refusals."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ OPTIONS = [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items()]
 
 @pytest.fixture(autouse=True)
 def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An untrained generator has no valid image in 20,000: look at fewer."""
+    """Generate fewer images: an untrained generator has no valid one in 20,000."""
     monkeypatch.setattr("studies.gan.training.MOST_IMAGES", 500)
     monkeypatch.setattr("studies.gan.training.SOME_IMAGES", 250)
 
 
-def test_what_is_measured_and_shown_is_bounded() -> None:
+def test_generated_images_are_clamped() -> None:
     experiment = GanExperiment(_settings())
     with torch.no_grad():
         for parameter in experiment.network.generator.parameters():
@@ -61,7 +61,7 @@ def _settings(**changes: object) -> Settings:
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def test_an_experiment_leaves_its_files(tmp_path: Path) -> None:
+def test_an_experiment_writes_its_files(tmp_path: Path) -> None:
     arguments = [*OPTIONS, "--epochs", "2", "--results", str(tmp_path)]
     assert main(["--generator", "conv", *arguments]) == 0
     folder = tmp_path / "conv-conv" / "seed-1"
@@ -78,14 +78,14 @@ def test_an_experiment_leaves_its_files(tmp_path: Path) -> None:
     tags = events.Tags()
     assert {"discriminator_loss", "generator_loss", "valid"} <= set(tags["scalars"])
     assert tags["images"] == ["samples"] or any("samples" in tag for tag in tags["images"])
-    # Finished, it is not trained again.
+    # A finished experiment is not trained again.
     before = (folder / "result.json").read_bytes()
     assert main(["--generator", "conv", *arguments]) == 0
     assert (folder / "result.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("generator", ["conv", "coordconv"])
-def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
+def test_a_resumed_experiment_ends_like_an_uninterrupted_one(
     generator: str, tmp_path: Path
 ) -> None:
     settings = _settings(generator=generator)
@@ -99,7 +99,7 @@ def test_an_interrupted_experiment_ends_as_if_it_had_not_been(
     require_alike(whole, stopped)
 
 
-def test_a_step_changes_one_network_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_descent_changes_only_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = GanExperiment(_settings())
     network = experiment.network
     parts = {"generator": network.generator, "discriminator": network.discriminator}
@@ -125,11 +125,11 @@ def test_a_step_changes_one_network_at_a_time(monkeypatch: pytest.MonkeyPatch) -
     assert all(p.requires_grad for p in network.parameters())
 
 
-def test_the_first_steps_losses_by_hand() -> None:
-    """Real images are to be called real and fakes fake; the generator wants fakes called real."""
+def test_the_first_steps_losses_equal_hand_computed_values() -> None:
+    """The discriminator's target is 1 for real images and 0 for fakes; the generator's is 1."""
     chosen = {"generator_steps": 1, "gradient_penalty": 0.0}
     experiment = GanExperiment(_settings(training=_settings().training.replaced(**chosen)))
-    # A discriminator that says how bright an image is: real ones are mostly white.
+    # This discriminator returns the brightness; real images are mostly white.
     brightness = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 1, bias=False))
     nn.init.constant_(brightness[1].weight, 1 / 768)  # type: ignore[arg-type]
     experiment.network.discriminator = brightness  # type: ignore[assignment]
@@ -144,8 +144,8 @@ def test_the_first_steps_losses_by_hand() -> None:
     assert losses["generator_loss"].item() == pytest.approx(F.softplus(-fake).mean().item(), 1e-5)
 
 
-def test_the_gradient_penalty_by_hand() -> None:
-    """Of a discriminator a·x summed up, the squared gradient is a² for each number of an image."""
+def test_the_gradient_penalty_equals_a_hand_computed_value() -> None:
+    """For the discriminator sum(a·x), the squared gradient is a² for each number of an image."""
     images = torch.rand(2, 3, 16, 16, requires_grad=True)
     weight = torch.tensor(3.0, requires_grad=True)
     penalty = _squared_gradient((weight * images).sum(dim=(1, 2, 3)), images)
@@ -155,7 +155,7 @@ def test_the_gradient_penalty_by_hand() -> None:
     assert weight.grad.item() == pytest.approx(2 * 3 * 3 * 16 * 16)
 
 
-def test_the_penalty_holds_the_discriminator_back() -> None:
+def test_the_penalty_reduces_the_discriminators_gradient() -> None:
     def experiment(penalty: float) -> GanExperiment:
         chosen = {"gradient_penalty": penalty, "discriminator_rate": 0.02}
         return GanExperiment(_settings(training=_settings().training.replaced(**chosen)))
@@ -170,7 +170,7 @@ def test_the_penalty_holds_the_discriminator_back() -> None:
     assert steepness[1] < 0.5 * steepness[0]
 
 
-def test_seeds_share_the_real_images_they_are_measured_against() -> None:
+def test_all_seeds_are_measured_against_the_same_real_images() -> None:
     first, second = (GanExperiment(_settings(seed=seed)) for seed in (1, 2))
     assert not torch.equal(first.scenes, second.scenes)
     for what in OBJECTS:
@@ -184,13 +184,13 @@ def test_only_valid_images_are_measured(monkeypatch: pytest.MonkeyPatch) -> None
     images = data.images(scenes)
     images[::2] = 1.0  # every other image has no object
     monkeypatch.setattr(experiment, "generated", lambda z: images)
-    centres, valid = experiment.valid_centres(10_000, 250)
+    centers, valid = experiment.valid_centers(10_000, 250)
     assert valid == pytest.approx(0.5, abs=0.02)
-    assert len(centres) == pytest.approx(125, abs=3)
-    more, _ = experiment.valid_centres(300, 10_000)
+    assert len(centers) == pytest.approx(125, abs=3)
+    more, _ = experiment.valid_centers(300, 10_000)
     assert len(more) == 300
-    # Each is what a set of real images of this size would have.
-    found = experiment.spreads(centres)
+    # The spreads equal those of the underlying real scenes.
+    found = experiment.spreads(centers)
     real = scenes[1::2, :, :2].double().numpy()
     for what, points in positions(real).items():
         expected = spread(points, 16, experiment._reference[what])
@@ -209,7 +209,9 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_one_command_draws_every_picture(experiments: Path, tmp_path: Path) -> None:
+def test_figures_draws_every_figure_the_walks_and_the_table(
+    experiments: Path, tmp_path: Path
+) -> None:
     assert main(["figures", "--results", str(experiments), "--out", str(tmp_path)]) == 0
     for name in ("samples", "densities", "curves"):
         image = np.asarray(Image.open(tmp_path / f"{name}.png").convert("L"))
@@ -220,7 +222,7 @@ def test_one_command_draws_every_picture(experiments: Path, tmp_path: Path) -> N
     walks = read_arrays(experiments / "conv-conv" / "seed-1", ())["walks"]
     assert sum(1 for _ in frames) == len(walks)
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
-    # Nothing but the share of valid images can be said of generators that have none.
+    # Without valid images, the share of valid images is the only measure.
     assert {row["measure"] for row in rows if row["images"] != "real images"} == {"valid"}
 
 
@@ -239,7 +241,7 @@ def _finished(generator: str, seed: int, dimension: float) -> FinishedGan:
     return FinishedGan(Path("nowhere"), values)
 
 
-def test_the_table_by_hand() -> None:
+def test_the_table_equals_hand_computed_values() -> None:
     found = [_finished("conv", 1, 1.0), _finished("conv", 2, 1.2),
              _finished("coordconv", 1, 1.5), _finished("coordconv", 2, 1.9),
              _finished("coordconv", 3, 9.0)]  # fmt: skip
@@ -248,34 +250,38 @@ def test_the_table_by_hand() -> None:
     assert conv["mean"] == pytest.approx(1.1)
     # t(.975, 1) = 12.706; two values 0.2 apart have a standard error of 0.1.
     assert conv["high"] == pytest.approx(1.1 + 1.2706, abs=1e-3)
-    # The seed that the convolution lacks does not count: differences 0.5 and 0.7.
+    # The seed that the convolution lacks is left out: the differences are 0.5 and 0.7.
     difference = rows["CoordConv, discriminator CoordConv, less the convolution"]
     assert difference["seeds"] == 2
     assert difference["mean"] == pytest.approx(0.6)
     assert rows["real images"]["mean"] == 1
     assert "0.60 (-0.67 to 1.87)" in as_markdown(table(found))
-    # One that had too few valid images to measure counts among the valid only.
+    # A seed with too few valid images counts only for the share of valid images.
     found[0].result["measured"] = 100
     rows = [r for r in table(found) if r["images"] == "convolution, discriminator convolution"]
     assert {r["measure"]: r["seeds"] for r in rows}["valid"] == 2
     assert {r["measure"]: r["seeds"] for r in rows}["blue_dimension"] == 1
 
 
-def test_two_of_one_arm_and_seed_are_refused(experiments: Path, tmp_path: Path) -> None:
+def test_two_experiments_with_the_same_arm_and_seed_are_refused(
+    experiments: Path, tmp_path: Path
+) -> None:
     for name in ("conv-conv", "copy"):
         (tmp_path / name).symlink_to(experiments / "conv-conv")
-    with pytest.raises(UserError, match="are of one arm and seed"):
+    with pytest.raises(UserError, match="have the same arm and seed"):
         find_experiments(tmp_path)
 
 
-def test_experiments_of_another_length_are_refused(experiments: Path, tmp_path: Path) -> None:
+def test_experiments_of_different_length_are_refused(experiments: Path, tmp_path: Path) -> None:
     (tmp_path / "conv-conv").symlink_to(experiments / "conv-conv")
     main([*OPTIONS, "--epochs", "1", "--seconds", "1e-9", "--results", str(tmp_path)])
     with pytest.raises(UserError, match=r"differ in steps \(4 and 1\)"):
         find_experiments(tmp_path)
 
 
-def test_experiments_that_differ_are_not_averaged(experiments: Path, tmp_path: Path) -> None:
+def test_experiments_with_different_settings_are_not_averaged(
+    experiments: Path, tmp_path: Path
+) -> None:
     (tmp_path / "conv-conv").symlink_to(experiments / "conv-conv")
     main([*OPTIONS, "--epochs", "1", "--beta1", "0.4", "--results", str(tmp_path)])
     with pytest.raises(UserError, match=r"differ in beta1 \(0.5 and 0.4\)"):
@@ -285,12 +291,12 @@ def test_experiments_that_differ_are_not_averaged(experiments: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("result.json", "{}", "no result of this program"),
-        ("result.json", '{"settings": []}', "no result of this program"),
+        ("result.json", "{}", "is not a result of this program"),
+        ("result.json", '{"settings": []}', "is not a result of this program"),
         ("arrays.npz", "x", "cannot read"),
     ],
 )
-def test_damaged_files_are_named(
+def test_damaged_files_are_refused_by_name(
     name: str, content: str, message: str, experiments: Path, tmp_path: Path
 ) -> None:
     folder, source = tmp_path / "conv-conv" / "seed-1", experiments / "conv-conv" / "seed-1"
@@ -308,7 +314,7 @@ def test_damaged_files_are_named(
         (["--generator", "deconv"], "invalid choice"),
         (["--canvas", "40"], "--canvas must be a multiple of 16"),
         (["--radius", "9"], "--radius must be between 1 and 5"),
-        (["--images", "65", "--batch-size", "16"], "leaves a last batch of one image"),
+        (["--images", "65", "--batch-size", "16"], "leaves one image for the last batch"),
         (["--batch-size", "1"], "--batch-size must be between 2"),
         (["--generator-rate", "nan"], "--generator-rate must be between"),
         (["--beta1", "1"], "--beta1 must be between"),
@@ -316,15 +322,17 @@ def test_damaged_files_are_named(
         (["figures", "--results", "nowhere"], "no finished experiment in nowhere"),
     ],
 )
-def test_bad_input_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_invalid_arguments_give_a_one_line_error(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
     assert message in refusal("gan", arguments, tmp_path)
 
 
-def test_the_papers_preset_is_the_papers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_paper_preset_has_the_papers_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--preset", "paper", "--dry-run"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     wanted = {"canvas": 64, "radius": 10, "images": 50_000, "latent": 256, "width": 64,
               "batch_size": 16, "generator_rate": 0.0005, "discriminator_rate": 0.0001,
               "generator_steps": 2, "epochs": 50}  # fmt: skip
     for name, value in wanted.items():
-        assert f'"{name}": {value}' in said
+        assert f'"{name}": {value}' in printed

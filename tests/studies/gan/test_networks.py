@@ -11,8 +11,8 @@ from coordconv.parameters import parameter_count
 from studies.gan.networks import GAN, ConvGenerator, CoordConvGenerator, Discriminator
 
 
-def test_the_papers_sizes() -> None:
-    """Counted from the released code's layers; a CoordConv has two input channels more."""
+def test_parameter_counts_equal_the_papers() -> None:
+    """The counts follow from the released code's layers; CoordConv adds two input channels."""
 
     def conv(n_in: int, n_out: int, kernel: int) -> int:
         return n_in * n_out * kernel**2 + n_out
@@ -50,8 +50,8 @@ def test_shapes_and_ranges(generator: str, discriminator: str) -> None:
         assert len(list(coordconv_layers(network))) == (model == "coordconv")
 
 
-def test_z_is_looked_at_once_for_all_pixels() -> None:
-    """The same as the paper's: z at every pixel, coordinates beside it, a 1x1 convolution."""
+def test_the_first_layer_equals_the_papers_with_z_at_every_pixel() -> None:
+    """The paper copies z to every pixel, appends coordinates and applies a 1x1 convolution."""
     torch.manual_seed(1)
     generator = GAN("coordconv", "conv", latent=5, canvas=16, width=4).generator
     first = generator.first
@@ -64,7 +64,7 @@ def test_z_is_looked_at_once_for_all_pixels() -> None:
     assert torch.allclose(generator(z), generator.rest(first(spread_out)), atol=1e-6)
 
 
-def test_the_first_kernels() -> None:
+def test_kernels_are_initialized_as_in_the_released_code() -> None:
     torch.manual_seed(1)
     gan = GAN("coordconv", "coordconv", latent=256, canvas=32, width=32)
     first = gan.generator.first

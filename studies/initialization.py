@@ -1,4 +1,4 @@
-"""How the paper's networks start."""
+"""Initialization of the paper's networks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def init_he_normal_(network: nn.Module, scale: float = 1.0, coordinate_scale: fl
     """Draw all kernels from He et al.'s normal distribution; biases become zero.
 
     Args:
-        network: any; in a CoordConv layer one kernel is drawn for data and coordinates together.
-        scale: what the drawn kernels are multiplied by.
-        coordinate_scale: the same for the coordinates' part alone; 0 leaves an ordinary
-            convolution, which learns to look at coordinates.
+        network: any; a CoordConv layer draws one kernel for data and coordinates together.
+        scale: factor of the drawn kernels.
+        coordinate_scale: additional factor of the coordinates' kernels; with 0 the network starts
+            as an ordinary convolution and can learn to use coordinates.
     """
     _draw_kernels_(network, lambda k: nn.init.kaiming_normal_(k).mul_(scale), coordinate_scale)
 
@@ -26,7 +26,7 @@ def init_glorot_uniform_(network: nn.Module) -> None:
     """Draw all kernels from Glorot and Bengio's uniform distribution; biases become zero.
 
     Args:
-        network: any; in a CoordConv layer one kernel is drawn for data and coordinates together.
+        network: any; a CoordConv layer draws one kernel for data and coordinates together.
     """
     _draw_kernels_(network, nn.init.xavier_uniform_, 1.0)
 
