@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
 import pytest
 import torch
 from hypothesis import settings
+
+from cli import command_line
 
 # `--hypothesis-profile long`: what is run once, before a release.
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
@@ -19,3 +26,35 @@ def one_thread() -> None:
     Two threads beside another busy process wait for each other by spinning.
     """
     torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a script of the suite ended: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Shell = Callable[..., Ended]
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Shell:
+    """Runs a script as a shell would, but in this process, which saves the imports.
+
+    `shell("train.py", "--game", "Pong")` or `shell("studies.gan", "--dry-run")`, for `python -m`.
+    """
+
+    def run(script: str, *words: object) -> Ended:
+        is_study = not script.endswith(".py")
+        module = import_module(f"{script}.__main__" if is_study else script.removesuffix(".py"))
+        monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            command_line.run(module.PROGRAM if is_study else script, module.main)
+        shown = capfd.readouterr()
+        return Ended(int(stop.value.code or 0), shown.out, shown.err)
+
+    return run

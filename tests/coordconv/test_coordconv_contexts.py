@@ -25,8 +25,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 def test_constants_made_in_inference_mode_and_autocast_are_exact_ordinary_tensors() -> None:
     layer, x = CoordConv2d(3, 8, 3), torch.rand(2, 3, 9, 11)
-    model = nn.Sequential(layer, nn.Conv2d(8, 8, 1, bias=False))
-    nn.init.dirac_(model[1].weight)
+    identity = nn.Conv2d(8, 8, 1, bias=False)
+    model = nn.Sequential(layer, identity)
+    nn.init.dirac_(identity.weight)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         folded = [layer.fold((9, 11)), fold_model(model, x)]
         dependence = translation_dependence(layer, x)
@@ -86,9 +87,11 @@ def test_models_that_cannot_be_deep_copied_are_folded() -> None:
 class Reading(nn.Module):
     """Reads attributes of its layers in the forward pass."""
 
+    first: Any
+
     def __init__(self) -> None:
         super().__init__()
-        self.first: Any = nn.Conv2d(3, 4, 3)
+        self.first = nn.Conv2d(3, 4, 3)
         self.first.index = -1
         self.up: Any = CoordConvTranspose2d(4, 2, 3)
 

@@ -1,6 +1,7 @@
 """Translation dependence: hand-computed values and defining properties."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -48,6 +49,7 @@ def test_variance_of_the_data_is_over_batch_and_positions_but_not_over_channels(
 def test_zero_coordinate_kernel_gives_exactly_zero(dtype: torch.dtype) -> None:
     layer = CoordConv2d(3, 8, 3, padding=1, dtype=dtype)
     nn.init.zeros_(layer.coord_weight)
+    assert layer.bias is not None
     nn.init.normal_(layer.bias)
     assert translation_dependence(layer, torch.randn(4, 3, 7, 9, dtype=dtype)) == 0.0
 
@@ -104,7 +106,8 @@ def test_layers_are_listed_by_their_names_in_the_model() -> None:
 
 
 def test_every_used_layer_of_a_model_is_measured_on_its_own_input() -> None:
-    model, x = Trunk(), torch.randn(2, 3, 9, 9)
+    model: Any = Trunk()
+    x = torch.randn(2, 3, 9, 9)
     hidden = model.rest[0](coord_conv_relu(model.first, x))
     measured = translation_dependences(model, x)
     assert measured == {

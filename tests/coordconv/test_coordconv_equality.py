@@ -170,5 +170,6 @@ def test_second_derivatives_are_correct() -> None:
         values = {"weight": weight, "coord_weight": coord_weight, "bias": bias}
         return torch.func.functional_call(layer, values, (x,)).tanh()
 
+    assert layer.bias is not None
     parameters = (layer.weight, layer.coord_weight, layer.bias)
     assert torch.autograd.gradgradcheck(output, (x, *parameters))

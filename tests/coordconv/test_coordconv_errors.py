@@ -66,7 +66,7 @@ def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: st
 
 def test_with_r_is_keyword_only() -> None:
     with pytest.raises(TypeError):
-        CoordConv2d(3, 4, 3, 1, 0, 1, 1, True, "zeros", None, None, True)  # type: ignore[misc]
+        CoordConv2d(3, 4, 3, 1, 0, 1, 1, True, "zeros", None, None, True)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("wanted", [(8, 9), (9, 12)])

@@ -43,7 +43,7 @@ def test_gradients_of_the_first_atari_layer_in_every_memory_format(
     inputs_last: bool, weights_last: bool, by_concatenation: Any
 ) -> None:
     torch.manual_seed(0)
-    layer = CoordConv2d(4, 32, 8, stride=4)
+    layer: Any = CoordConv2d(4, 32, 8, stride=4)
     if weights_last:
         layer = layer.to(memory_format=torch.channels_last)
     x = torch.rand(6, 4, 84, 84)

@@ -150,7 +150,7 @@ def test_representation_matches_the_ordinary_layers(layer_class: Any, options: A
 
 
 def test_representation_shows_string_options_as_torch_does() -> None:
-    options = {"padding": "same", "padding_mode": "circular"}
+    options: dict[str, Any] = {"padding": "same", "padding_mode": "circular"}
     expected = repr(nn.Conv2d(4, 6, 3, **options)).replace("Conv", "CoordConv", 1)
     assert repr(CoordConv2d(4, 6, 3, **options)) == expected
 

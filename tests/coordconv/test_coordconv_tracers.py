@@ -63,7 +63,7 @@ class Moved(CoordConv2d):
 def test_a_traced_layer_accepts_other_sizes_and_has_equal_gradients(layer_class: Any) -> None:
     layer = layer_class(2, 3, 3, with_r=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", torch.jit.TracerWarning)
+        warnings.simplefilter("error", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         traced = torch.jit.trace(layer, images(layer, 7, 6, 5))
     x = images(layer, 9, 8, 7, batch=3)
     torch.testing.assert_close(traced(x), layer(x))
@@ -99,7 +99,7 @@ def test_a_scripted_layer_accepts_other_sizes_and_single_images_and_keeps_its_st
 ) -> None:
     layer = layer_class(2, 3, 3, with_r=True)
     model = nn.Sequential(layer)
-    scripted = torch.jit.script(model)
+    scripted: Any = torch.jit.script(model)
     assert model[0] is layer
     for x in (images(layer, 7, 6, 5), images(layer, 9, 8, 7, batch=3), images(layer, 8, 8, 8)[0]):
         torch.testing.assert_close(scripted(x), model(x))
@@ -153,7 +153,7 @@ def test_a_symbolically_traced_layer_accepts_other_sizes(layer_class: Any) -> No
 @pytest.mark.parametrize("layer_class", [CoordConv1d, CoordConv2d, CoordConvTranspose2d])
 def test_the_older_onnx_exporter_gives_equal_outputs_at_other_sizes(layer_class: Any) -> None:
     layer = layer_class(2, 3, 3, with_r=True)
-    file = io.BytesIO()
+    file: Any = io.BytesIO()
     spatial = {2 + axis: f"size{axis}" for axis in range(layer.n_dims)}
     torch.onnx.export(
         layer, (images(layer, 7, 6),), file, dynamo=False,
@@ -183,7 +183,8 @@ def test_inductor_gives_equal_outputs_and_gradients_at_several_sizes(layer_class
 @pytest.mark.parametrize("layer_class", [CoordConv1d, CoordConv2d])
 def test_the_older_onnx_exporter_supports_circular_padding(layer_class: Any) -> None:
     layer = layer_class(4, 4, 3, padding=1, padding_mode="circular").eval()
-    file, x = io.BytesIO(), images(layer, 9, 9)
+    file: Any = io.BytesIO()
+    x = images(layer, 9, 9)
     torch.onnx.export(layer, (x,), file, dynamo=False, input_names=["x"])
     (y,) = onnxruntime.InferenceSession(file.getvalue()).run(None, {"x": x.numpy()})
     torch.testing.assert_close(torch.from_numpy(y), layer(x), rtol=1e-4, atol=1e-5)
@@ -205,7 +206,7 @@ def test_a_traced_or_exported_folded_layer_refuses_another_size() -> None:
         torch.testing.assert_close(traced(right), folded(right))
         with pytest.raises((RuntimeError, ValueError)):
             traced(x)
-    file = io.BytesIO()
+    file: Any = io.BytesIO()
     torch.onnx.export(
         folded, (right,), file, dynamo=False,
         input_names=["x"], dynamic_axes={"x": {0: "n", 2: "h", 3: "w"}},

@@ -1,5 +1,7 @@
 """Bugs of other CoordConv implementations, which this one must not have."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -102,7 +104,7 @@ def test_in_channels_counts_data_channels_and_the_radius_adds_one(with_r: bool, 
 
 
 @pytest.mark.parametrize("layer_class", [CoordConv1d, CoordConv2d, CoordConv3d])
-def test_layer_exports_with_dynamic_batch_and_image_sizes(layer_class: type) -> None:
+def test_layer_exports_with_dynamic_batch_and_image_sizes(layer_class: Any) -> None:
     dims = layer_class.n_dims
     layer = layer_class(2, 3, 3, padding=1, with_r=True)
     x, other = torch.randn(2, 2, *(6, 5, 4)[:dims]), torch.randn(3, 2, *(7, 9, 8)[:dims])

@@ -37,8 +37,7 @@ def trained(path: Path, config: RunConfig) -> RunFolder:
     return folder
 
 
-@pytest.mark.parametrize("algo", ["ppo", "a2c"])
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("algo", "threads"), [("ppo", 2), ("a2c", 1), ("a2c", 2)])
 def test_two_runs_of_one_configuration_are_equal_to_the_bit(
     tmp_path: Path, algo: str, threads: int
 ) -> None:

@@ -153,7 +153,7 @@ def test_a_policy_that_is_playing_can_be_folded_and_played(precision: Any) -> No
         expected = policy.logits_and_values(images)
         folded: Any = fold_model(policy, images)
     # A folded map is exact, but a map computed in bfloat16 is rounded.
-    near = {"rtol": 0, "atol": 1e-5 if precision == "float32" else 0.02}
+    near: dict[str, Any] = {"rtol": 0, "atol": 1e-5 if precision == "float32" else 0.02}
     with torch.no_grad():
         for _ in range(2):
             torch.testing.assert_close(folded.logits_and_values(images), expected, **near)

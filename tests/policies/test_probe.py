@@ -6,6 +6,8 @@ predict how fast a shifted Pong frame moves. The measure is the fraction of unex
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def moving(screens: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     return stacks / 255, torch.from_numpy(speed / 2.0).float()
 
 
-def variance_left(screens: Tensor, seed: int, **arm: object) -> float:
+def variance_left(screens: Tensor, seed: int, **arm: Any) -> float:
     """Train, and return the fraction of unexplained variance of the speeds of unseen stacks."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -75,7 +77,7 @@ def variance_left(screens: Tensor, seed: int, **arm: object) -> float:
 def test_the_control_learns_movement_like_plain_convolution_and_noise_drawn_at_random_does_not(
     screens: Tensor,
 ) -> None:
-    def mean(**arm: object) -> float:
+    def mean(**arm: Any) -> float:
         return float(np.mean([variance_left(screens, seed, **arm) for seed in SEEDS]))
 
     plain = mean()

@@ -29,7 +29,8 @@ class Outlook(nn.Module):
 @pytest.mark.parametrize("arm", ARMS)
 def test_traced_and_exported_policies_give_equal_outputs(arm: str) -> None:
     policy: Any = AtariPolicy(SCREEN, ACTIONS, lambda _: 1e-4, **policy_kwargs(arm))
-    model, file = Outlook(policy), io.BytesIO()
+    model = Outlook(policy)
+    file: Any = io.BytesIO()
     few, many = (torch.randint(0, 256, (n, 4, 84, 84), dtype=torch.uint8) for n in (2, 5))
     traced = torch.jit.trace(model, few)
     torch.testing.assert_close(traced(many), model(many))

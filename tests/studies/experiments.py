@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,27 +12,6 @@ from studies.checkpoint import NAME as CHECKPOINT
 from studies.folder import read_arrays
 
 ROOT = Path(__file__).parents[2]
-
-
-def refusal(study: str, arguments: list[str], folder: Path) -> str:
-    """Return the error of a refused command: one line, exit code 2, and nothing written.
-
-    Args:
-        study: the study's package.
-        arguments: the command's arguments.
-        folder: an empty working directory.
-    """
-    process = subprocess.run(
-        [sys.executable, "-m", f"studies.{study}", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 2, process.stderr
-    assert process.stderr.count("\n") == 1
-    assert not list(folder.iterdir())
-    return process.stderr
 
 
 def require_alike(first: Path, second: Path, but: str = "nothing") -> None:

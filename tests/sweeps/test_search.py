@@ -101,15 +101,23 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_every_arm_begins_with_the_default_and_tries_the_same_points(searched: Path) -> None:
-    by_arm = {
-        arm: [float(row["learning_rate"]) for row in rows(searched) if row["arm"] == arm]
-        for arm in ("nature", "coordconv")
-    }
-    assert len(by_arm["nature"]) == 2
-    assert by_arm["nature"][0] == 7e-4
-    assert by_arm["coordconv"] == by_arm["nature"]
-    assert all(int(row["steps"]) == STEPS for row in rows(searched))
+def test_every_arm_begins_with_the_default_and_tries_the_same_points(tmp_path: Path) -> None:
+    search = a_search(tmp_path, trials=6)
+    tried: dict[str, list[float]] = {}
+    with opened_trials(search) as arms:
+        for arm, trials in arms.items():
+            points = [trials.take() for _ in range(search.first)]
+            tried[arm] = [found[1]["learning_rate"] for found in points if found is not None]
+    assert len(set(tried["nature"])) == 3
+    assert tried["nature"][0] == 7e-4
+    assert tried["coordconv"] == tried["nature"]
+
+
+def test_every_trial_is_a_row_with_the_steps_it_took(searched: Path) -> None:
+    tried = [(row["arm"], row["trial"], row["steps"]) for row in rows(searched)]
+    assert sorted(tried) == [
+        (arm, trial, str(STEPS)) for arm in ("coordconv", "nature") for trial in ("0", "1")
+    ]
 
 
 def test_the_runs_have_the_settings_and_the_seeds_of_their_trial(searched: Path) -> None:

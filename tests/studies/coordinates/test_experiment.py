@@ -22,7 +22,8 @@ from studies.coordinates.training import CURVE, CoordinatesExperiment, _time_fro
 from studies.folder import ExperimentFolder, read_arrays, read_curve
 from studies.schedule import learning_rate
 from studies.training import train
-from tests.studies.experiments import ROOT, refusal, require_alike
+from tests.studies.conftest import Refused
+from tests.studies.experiments import ROOT, require_alike
 
 SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
 COMMAND = [sys.executable, "-m", "studies.coordinates"]
@@ -48,7 +49,7 @@ def test_an_experiment_writes_its_files(task: str, model: str, tmp_path: Path) -
 
 
 def _batch(task: str, model: str) -> int:
-    return PRESETS["small"][task, model].batch_size  # type: ignore[index]
+    return PRESETS["small"][task, model].batch_size
 
 
 def _settings(**changes: object) -> Settings:
@@ -74,7 +75,7 @@ def _settings(**changes: object) -> Settings:
 def test_a_resumed_experiment_ends_like_an_uninterrupted_one(
     model: str, task: str, split: str, tmp_path: Path
 ) -> None:
-    preset = PRESETS["small"][task, model]  # type: ignore[index]
+    preset = PRESETS["small"][task, model]
     same = {"task": task, "model": model, "split": split}
     settings = _settings(**same, training=preset.replaced(epochs=1, batch_size=16))
     whole = tmp_path / "whole"
@@ -205,9 +206,9 @@ def test_an_infinite_or_nan_loss_ends_training(tmp_path: Path) -> None:
     ],
 )
 def test_invalid_arguments_give_a_one_line_error(
-    arguments: list[str], message: str, tmp_path: Path
+    refused: Refused, arguments: list[str], message: str
 ) -> None:
-    assert message in refusal("coordinates", arguments, tmp_path)
+    assert message in refused("coordinates", arguments)
 
 
 def test_the_time_from_which_all_positions_stay_correct_equals_hand_computed_values() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -53,7 +55,7 @@ def test_every_network_accepts_any_canvas(canvas: int) -> None:
     for task in (Classification(data), Rendering(data), Regression(data)):
         for model in ("conv", "coordconv"):
             for split in ("uniform", "quadrant"):
-                network = task.network(model, split, kernel=3, multiplier=1)  # type: ignore[arg-type]
+                network = task.network(model, split, kernel=3, multiplier=1)
                 output = network(task.inputs(positions))
                 flat = (5, 2) if isinstance(task, Regression) else (5, 1, canvas, canvas)
                 assert output.shape == flat
@@ -63,7 +65,7 @@ def test_every_network_accepts_any_canvas(canvas: int) -> None:
 def test_the_classifier_equals_the_papers_concatenating_one() -> None:
     network = coordconv_classifier(canvas=16)
     reference = ConcatCoordConv2d(2, 32, kernel_size=1)
-    layer = network[1]
+    layer: Any = network[1]
     kernel = torch.cat([layer.weight, layer.coord_weight], dim=1)
     reference.conv.load_state_dict({"weight": kernel, "bias": layer.bias})
     x = torch.rand(4, 2) * 2 - 1
@@ -78,7 +80,7 @@ def test_kernels_are_he_normal_over_data_and_coordinates() -> None:
     stds = []
     for _ in range(50):
         init_he_normal_(network)
-        layer = network[0]
+        layer: Any = network[0]
         stds.append(torch.cat([layer.weight, layer.coord_weight], dim=1).std())
         assert not layer.bias.any()
     # Two planes and two coordinates: fan-in 4.

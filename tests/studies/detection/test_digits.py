@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cli.errors import UserError
-from studies.detection.digits import MNIST_FILES, ink_boxes, load_digits, read_idx_images
+from studies.detection.digits import MAX_BYTES, MNIST_FILES, ink_boxes, load_digits, read_idx_images
 
 
 def _idx(images: NDArray[np.uint8], magic: int = 0x803) -> bytes:
@@ -29,7 +28,7 @@ def test_scikit_learns_digits_are_split_reproducibly() -> None:
     train, test = load_digits(None)
     assert (len(train), len(test)) == (1438, 359)
     assert train.shape[1:] == test.shape[1:] == (8, 8)
-    assert (train.min(), train.max()) == (0, 1)
+    assert [bound.item() for bound in train.aminmax()] == [0, 1]
     # No test digit is a training digit, except for one pair with identical pixels.
     known = {tuple(digit.flatten().tolist()) for digit in train}
     assert sum(tuple(digit.flatten().tolist()) in known for digit in test) <= 1
@@ -93,13 +92,11 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
             read_idx_images(path)
 
 
-def test_an_archive_with_too_much_content_is_refused_quickly(tmp_path: Path) -> None:
+def test_an_archive_with_too_much_content_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.gz"
-    path.write_bytes(gzip.compress(bytes(2_000_000_000), compresslevel=1))
-    started = time.monotonic()
+    path.write_bytes(gzip.compress(bytes(MAX_BYTES + 1_000_000), compresslevel=1))
     with pytest.raises(UserError, match="decompresses to more than"):
         read_idx_images(path)
-    assert time.monotonic() - started < 10
 
 
 def test_ink_boxes_equal_hand_computed_values() -> None:

@@ -23,7 +23,8 @@ from studies.detection.settings import PRESETS, Settings
 from studies.detection.training import CURVE, MEASURES, DetectionExperiment
 from studies.folder import ExperimentFolder, read_arrays, read_curve
 from studies.training import train
-from tests.studies.experiments import refusal, require_alike
+from tests.studies.conftest import Refused
+from tests.studies.experiments import require_alike
 
 TINY = {"train_images": 24, "test_images": 8, "batch_size": 4, "width": 4}
 OPTIONS = ["--canvas=32", "--field=32", "--digits=2"]
@@ -247,9 +248,9 @@ def test_damaged_files_are_refused_by_name(
     ],
 )
 def test_invalid_arguments_give_a_one_line_error(
-    arguments: list[str], message: str, tmp_path: Path
+    refused: Refused, arguments: list[str], message: str
 ) -> None:
-    assert message in refusal("detection", arguments, tmp_path)
+    assert message in refused("detection", arguments)
 
 
 def test_the_paper_preset_has_the_papers_settings(capsys: pytest.CaptureFixture[str]) -> None:

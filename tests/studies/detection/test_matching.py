@@ -104,7 +104,7 @@ def test_losses_equal_hand_computed_values() -> None:
     assert moves_loss.item() == pytest.approx((0 + 0.04 + 2 * (3 / 8) ** 2) / 3)
     assert scores_loss.item() == pytest.approx(math.log(2))
     # Only the drawn boxes get gradients.
-    (moves_loss + scores_loss).backward()  # type: ignore[no-untyped-call]
+    (moves_loss + scores_loss).backward()
     assert outputs.moves.grad is not None
     assert outputs.logits.grad is not None
     assert outputs.moves.grad.abs().sum(dim=2)[0].nonzero().flatten().tolist() == [1, 3]

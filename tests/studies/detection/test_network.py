@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
 
 from coordconv import CoordConv2d
 from coordconv.parameters import parameter_count
@@ -27,7 +28,7 @@ def test_an_anchor_is_in_the_middle_of_its_receptive_field(place: tuple[int, int
     """The gradient shows which pixels affect the features before the 3x3 convolution."""
     network = RegionProposalNetwork("conv")
     image = torch.rand(1, 1, 64, 64, requires_grad=True)
-    seen: nn.Sequential = network.features[:6]
+    seen: Any = network.features[:6]
     seen(image)[0, :, place[0], place[1]].sum().backward()
     assert image.grad is not None
     rows, columns = (image.grad[0, 0] != 0).nonzero(as_tuple=True)
@@ -72,7 +73,7 @@ def test_outputs_are_in_the_order_of_the_anchors() -> None:
     with torch.no_grad():
         maps = torch.zeros(1, 18, 13, 13)
         maps[0, 2 * 4 + 1, 3, 5] = 1.0  # the second class of the fifth shape
-        network.scorer.forward = lambda features: maps  # type: ignore[method-assign]
+        network.scorer.forward = lambda features: maps  # type: ignore[assignment, method-assign]
         outputs = network(torch.rand(1, 1, 64, 64))
     ((_, anchor, kind),) = outputs.logits.nonzero().tolist()
     assert kind == 1

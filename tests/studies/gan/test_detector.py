@@ -74,7 +74,7 @@ def _a_flood(image: Tensor) -> None:
 def test_images_without_exactly_one_object_per_color_are_invalid(spoil: object) -> None:
     image = _scene()
     assert detect(image, 5).valid.tolist() == [True]
-    spoil(image)  # type: ignore[operator]
+    spoil(image)
     assert detect(image, 5).valid.tolist() == [False]
 
 

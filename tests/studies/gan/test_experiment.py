@@ -31,7 +31,8 @@ from studies.gan.training import (
     positions,
 )
 from studies.training import train
-from tests.studies.experiments import refusal, require_alike
+from tests.studies.conftest import Refused
+from tests.studies.experiments import require_alike
 
 TINY = {"canvas": 16, "radius": 2, "images": 64, "latent": 4, "width": 2, "batch_size": 16}
 OPTIONS = [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items()]
@@ -150,7 +151,7 @@ def test_the_gradient_penalty_equals_a_hand_computed_value() -> None:
     weight = torch.tensor(3.0, requires_grad=True)
     penalty = _squared_gradient((weight * images).sum(dim=(1, 2, 3)), images)
     assert penalty.item() == pytest.approx(9 * 3 * 16 * 16)
-    penalty.backward()  # type: ignore[no-untyped-call]
+    penalty.backward()
     assert weight.grad is not None
     assert weight.grad.item() == pytest.approx(2 * 3 * 3 * 16 * 16)
 
@@ -258,8 +259,8 @@ def test_the_table_equals_hand_computed_values() -> None:
     assert "0.60 (-0.67 to 1.87)" in as_markdown(table(found))
     # A seed with too few valid images counts only for the share of valid images.
     found[0].result["measured"] = 100
-    rows = [r for r in table(found) if r["images"] == "convolution, discriminator convolution"]
-    assert {r["measure"]: r["seeds"] for r in rows}["valid"] == 2
+    few = [r for r in table(found) if r["images"] == "convolution, discriminator convolution"]
+    assert {r["measure"]: r["seeds"] for r in few}["valid"] == 2
     assert {r["measure"]: r["seeds"] for r in rows}["blue_dimension"] == 1
 
 
@@ -323,9 +324,9 @@ def test_damaged_files_are_refused_by_name(
     ],
 )
 def test_invalid_arguments_give_a_one_line_error(
-    arguments: list[str], message: str, tmp_path: Path
+    refused: Refused, arguments: list[str], message: str
 ) -> None:
-    assert message in refusal("gan", arguments, tmp_path)
+    assert message in refused("gan", arguments)
 
 
 def test_the_paper_preset_has_the_papers_settings(capsys: pytest.CaptureFixture[str]) -> None:
