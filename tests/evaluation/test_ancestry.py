@@ -70,7 +70,7 @@ def test_arms_that_all_learned_before_in_the_same_way_are_compared(
         begun_with(path, ancestor(path, seed=seed, threads=1 + seed))
     write_report(Request((root,), root / "report", videos=0), "command")
     told = capsys.readouterr().err
-    assert "all runs began with the weights of others" in told
+    assert "all runs started from the weights of other runs" in told
     assert "share one" not in told
 
 
@@ -83,7 +83,7 @@ def test_runs_that_share_an_ancestor_are_told_of(
         if "Breakout" in str(path):
             (path / "DONE").unlink()
     write_report(Request((root,), root / "report", videos=0, allow_missing=True), "command")
-    assert "6 runs began with 2 checkpoints: those that share one" in capsys.readouterr().err
+    assert "6 runs started from 2 checkpoints: runs that share one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_neither_is_what_a_plan_foresaw(tmp_path: Path) -> None:
     planned = make_run(tmp_path / "a", extractor="coordconv")
     assert why(planned) == ""
     begun_with(planned, ancestor(planned))
-    assert why(planned) == "beginning with the weights of another run is not planned"
+    assert why(planned) == "starting from the weights of another run is not planned"
     longer = make_run(tmp_path / "b", extractor="coordconv", steps=2_000_000)
     assert why(longer) == "steps 2000000 is not planned"
 

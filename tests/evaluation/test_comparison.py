@@ -86,7 +86,7 @@ def test_better_than_the_control_too(tmp_path):
     compared = comparison(tmp_path)
     result = result_of(compared, "coordconv")
     assert "than the parameter-matched control, over 4 games" in sentence(result, compared)
-    assert result.games[0].words == "better, than the control too"
+    assert result.games[0].words == "better, also than the control"
 
 
 def test_a_control_is_one_only_for_arms_with_its_layers(tmp_path):

@@ -125,11 +125,11 @@ def test_a_folder_of_somebody_else_is_not_written_to(tmp_path):
     out = tmp_path / "report"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="is not empty and holds no report"):
+    with pytest.raises(UserError, match="is not empty and contains no report"):
         report(tmp_path / "runs")
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
     (out / "report.json").write_text('{"my": "data"}')
-    with pytest.raises(UserError, match="is not empty and holds no report"):
+    with pytest.raises(UserError, match="is not empty and contains no report"):
         report(tmp_path / "runs")
     assert (out / "report.json").read_text() == '{"my": "data"}'
 

@@ -159,9 +159,12 @@ def test_compare_leaves_its_runs_out_and_says_so(searched, tmp_path):
     assert comparison(runs).grid.games == ("Pong",)
     report(runs)
     told = (runs.parent / "report" / "report.md").read_text()
-    assert told.count("settings were chosen by runs like this, which are never compared") == 1
+    assert (
+        told.count("settings were chosen by the scores of such runs, so they are never compared")
+        == 1
+    )
     assert f"left out: {len(find_runs([searched]))} runs, " in told
-    with pytest.raises(UserError, match="settings were chosen by runs like this"):
+    with pytest.raises(UserError, match="settings were chosen by the scores of such runs"):
         comparison(searched)
 
 
