@@ -32,9 +32,9 @@ from sweeps.grid import (
     Cell,
     Sweep,
     load_sweep,
+    make_sweep_folder,
     require_same_runs,
     save_sweep,
-    sweep_folder,
 )
 from sweeps.local import run_local
 from sweeps.options import grid_options, names_of_options, sweep_of
@@ -204,7 +204,7 @@ def _run(running: Running, sweep: Sweep, workers: int) -> int:
         give_way()
     command = joined([*started("sweep.py").split(), *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
-    with exclusive(sweep_folder(sweep), "sweeping"):
+    with exclusive(make_sweep_folder(sweep), "sweeping"):
         save_sweep(sweep, {**made_by, "command": command})
         cells = sweep.cells()
         if running.engine == "ray":

@@ -156,9 +156,9 @@ def test_neither_is_what_a_sweep_would_have_made(tmp_path: Path) -> None:
     path = make_run(tmp_path)
     require_same_runs(sweep.cells())
     begun_with(path, ancestor(path))
-    with pytest.raises(UserError, match="it began with the weights of an earlier one"):
+    with pytest.raises(UserError, match="it started from the weights of an earlier one"):
         require_same_runs(sweep.cells())
     longer = run_config(game="Pong", algo="a2c", extractor="nature", steps=2_000_000)
     (path / "config.json").write_text(longer.to_json())
-    with pytest.raises(UserError, match="steps 2000000 in place of 1000000"):
+    with pytest.raises(UserError, match="steps 2000000 instead of 1000000"):
         require_same_runs(sweep.cells())

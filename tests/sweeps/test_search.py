@@ -128,7 +128,7 @@ def test_the_page_tells_what_was_tried_and_what_the_fresh_seeds_said(searched):
     assert re.search(r"\| nature \| default( and best)? \| learning-rate 0.0007 \| -?\d", page)
     assert "on fresh seeds (1002)" in page
     assert f"| nature | 2 | 2 | 0 | 0 | {2 * STEPS:,} | {2 * STEPS:,} |" in page
-    assert "no verdict about the arms" in page
+    assert "not a verdict on the arms" in page
     assert "python search.py --algo a2c" in page
     assert "Not finished" not in page
 
@@ -141,7 +141,7 @@ def test_a_finished_search_started_again_trains_nothing(searched):
 
 
 def test_another_search_in_its_folder_is_refused(searched):
-    with pytest.raises(UserError, match=r"holds another search \(trials 2 in place of 3\)"):
+    with pytest.raises(UserError, match=r"contains another search \(trials 2 instead of 3\)"):
         script.main(words(searched, "--trials", "3", "--fresh-seeds", "1"))
     with (
         exclusive(searched, "searching"),
@@ -190,7 +190,7 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(tmp_path, c
     asking.start()
     assert script.main(mine) == 130
     asking.join()
-    assert "go on with: python search.py --algo a2c" in capsys.readouterr().out
+    assert "continue with: python search.py --algo a2c" in capsys.readouterr().out
     assert "**Not finished:**" in (out / "README.md").read_text()
     assert not is_held(run)
     assert reached < newest(run) < 8_000
@@ -266,17 +266,23 @@ def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--games", "Pong", "Qbert", "--plan", PLAN], "game Qbert is one of part a2c of"),
-        (["--first-seed", "4", "--seeds", "1", "--plan", PLAN], "seed 4 is one of part a2c of"),
-        (["--first-seed", "0", "--fresh-seeds", "1", "--plan", PLAN], "seed 1 is one of part"),
+        (["--games", "Pong", "Qbert", "--plan", PLAN], "game Qbert is also used by part a2c of"),
+        (
+            ["--first-seed", "4", "--seeds", "1", "--plan", PLAN],
+            "seed 4 is also used by part a2c of",
+        ),
+        (
+            ["--first-seed", "0", "--fresh-seeds", "1", "--plan", PLAN],
+            "seed 1 is also used by part",
+        ),
         (["--vary", "gama", "0.9", "0.99"], "unknown setting to --vary 'gama'; did you mean gamma"),
         (["--vary", "n-envs", "1", "9"], "unknown setting to --vary 'n-envs'"),
         (["--vary", "gamma", "0.9", "1.1"], "between 0 and 1, got 0.9 and 1.1"),
         (["--vary", "gamma", "0.99", "0.9"], "a lower and a higher value"),
         (["--vary", "ent-coef", "0", "0.1"], "its lower value must be above 0"),
-        (["--vary", "learning-rate", "1e-4", "1e-3"], "names learning-rate twice"),
+        (["--vary", "learning-rate", "1e-4", "1e-3"], "--vary is given twice for learning-rate"),
         (["--learning-rate", "1"], "leaves out the default 1"),
-        (["--seeds", "0"], "--seeds needs at least one"),
+        (["--seeds", "0"], "--seeds needs at least one value"),
         (["--trials", "0"], "--trials must be between"),
         (["--workers", "-1"], "--workers must be between"),
         (["--extractors", "natur"], "natur"),
@@ -292,7 +298,7 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_written(tmp_path,
 
 def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="is not empty, and holds no search"):
+    with pytest.raises(UserError, match="is not empty and contains no search"):
         script.main(words(tmp_path))
     with pytest.raises(UserError, match="needs at least one --vary"):
         script.main(["--games", "Pong", "--out", str(tmp_path / "new")])
@@ -311,7 +317,7 @@ def test_a_dry_run_tells_the_budget(tmp_path, capsys):
     assert script.main(words(tmp_path / "out", "--trials", "6", "--dry-run")) == 0
     told = capsys.readouterr().out
     assert "each of nature, coordconv: 6 trials of 1,600 steps on each of Breakout" in told
-    assert "at most 9,600 steps; then the default and the best from seeds 1002, 1003" in told
+    assert "at most 9,600 steps; then the default and best settings with seeds 1002, 1003" in told
     assert not (tmp_path / "out").exists()
 
 

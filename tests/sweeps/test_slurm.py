@@ -17,7 +17,7 @@ import pytest
 import sweep as script
 from cli.errors import UserError
 from records.folder import RunFolder
-from sweeps.grid import sweep_folder
+from sweeps.grid import make_sweep_folder
 from sweeps.slurm import run_slurm
 from sweeps.status import progress, sweep_file
 from tests.sweeps.test_sweep import newest, wait_for, words
@@ -90,7 +90,7 @@ def test_every_cell_is_a_job_that_trains_and_scores_it(small_sweep, tmp_path, mo
     results = run_slurm(small_sweep, cells, None, ["memory=2", "partition=any"], "local")
     assert [results[cell].state for cell in cells] == ["done", "done"]
     assert all(progress(small_sweep, cell).scored == 1 for cell in cells)
-    kept = sweep_folder(small_sweep) / "slurm"
+    kept = make_sweep_folder(small_sweep) / "slurm"
     assert len(list(kept.glob("*_submitted.pkl"))) == 2
     assert kept.stat().st_mode & 0o777 == 0o700
 
@@ -147,7 +147,7 @@ def test_a_job_that_does_not_begin_is_a_failed_cell_with_its_log(small_sweep, mo
     # The local executor's own process is started by the same interpreter.
     results = run_slurm(small_sweep, [cell], 1, [], "local")
     assert results[cell].state == "failed"
-    assert "the job did not begin" in results[cell].error[0]
+    assert "the job did not start" in results[cell].error[0]
 
 
 def test_the_command_line_asks_slurm_for_what_was_said(small_sweep, slurm, capsys):
@@ -167,16 +167,16 @@ def test_a_job_that_slurm_refuses_is_one_line(small_sweep, slurm):
     (slurm / "sbatch").write_text(
         "#!/bin/bash\necho 'invalid partition specified: gpu' >&2; exit 1"
     )
-    with pytest.raises(UserError, match=r"Slurm refuses the job.*invalid partition"):
+    with pytest.raises(UserError, match=r"Slurm refused the job.*invalid partition"):
         run_slurm(small_sweep, small_sweep.cells(), None, ["partition=gpu"])
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--engine", "slurm", "--slurm", "gpu"], "takes words such as partition=gpu"),
-        (["--engine", "slurm", "--slurm", "time=1h"], "time is a whole number of minutes"),
-        (["--engine", "slurm", "--slurm", "memory=0"], "memory is a whole number of GB"),
+        (["--engine", "slurm", "--slurm", "gpu"], "takes KEY=VALUE, as in partition=gpu"),
+        (["--engine", "slurm", "--slurm", "time=1h"], r"time must be an integer \(minutes\)"),
+        (["--engine", "slurm", "--slurm", "memory=0"], r"memory must be an integer \(GB\)"),
         (["--engine", "slurm", "--background"], "--background is for this machine"),
         (["--slurm", "time=10"], "add --engine slurm"),
         (["--engine", "slrm"], "did you mean slurm"),
@@ -189,7 +189,7 @@ def test_mistakes_are_one_line(small_sweep, slurm, options, told):
 
 def test_without_slurm_or_submitit_it_says_so(small_sweep, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UserError, match="no Slurm is found here"):
+    with pytest.raises(UserError, match="found no Slurm on this machine"):
         run_slurm(small_sweep, small_sweep.cells(), None, [])
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UserError, match="pip install -e"):
@@ -200,7 +200,7 @@ def test_a_folder_that_others_can_write_holds_no_jobs(small_sweep, tmp_path):
     small_sweep.runs_dir.mkdir()
     small_sweep.runs_dir.chmod(0o775)
     cells = small_sweep.cells()
-    with pytest.raises(UserError, match=r"others can write in .*runs, .*chmod go-w.*folder=DIR"):
+    with pytest.raises(UserError, match=r"others can write to .*runs, .*chmod go-w.*folder=DIR"):
         run_slurm(small_sweep, cells, None, [], "local")
     assert not sweep_file(small_sweep, cells[0], ".json").exists()
     mine = tmp_path / "mine"

@@ -23,7 +23,7 @@ from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from sweeps import speed
 from sweeps.cell import CellProcess
-from sweeps.grid import FOLDER, save_sweep, sweep_folder
+from sweeps.grid import FOLDER, make_sweep_folder, save_sweep
 from sweeps.local import cores_of_workers
 from sweeps.status import Progress, progress, sweep_file
 
@@ -154,7 +154,7 @@ def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_swee
 
 def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep):
     with (
-        exclusive(sweep_folder(small_sweep)),
+        exclusive(make_sweep_folder(small_sweep)),
         pytest.raises(UserError, match="another process is sweeping"),
     ):
         script.main(words(small_sweep))
