@@ -18,7 +18,8 @@ def notices_of_comparison(comparison: Comparison, mode: str) -> list[str]:
     notices = []
     if grid.missing:
         notices.append(
-            f"{grid.title}: {len(grid.missing)} runs are missing and left out; see the list below"
+            f"{grid.title}: missing runs that are left out: {len(grid.missing)}; they are listed "
+            "below"
         )
     unknown = [game for game in grid.games if game not in grid.human_games]
     if unknown:

@@ -192,7 +192,7 @@ def test_wrong_choices_name_the_right_ones(model: Small, which: Any, message: st
 def test_layers_that_have_coordinates_are_left_alone_unless_named(model: Small) -> None:
     to_coordconv(model, "stem")
     stem = model.stem
-    with pytest.raises(ValueError, match="has coordinates already"):
+    with pytest.raises(ValueError, match="already has coordinates"):
         to_coordconv(model, "stem")
     to_coordconv(model)
     assert model.stem is stem

@@ -109,7 +109,7 @@ def test_scripted_it_serves_other_sizes_single_images_and_the_same_state(layer_c
 
 
 def test_scripted_subclass_with_coordinates_of_its_own_is_refused_in_words() -> None:
-    with pytest.raises(torch.jit.Error, match="does not see a subclass's own coordinates"):
+    with pytest.raises(torch.jit.Error, match="does not support a subclass's own coordinates"):
         torch.jit.script(Moved(2, 3, 3))(torch.rand(1, 2, 5, 5))
     moved = Moved(2, 3, 3)
     x = torch.rand(2, 2, 5, 5)

@@ -121,7 +121,7 @@ def test_a_run_that_was_given_more_steps_is_one_of_those_steps(
     path = root / "a2c/Pong/coordconv/seed-2"
     note(path, extended=[{"from": 500_000, "to": 1_000_000, "at": "2026-01-01T00:00:00+0000"}])
     write_report(Request((root,), root / "report", videos=0), "command")
-    assert "1 of 12 runs were begun with another number of steps" in capsys.readouterr().err
+    assert "1 of 12 runs were started with another number of steps" in capsys.readouterr().err
     longer = RunFolder.open(path)[1].replaced(steps=2_000_000)
     (path / "config.json").write_text(longer.to_json())
     with pytest.raises(UserError, match="cells are missing"):

@@ -292,4 +292,6 @@ def test_an_extractor_of_somebodys_own_is_named_in_the_commands(
     assert evaluate.main([*arguments, "--no-video"]) == 0
     content = card_of(tmp_path / "out").content
     assert f"python evaluate.py score hub:OWNER/NAME --extractor {name}\n" in content
-    assert "opening it runs no code, but for what these options name" in " ".join(content.split())
+    assert "opening them runs no code, except the code that these options name" in " ".join(
+        content.split()
+    )

@@ -188,7 +188,7 @@ def test_other_settings_and_other_outcomes_are_not_planned(tmp_path):
         ('"Pong"]', '"Pnog"]', "Pong"),
         ('["coordconv"]', '["cordconv"]', "coordconv"),
         ('["coordconv"]', '["nature"]', "arms must not contain the baseline nature"),
-        ('["coordconv"]', '"coordconv"', "arms must be a list of names"),
+        ('["coordconv"]', '"coordconv"', "arms must be a non-empty list of names"),
         ('"confirmatory"', '"sure"', "(allowed: confirmatory, exploratory)"),
         ('"side"', '"main"', "two parts are named main"),
         ('"side"', '"../x"', "must consist of at most 40 characters a-z, 0-9 and -"),

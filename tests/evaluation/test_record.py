@@ -132,7 +132,7 @@ def test_progress_is_bounded_and_leaves_out_what_is_damaged(
     for step in (0, 32):
         os.truncate(path / f"checkpoints/{step}/policy.safetensors", 1000)
     before = recording.path.read_bytes()
-    with pytest.raises(UserError, match=r"no checkpoint of .* can be shown"):
+    with pytest.raises(UserError, match=r"no checkpoint of .* can be read"):
         record_runs([path], progress=True)
     assert recording.path.read_bytes() == before
 
