@@ -284,7 +284,7 @@ def test_a_reset_cancels_a_step_that_was_not_waited_for(make: Make) -> None:
         ({"n_envs": 0}, "n_envs must be between 1 and 1024, got 0"),
         ({"n_envs": 10**9}, "n_envs must be between 1 and 1024, got 1000000000"),
         ({"threads": -1}, "threads must be at least 0"),
-        ({"seed": -1}, "a seed must be at least 0, got -1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )
 def test_a_constructor_refuses_what_makes_no_sense(wrong: dict[str, Any], message: str) -> None:
