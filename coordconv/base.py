@@ -120,7 +120,7 @@ class CoordConvNd(JointlyDrawn):
             values = tuple(value) if isinstance(value, Iterable) else (value,) * n_values
             least = 0 if "padding" in name else 1
             if len(values) != n_values or any(v < least for v in values):
-                wanted = "an integer" if n_values == 1 else f"an integer or {n_values} of them"
+                wanted = "an integer" if n_values == 1 else f"an integer or {n_values} integers"
                 raise ValueError(
                     f"{type(self).__name__}: {name} must be {wanted}, at least {least}, "
                     f"got {value!r}"

@@ -116,7 +116,9 @@ class AtariVecEnv(VecEnv):
         return self._seeds
 
     def reset(self) -> NDArray[np.uint8]:
-        """Start a new game in every environment; emulators are reseeded only after `seed`.
+        """Start a new game in every environment.
+
+        Emulators are seeded at the first reset and after `seed`, and otherwise continue.
 
         Returns:
             (n_envs, stack, height, width) uint8.

@@ -31,7 +31,7 @@ from evaluation.report.page import (
     small_budget,
 )
 from evaluation.report.sensitivity import (
-    measured_arms,
+    measure_arms,
     sensitivity_picture,
     sensitivity_table,
 )
@@ -177,7 +177,7 @@ def _standing(grid: Grid, part: Part, plan: Plan) -> Grid:
     if part.explores:
         standing = "Explored as planned, not confirmatory: "
     elif plan.commit is None:
-        standing = "Not confirmatory, as the plan is in no commit: "
+        standing = "Not confirmatory, because the plan is not committed: "
     elif grid.missing:
         standing = f"Interim, {len(grid.missing)} of {len(part.cells)} planned runs missing: "
     else:
@@ -297,7 +297,7 @@ def _section(
         request.trusted,
         request.out / f"videos-{grid.part}",
     )
-    shifts, unmeasured = measured_arms(grid, request.trusted)
+    shifts, unmeasured = measure_arms(grid, request.trusted)
     return Section(
         comparison,
         training,

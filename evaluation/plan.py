@@ -137,7 +137,7 @@ class Plan:
         smallest_difference: smallest difference of interest, in standard deviations of a game's
             runs.
         parts: its comparisons.
-        commit: the last commit that changed the file; None if the current content is in no commit.
+        commit: the last commit that changed the file; None if the current content is not committed.
         committed: time of that commit.
     """
 
@@ -152,7 +152,7 @@ class Plan:
     @property
     def told(self) -> str:
         """File, hash and commit on one line."""
-        place = "in no commit" if self.commit is None else f"commit {self.commit[:12]}"
+        place = "not committed" if self.commit is None else f"commit {self.commit[:12]}"
         return f"{self.path.name}, sha256 {self.sha256[:16]}, {place}"
 
     def part(self, name: str) -> Part:

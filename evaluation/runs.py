@@ -226,7 +226,7 @@ def _different(
     first, other = (run.path for run in pair)
     return UserError(
         f"runs of different {name} are never compared: {values[0]} in {first}, {values[1]} in "
-        f"{other}{more}; name folders of one kind only"
+        f"{other}{more}; name only folders of runs that agree in it"
     )
 
 

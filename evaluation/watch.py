@@ -132,7 +132,7 @@ class TrainedPlayer(Player):
     ) -> None:
         self.run = RunFolder(path)
         self._trusted, self._deterministic = trusted, deterministic
-        agent, config, self._step = self._loaded(checkpoint)
+        agent, config, self._step = self._load(checkpoint)
         title = f"{config.algo} {config.extractor}"
         super().__init__(config, agent, title, f"checkpoint {self._step:,}")
 
@@ -145,7 +145,7 @@ class TrainedPlayer(Player):
             self.pane = replace(self.pane, note=f"There is no {kind} checkpoint.")
             return False
         try:
-            self._agent, _, self._step = self._loaded(
+            self._agent, _, self._step = self._load(
                 str(min(others) if direction > 0 else max(others))
             )
         except UserError as error:
@@ -154,7 +154,7 @@ class TrainedPlayer(Player):
         self._weights = f"checkpoint {self._step:,}"
         return True
 
-    def _loaded(self, checkpoint: str) -> tuple[Agent, RunConfig, int]:
+    def _load(self, checkpoint: str) -> tuple[Agent, RunConfig, int]:
         return load_agent(
             self.run.path,
             checkpoint=checkpoint,

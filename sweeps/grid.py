@@ -266,7 +266,7 @@ def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:
     """
     path = runs_dir / FOLDER / RECORD
     if not os.path.exists(path):
-        raise UserError(f"no sweep was started in {runs_dir}: name --games, or another --runs-dir")
+        raise UserError(f"no sweep was started in {runs_dir}: give --games or another --runs-dir")
     content = read_json(path)
     try:
         values = {**content["sweep"], "runs_dir": runs_dir}
@@ -279,7 +279,7 @@ def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:
         }
         sweep, workers = Sweep(**values), _whole(content["workers"])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {error}; name --games instead") from error
+        raise UserError(f"{path} is damaged: {error}; give --games instead") from error
     return sweep, max(1, workers)
 
 

@@ -43,7 +43,7 @@ def run_ray(
     Raises:
         UserError: Ray is not installed, or no cluster answers.
     """
-    ray = _connected(address)
+    ray = _connect(address)
     gpus = 0 if sweep.device == "cpu" else 1
     task = ray.remote(num_cpus=sweep.threads, num_gpus=gpus, max_retries=MOST_LOSSES)(complete_cell)
     results = {cell: progress(sweep, cell) for cell in cells}
@@ -77,7 +77,7 @@ def run_ray(
     return results
 
 
-def _connected(address: str) -> Any:
+def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:

@@ -94,7 +94,7 @@ def run_slurm(
         UserError: submitit is not installed, there is no Slurm, Slurm refuses a job, or others can
             write to the folder of the jobs.
     """
-    executor = _executor(sweep, words, cluster)
+    executor = _make_executor(sweep, words, cluster)
     results = {cell: progress(sweep, cell) for cell in cells}
     waiting = [cell for cell in cells if results[cell].state != "done"]
     waiting.reverse()
@@ -170,14 +170,14 @@ def _cancel(sweep: Sweep, jobs: Mapping[Cell, Any]) -> None:
             write_record(sweep, cell, "interrupted")
 
 
-def _executor(sweep: Sweep, words: Sequence[str], cluster: str) -> Any:
+def _make_executor(sweep: Sweep, words: Sequence[str], cluster: str) -> Any:
     try:
         import submitit
     except ImportError as error:
         raise UserError(
             "--engine slurm needs submitit: pip install -e '.[app,slurm]', or use --engine local"
         ) from error
-    asked = _asked(words)
+    asked = _parse_options(words)
     folder = Path(asked.pop("folder", make_sweep_folder(sweep) / FOLDER)).absolute()
     _make_private_folder(folder)
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -204,7 +204,7 @@ def _executor(sweep: Sweep, words: Sequence[str], cluster: str) -> Any:
     return executor
 
 
-def _asked(words: Sequence[str]) -> dict[str, Any]:
+def _parse_options(words: Sequence[str]) -> dict[str, Any]:
     """Parse KEY=VALUE words; time, memory and cpus are integers."""
     asked: dict[str, Any] = {}
     for word in words:

@@ -21,10 +21,10 @@ from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress
 
 
-def measured_speeds(
+def measure_speeds(
     sweep: Sweep, cells: Mapping[Cell, Progress], workers: int
 ) -> dict[str, tuple[float, str]]:
-    """Agent steps per second of a run of each algorithm, with the source of the number.
+    """Measure agent steps per second of a run of each algorithm, with the source of the number.
 
     Speeds are taken from existing runs. If an algorithm has none, one short run per worker is
     trained in a temporary folder, all at the same time.

@@ -27,7 +27,7 @@ MOST_GAMES = 2
 Rows = Mapping[str, Sequence[tuple[str, Sensitivity]]]
 
 
-def measured_arms(grid: Grid, trusted: Collection[str]) -> tuple[Rows, list[str]]:
+def measure_arms(grid: Grid, trusted: Collection[str]) -> tuple[Rows, list[str]]:
     """Measure baseline and arms on the first games by name, with the lowest seed of each.
 
     Returns:

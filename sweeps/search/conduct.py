@@ -12,7 +12,7 @@ from sweeps.grid import FOLDER
 from sweeps.search.engine import is_complete, run_search
 from sweeps.search.page import BEST, PAGE, write_results
 from sweeps.search.request import Search, begin, make_folder
-from sweeps.search.trials import opened_trials
+from sweeps.search.trials import open_trials
 
 STOPPED = 130  # exit code after Ctrl-C or SIGTERM
 
@@ -27,7 +27,7 @@ def conduct(search: Search, workers: int, command: str) -> int:
     with exclusive(search.out, "searching"):
         made_by = origin((*PACKAGES, "optuna"), search.config.resolved_device())
         made_by = begin(search, {**made_by, "told": command})
-        with opened_trials(search) as arms:
+        with open_trials(search) as arms:
             outcome = run_search(search, arms, workers)
             complete = is_complete(search, arms)
             write_results(search, arms, made_by, complete=complete)

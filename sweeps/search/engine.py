@@ -14,7 +14,7 @@ from sweeps.local import cores_of_workers
 from sweeps.search.attempt import Attempt
 from sweeps.search.fresh import fresh_points
 from sweeps.search.objective import steps_used
-from sweeps.search.point import told
+from sweeps.search.point import settings_text
 from sweeps.search.request import Search
 from sweeps.search.trials import Trials
 
@@ -116,7 +116,9 @@ def _record_end(
     if attempt.trial is not None:
         arms[point.arm].tell(attempt.trial, state, attempt.score, steps_used(point.cells))
     score = "" if attempt.score is None else f", score {attempt.score:.4f}"
-    print(f"{point.name}: {told(point.values)}: {state}{score}", file=sys.stderr, flush=True)
+    print(
+        f"{point.name}: {settings_text(point.values)}: {state}{score}", file=sys.stderr, flush=True
+    )
 
 
 def _total_steps(search: Search, arms: Mapping[str, Trials]) -> int:

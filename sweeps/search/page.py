@@ -13,7 +13,7 @@ from files.durable import write_durably
 from records.config import is_of_the_machine
 from sweeps.search.fresh import fresh_points
 from sweeps.search.objective import unit
-from sweeps.search.point import told
+from sweeps.search.point import settings_text
 from sweeps.search.request import Search, names
 from sweeps.search.trials import Trials, Tried
 
@@ -61,7 +61,7 @@ def page(
         "" if complete else "**Not finished:** the command below continues the search.",
         f"Each arm had {search.trials} trials. A trial trains on {names(search.games)} with seeds "
         f"{names(search.seeds)} for {search.config.total_steps:,} agent steps per run. Varied "
-        f"settings: {'; '.join(varied.told for varied in search.ranges)}. The first "
+        f"settings: {'; '.join(varied.text for varied in search.ranges)}. The first "
         f"{search.first} trials try the same points in every arm, beginning with the default; TPE "
         "proposes the other points, trial n with seed n. In its second half, a trial is pruned if "
         "it falls below the lower quartile of the complete trials.",
@@ -92,7 +92,7 @@ def _outcome(search: Search, arms: Mapping[str, Trials]) -> str:
                 continue
             name = "default and best" if best is not None and best.number == 0 else which
             fresh = again.get(f"{which} on fresh seeds", "")
-            rows.append([arm, name, told(tried.values), _number(tried.score), fresh])
+            rows.append([arm, name, settings_text(tried.values), _number(tried.score), fresh])
     seeds = f" ({names(search.fresh_seeds)})" if search.fresh_seeds else ""
     heads = ["arm", "settings", "values", "score on tuning seeds", f"score on fresh seeds{seeds}"]
     return markdown(heads, rows)

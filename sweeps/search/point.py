@@ -48,6 +48,6 @@ class Point:
         return score_of(self.cells) if self.is_trained else None
 
 
-def told(values: Mapping[str, float]) -> str:
+def settings_text(values: Mapping[str, float]) -> str:
     """The settings as text, rounded to three digits."""
     return ", ".join(f"{name.replace('_', '-')} {value:.3g}" for name, value in values.items())

@@ -34,7 +34,7 @@ class Range:
     log: bool
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The range as text."""
         how = "log-uniform" if self.log else "uniform"
         return f"{self.name.replace('_', '-')} between {self.low:g} and {self.high:g}, {how}"

@@ -135,7 +135,7 @@ class Search:
             usual = self.default[varied.name]
             if not varied.low <= usual <= varied.high:
                 raise UserError(
-                    f"--vary {varied.told}, does not contain the default {usual:g}, which is every "
+                    f"--vary {varied.text}, does not contain the default {usual:g}, which is every "
                     f"arm's first trial: widen the range, or set another default with "
                     f"{option(varied.name)}"
                 )

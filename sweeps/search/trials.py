@@ -74,12 +74,12 @@ class Trials:
 
     @property
     def begun(self) -> int:
-        """Trials that are over, or taken in this process."""
+        """Number of trials that are over or were started in this process."""
         return len(self.over()) + len(self._held)
 
     @property
     def is_over(self) -> bool:
-        """Whether all of them are."""
+        """Whether all trials are over."""
         return len(self.over()) >= self._search.trials
 
     def take(self) -> tuple[optuna.Trial, dict[str, float]] | None:
@@ -145,7 +145,7 @@ class Trials:
 
 
 @contextmanager
-def opened_trials(search: Search) -> Iterator[dict[str, Trials]]:
+def open_trials(search: Search) -> Iterator[dict[str, Trials]]:
     """Open the trials of every arm; the file is created if it does not exist.
 
     Raises:

@@ -156,7 +156,7 @@ def test_a_plan_that_is_in_no_commit_confirms_nothing(tmp_path, changed):
     plan.write_text(PLAN + "# later\n")
     make_grid_of_runs(tmp_path / "runs", GAMES, LEVELS, seeds=5, spread=0.02)
     (row,) = compare(tmp_path / "runs", plan, tmp_path / "report")
-    assert row["standing"] == "Not confirmatory, as the plan is in no commit"
+    assert row["standing"] == "Not confirmatory, because the plan is not committed"
 
 
 def test_other_settings_and_other_outcomes_are_not_planned(tmp_path):

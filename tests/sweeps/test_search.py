@@ -29,7 +29,7 @@ from sweeps.search.engine import run_search
 from sweeps.search.objective import RUNGS, score_at
 from sweeps.search.ranges import Range, first_points
 from sweeps.search.request import Search
-from sweeps.search.trials import opened_trials
+from sweeps.search.trials import open_trials
 from tests.agents.conftest import SMALL
 from tests.evaluation.comparing import comparison, report
 from tests.sweeps.test_sweep import wait_for
@@ -205,7 +205,7 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(tmp_path, c
 
 def test_a_trial_that_falls_behind_is_stopped_early(tmp_path):
     search = a_search(tmp_path, settings={**a_search(tmp_path).settings, "steps": 16_000})
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         for _ in range(2):  # beyond what anybody learns in so few steps
             trial, _values = arms["nature"].take()
             for rung in range(1, RUNGS + 1):
@@ -222,13 +222,13 @@ def test_a_trial_that_falls_behind_is_stopped_early(tmp_path):
 
 def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(tmp_path):
     search = a_search(tmp_path)
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         for _ in range(2):
             trial, _values = arms["nature"].take()
             trial.report(100.0, 5)
             arms["nature"].tell(trial, "complete", 100.0, STEPS)
         arms["nature"].take()[0].report(0.0, 5)
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         run_search(search, arms, 1)
         assert [tried.state for tried in arms["nature"].over()] == [
             "complete",
@@ -252,13 +252,13 @@ def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path):
     run = tmp_path / "nature/trial-0/a2c/Breakout/nature/seed-1001"
     run.mkdir(parents=True)
     (run / "notes.txt").write_text("somebody's")
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         ((name, told),) = run_search(search, arms, 1).failed.items()
         assert name == "nature trial 0"
         assert "is not empty, nothing was written" in told[0]
         assert arms["nature"].over() == []
     (run / "notes.txt").unlink()
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         assert not run_search(search, arms, 1).failed
         assert [tried.state for tried in arms["nature"].over()] == ["complete"]
 
@@ -306,10 +306,10 @@ def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path):
 
 def test_a_damaged_storage_is_one_line(tmp_path):
     search = a_search(tmp_path)
-    with opened_trials(search):
+    with open_trials(search):
         pass
     (tmp_path / "search.db").write_bytes(b"no database" * 100)
-    with pytest.raises(UserError, match=r"search\.db is damaged"), opened_trials(search):
+    with pytest.raises(UserError, match=r"search\.db is damaged"), open_trials(search):
         pass
 
 

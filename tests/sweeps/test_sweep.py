@@ -174,7 +174,7 @@ def test_the_speed_is_steps_over_seconds_of_the_short_runs(small_sweep, monkeypa
     told = iter([SimpleNamespace(step=300, seconds=2.0), SimpleNamespace(step=300, seconds=6.0)])
     monkeypatch.setattr(speed, "read_state", lambda checkpoint: next(told))
     cells = {cell: Progress("waiting") for cell in small_sweep.cells()}
-    measured = speed.measured_speeds(small_sweep, cells, 2)
+    measured = speed.measure_speeds(small_sweep, cells, 2)
     assert measured == {"a2c": (100.0, "measured now, 2 side by side")}
 
 
