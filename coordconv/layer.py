@@ -308,7 +308,7 @@ class CoordConvTranspose2d(CoordConvNd):
         if not all(a <= w <= b for a, w, b in zip(least, wanted, most, strict=True)):
             raise ValueError(
                 f"output_size {output_size} is impossible for an input of {input_size}: "
-                f"it must be from {least} to {most}"
+                f"output_size must be from {least} to {most}"
             )
         return tuple(w - a for a, w in zip(least, wanted, strict=True))
 

@@ -11,8 +11,8 @@ from coordconv import CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2
 
 def test_wrong_channel_count_names_the_remedy() -> None:
     message = (
-        "expected 3 data channels, got 5: in_channels counts data channels only; "
-        "the coordinates are added by the layer; build CoordConv2d(5, ...)"
+        "expected 3 data channels, got 5: in_channels counts only data channels, "
+        "and the layer adds the coordinates itself; build CoordConv2d(5, ...)"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         CoordConv2d(3, 4, 3)(torch.zeros(1, 5, 8, 8))

@@ -50,7 +50,7 @@ def test_a_misspelt_game_is_named_with_its_nearest_spelling(wrong: str, right: s
 
 
 def test_a_name_like_no_game_is_refused_without_a_guess() -> None:
-    with pytest.raises(UnknownGameError, match=r"'xyzzy-9000'.*no name is close.*104 games"):
+    with pytest.raises(UnknownGameError, match=r"'xyzzy-9000'.*no name is similar.*104 games"):
         rom_id("xyzzy-9000")
 
 

@@ -40,7 +40,7 @@ def test_a_sweep_is_every_combination_with_all_first_seeds_first(tmp_path):
         ({"episodes": -1}, "--episodes must be between 0"),
         ({"settings": {"steps": (0,)}}, "steps must be between 1"),
         ({"settings": {"clip_range": (0.1,)}, "algos": ("a2c",)}, "--clip-range is not a setting"),
-        ({"settings": {"threads": (1, 2)}}, "--threads changes nothing"),
+        ({"settings": {"threads": (1, 2)}}, "--threads does not affect what is learned"),
         ({"settings": {"gamma": (0.9, 0.9)}}, "--gamma contains 0.9 twice"),
         (
             {

@@ -281,7 +281,7 @@ def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path):
         (["--vary", "gamma", "0.99", "0.9"], "a lower and a higher value"),
         (["--vary", "ent-coef", "0", "0.1"], "its lower value must be above 0"),
         (["--vary", "learning-rate", "1e-4", "1e-3"], "--vary is given twice for learning-rate"),
-        (["--learning-rate", "1"], "leaves out the default 1"),
+        (["--learning-rate", "1"], "does not contain the default 1"),
         (["--seeds", "0"], "--seeds needs at least one value"),
         (["--trials", "0"], "--trials must be between"),
         (["--workers", "-1"], "--workers must be between"),
