@@ -152,9 +152,8 @@ def fold_model(model: nn.Module, *example_inputs: Any) -> nn.Module:
         ValueError: a layer is called with inputs of different sizes, which one constant cannot
             serve, or has hooks, which its folded form would lose.
     """
-    with torch.inference_mode(
-        False
-    ):  # a copy made in inference mode could never take part in a gradient
+    # A copy made in inference mode could never take part in a gradient.
+    with torch.inference_mode(False):
         folded = copied(model).eval()
     received = inputs_of_layers(folded, *example_inputs)
     constants: dict[nn.Module, nn.Module] = {}

@@ -164,9 +164,8 @@ def _cancel(sweep: Sweep, jobs: Mapping[Cell, Any]) -> None:
     ):
         time.sleep(SECONDS_BETWEEN_LOOKS)
     for cell, job in jobs.items():
-        if (
-            job.done() and progress(sweep, cell).state == "running"
-        ):  # killed before it could record this
+        # Killed before it could record this.
+        if job.done() and progress(sweep, cell).state == "running":
             write_record(sweep, cell, "interrupted")
 
 

@@ -198,9 +198,8 @@ def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
         axis.set_ylim(-0.7, len(rows) - 0.3)
         axis.axvline(0, color="#333333", lw=0.8)
         sizes = [abs(difference.value) for _, difference in rows]
-        if (
-            max(sizes) > OUTLIER * float(np.median(sizes)) > 0
-        ):  # otherwise one game would hide the rest
+        # Otherwise one game would hide the rest.
+        if max(sizes) > OUTLIER * float(np.median(sizes)) > 0:
             axis.set_xscale("symlog", linthresh=2 * float(np.median(sizes)))
         axis.set_xlabel(f"human-normalized score, {result.arm} minus {grid.baseline}")
     return picture(
