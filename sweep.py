@@ -32,16 +32,16 @@ from sweeps.grid import (
     Cell,
     Sweep,
     load_sweep,
+    make_sweep_folder,
     require_same_runs,
     save_sweep,
-    sweep_folder,
 )
 from sweeps.local import run_local
 from sweeps.options import grid_options, names_of_options, sweep_of
 from sweeps.priority import give_way
 from sweeps.ray_cluster import run_ray
 from sweeps.slurm import run_slurm
-from sweeps.speed import measured_speeds
+from sweeps.speed import measure_speeds
 from sweeps.status import Progress, progress
 from sweeps.table import every_cell, summary
 
@@ -204,7 +204,7 @@ def _run(running: Running, sweep: Sweep, workers: int) -> int:
         give_way()
     command = joined([*started("sweep.py").split(), *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
-    with exclusive(sweep_folder(sweep), "sweeping"):
+    with exclusive(make_sweep_folder(sweep), "sweeping"):
         save_sweep(sweep, {**made_by, "command": command})
         cells = sweep.cells()
         if running.engine == "ray":
@@ -241,7 +241,7 @@ def _estimate(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
     for cell, state in states.items():
         print(f"{state.state:<11}  {cell.name:<40}  {cell.path}")
     seconds = 0.0
-    for algo, (speed, source) in measured_speeds(sweep, states, workers).items():
+    for algo, (speed, source) in measure_speeds(sweep, states, workers).items():
         steps = sum(
             cell.config.total_steps - state.step
             for cell, state in states.items()

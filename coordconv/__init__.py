@@ -1,7 +1,7 @@
-"""Convolutions that know where they are (CoordConv, Liu et al. 2018, arXiv:1807.03247).
+"""CoordConv: convolutions that also see pixel coordinates (Liu et al. 2018, arXiv:1807.03247).
 
-A CoordConv layer sees, besides its data, each pixel's own coordinates. Use it where a convolution
-stands, or have those of a model you already trained converted:
+Use a CoordConv layer like an ordinary convolution, or convert the convolutions of an existing
+model:
 
 Examples:
     >>> import torch

@@ -1,14 +1,14 @@
-"""What the CoordConv layers share: a convolution plus a where-map (Liu et al. 2018).
+"""The base class of all CoordConv layers: a convolution plus a where-map (Liu et al. 2018).
 
-The paper's layer convolves `[x; i; j]`: the data and channels that hold each pixel's own
+The paper's layer convolves `[x; i; j]`: the data and channels that contain each pixel's
 coordinates. Convolution is linear, so with a kernel W for the data and V for the coordinates c
 
     conv([x; c], [W; V]) + b  =  conv(x, W) + (conv(c, V) + b)
 
-and the second term is the same for every image: a learned map for each output channel that says
-where it answers. The layers here compute exactly this, once a forward pass for the whole batch,
-instead of concatenating. `coordconv.concatenating` is the paper's form (arXiv:1807.03247); both
-agree in outputs and in every gradient.
+and the second term is the same for every image: a learned map for each output channel that shows
+where in the image it responds. Instead of concatenating, the layers here compute this map once per
+forward pass for the whole batch. `coordconv.concatenating` is the paper's form (arXiv:1807.03247);
+both agree in outputs and in every gradient.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from coordconv.pixels import pixel_coordinates
 from coordconv.scripted import scripted_layer
 from coordconv.tracing import as_one_step, is_jit_tracing, is_proxy, is_recorded
 
-# Traced by torch.fx as one step.
+# torch.fx records a call of this function as one step.
 torch.fx.wrap("pixel_coordinates")
 
-# torch's module whose fuse_conv_bn_eval assigns a scaled `weight` to a copy of a convolution.
+# The module of torch whose fuse_conv_bn_eval assigns a scaled `weight` to a copy of a layer.
 FUSION = "torch.nn.utils.fusion"
 
 
 def _is_fusing(frame: FrameType) -> bool:
-    """Whether it is torch's fuse_conv_bn_eval that assigns to a copy of a layer."""
+    """Whether the frame is in torch's fuse_conv_bn_eval, which assigns to a copy of a layer."""
     return frame.f_globals.get("__name__") == FUSION
 
 
 class CoordConvNd(JointlyDrawn):
-    """What all CoordConv layers share; build one of its subclasses.
+    """Base class of all CoordConv layers. Use one of its subclasses.
 
     Attributes:
-        weight: the data kernel, of the shape that the ordinary layer's `weight` has.
+        weight: the data kernel, with the shape of the ordinary layer's `weight`.
         coord_weight: the coordinate kernel. Its input channels are the coordinates along each
             spatial dimension in order (2d: i along the height, j along the width), then r.
         bias: (out_channels,) or None.
     """
 
-    # Deliberately no subclass of nn.Conv2d. Stable-Baselines3's orthogonal initialisation, like
-    # many others, redraws the `weight` of everything that isinstance calls an nn.Conv2d, and would
-    # undo the joint initialisation of the two kernels.
+    # Deliberately not a subclass of nn.Conv2d: Stable-Baselines3's orthogonal initialization, like
+    # many others, redraws the `weight` of every instance of nn.Conv2d, and would undo the joint
+    # initialization of the two kernels.
 
-    if TYPE_CHECKING:  # torch.jit.script would read annotations, and knows few of these types
+    if TYPE_CHECKING:  # torch.jit.script would read annotations, but supports few of these types
         n_dims: ClassVar[int]
         ordinary: ClassVar[type[nn.Module]]
         geometry_names: ClassVar[tuple[str, ...]]
@@ -71,7 +71,7 @@ class CoordConvNd(JointlyDrawn):
         padding_mode: str
         kept_responses: dict[tuple[Any, ...], Tensor] | None
     is_transposed = False
-    # What the coordinates add, by what it depends on beside the weights; of `constant_where_maps`.
+    # Cache of `constant_where_maps`: coordinate responses by input size, options and dtype.
     kept_responses = None
     __jit_unused_properties__ = ("n_coords",)
 
@@ -88,14 +88,15 @@ class CoordConvNd(JointlyDrawn):
         self._check_geometry(geometry)
         if dtype is not None and not dtype.is_floating_point:
             raise ValueError(f"dtype must be a floating-point type, got {dtype}")
-        # The ordinary layer, without memory or random numbers, checks the rest of the arguments
-        # and knows what they come to.
+        # An ordinary layer on the meta device, which needs no memory and draws no random numbers,
+        # checks and normalizes the other arguments.
         ordinary: Any = self.ordinary(**geometry, bias=bias, device="meta")
         for name in self.geometry_names:
             setattr(self, name, getattr(ordinary, name))
         self.with_r = with_r
-        # For torch.jit.script, which sees no attributes of classes and wants lists: whether
-        # `coordinates` is ours, and the geometry. Padding is by zeros on both sides, or a border.
+        # For torch.jit.script, which does not see class attributes and needs lists: whether
+        # `coordinates` is not overridden, and the geometry. Padding is either zeros on both sides
+        # or a border.
         self._has_pixel_coordinates = type(self).coordinates is CoordConvNd.coordinates
         self._transposed = self.is_transposed
         self._strides, self._dilations = list(self.stride), list(self.dilation)
@@ -119,7 +120,7 @@ class CoordConvNd(JointlyDrawn):
             values = tuple(value) if isinstance(value, Iterable) else (value,) * n_values
             least = 0 if "padding" in name else 1
             if len(values) != n_values or any(v < least for v in values):
-                wanted = "an integer" if n_values == 1 else f"an integer or {n_values} of them"
+                wanted = "an integer" if n_values == 1 else f"an integer or {n_values} integers"
                 raise ValueError(
                     f"{type(self).__name__}: {name} must be {wanted}, at least {least}, "
                     f"got {value!r}"
@@ -127,7 +128,7 @@ class CoordConvNd(JointlyDrawn):
 
     @property
     def n_coords(self) -> int:
-        """How many channels `coordinates` returns."""
+        """The number of channels that `coordinates` returns."""
         return self.n_dims + self.with_r
 
     def coordinates(
@@ -135,34 +136,34 @@ class CoordConvNd(JointlyDrawn):
     ) -> Tensor:
         """The extra input channels: coordinates 2·index/(n-1) - 1, from -1 to 1 in each dimension.
 
-        This is the extension point: a subclass that wants other extra channels overrides this
-        method, and `n_coords` if their number differs (`n_coords` is read by the constructor).
-        Initialisation, where-map, folding and diagnostics all follow. The result must depend on
-        nothing but the arguments and the layer.
+        Override this method in a subclass to use other extra channels, and `n_coords` if their
+        number differs (the constructor reads `n_coords`). Initialization, where-map, folding and
+        diagnostics then use these channels. The result must depend only on the arguments and the
+        layer.
 
         Args:
             size: spatial size of the input. A dimension of size 1 has coordinate 0.
-            device: where to create them.
-            dtype: of the result. Half precisions are rounded once, from float32.
+            device: device of the result.
+            dtype: type of the result. Half precisions are rounded once, from float32.
 
         Returns:
-            (n_coords, *size). With `with_r` the last is the distance from the centre, unscaled:
-            √(i² + j²) reaches √2 in the corners of an image.
+            (n_coords, *size). With `with_r` the last channel is the distance from the center,
+            unscaled: √(i² + j²) reaches √2 in the corners of an image.
         """
         return pixel_coordinates(size, self.with_r, device, dtype)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolution of data and coordinates.
+        """Apply the convolution to data and coordinates.
 
         Args:
             x: (N, in_channels, *spatial) or (in_channels, *spatial), floating point.
 
         Returns:
-            What the ordinary layer returns in shape, type and memory format.
+            A tensor with the shape, type and memory format that the ordinary layer returns.
 
         Raises:
             TypeError: `x` is not floating point.
-            ValueError: `x` has another number of dimensions or of data channels.
+            ValueError: `x` has the wrong number of dimensions or data channels.
         """
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
             return self._scripted(x)
@@ -180,8 +181,8 @@ class CoordConvNd(JointlyDrawn):
     def _scripted(self, x: Tensor) -> Tensor:
         if not self._has_pixel_coordinates:
             raise ValueError(
-                "torch.jit.script does not see a subclass's own coordinates: use torch.jit.trace, "
-                "or fold the layer first"
+                "torch.jit.script does not support a subclass's own coordinates: use "
+                "torch.jit.trace, or fold the layer first"
             )
         return scripted_layer(
             x,
@@ -200,18 +201,18 @@ class CoordConvNd(JointlyDrawn):
         )
 
     def terms(self, x: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
-        """The two summands of the output: the ordinary layer's own, and what coordinates add.
+        """The two summands of the output: the ordinary layer's output and the coordinates' part.
 
-        The first is computed by the very call that the ordinary layer makes, bias included, so
-        that coordinates of no weight leave its output as it was to the last bit. The gradient of
-        the bias goes with the second, whose sum over the batch has to be taken anyway.
+        The first is computed by the same call as in the ordinary layer, including the bias, so that
+        the output equals the ordinary layer's to the last bit if `coord_weight` is zero. The
+        gradient of the bias flows through the second, whose sum over the batch is needed anyway.
 
         Args:
             x: as in `forward`.
-            *options: what `forward` takes beside it.
+            *options: the other arguments of `forward`.
 
         Returns:
-            (N, C, ...) as the output, and (C, ...).
+            (N, C, ...) like the output, and (C, ...).
         """
         self._check_input(x)
         bias = self.bias
@@ -229,21 +230,23 @@ class CoordConvNd(JointlyDrawn):
         if is_recorded(x) or bias is None or not (torch.is_grad_enabled() and bias.requires_grad):
             return self._convolve(x, self.weight, bias, self.groups, *options), added
         response = self._convolve(x, self.weight, bias.detach(), self.groups, *options)
-        # Zero, also where the bias is infinite, with the gradient of the bias; autocast leaves it
-        # in the parameter's own type.
+        # Zero, even if the bias is infinite, with the gradient of the bias. Autocast keeps it in
+        # the type of the parameter.
         zero = torch.nan_to_num(bias - bias.detach()).to(added.dtype)
         return response, added + zero.view(-1, *(1,) * self.n_dims)
 
     def data_response(self, x: Tensor) -> Tensor:
-        """The part of the output that depends on `x`: its convolution with `weight` alone."""
+        """The part of the output that depends on `x`: its convolution with `weight` only."""
         self._check_input(x)
         return self._convolve(x, self.weight, None, self.groups)
 
     def where_map(self, *spatial_size: int) -> Tensor:
-        """The part of the output that does not: coordinates convolved with `coord_weight`, + bias.
+        """The part of the output that does not depend on the data.
+
+        This is the convolution of the coordinates with `coord_weight`, plus the bias.
 
         Args:
-            *spatial_size: of the layer's input, as in `where_map(84, 84)`.
+            *spatial_size: spatial size of the layer's input, as in `where_map(84, 84)`.
 
         Returns:
             (out_channels, *output spatial size), differentiable.
@@ -254,7 +257,7 @@ class CoordConvNd(JointlyDrawn):
         return one_map if self.bias is None else one_map + self.bias.view(-1, *(1,) * self.n_dims)
 
     def _border(self) -> list[int]:
-        """The padding as F.pad wants it: before and after, the last dimension first."""
+        """The padding for F.pad: before and after each dimension, the last dimension first."""
         raise NotImplementedError
 
     def _convolve(
@@ -263,7 +266,7 @@ class CoordConvNd(JointlyDrawn):
         raise NotImplementedError
 
     def _coordinate_response(self, spatial_size: tuple[int, ...], *options: Any) -> Tensor:
-        """(out_channels, *output spatial size): the convolution of the coordinates alone."""
+        """(out_channels, *output spatial size): the convolution of the coordinates only."""
         if not is_proxy(spatial_size) and len(spatial_size) != self.n_dims:
             raise ValueError(
                 f"{type(self).__name__}'s input has {self.n_dims} spatial dimensions, "
@@ -273,19 +276,20 @@ class CoordConvNd(JointlyDrawn):
         return self._convolve(self._channels(spatial_size), kernel, None, 1, *options)
 
     def _channels(self, size: tuple[int, ...]) -> Tensor:
-        """The coordinates in the type of their kernel and where it is."""
+        """The coordinates in the type and on the device of their kernel."""
         kernel = self.coord_weight
         channels = self.coordinates(size, device=kernel.device, dtype=kernel.dtype)
         if torch.compiler.is_compiling() or is_jit_tracing():
-            # Recorded, so that the program can be moved to another device or type.
+            # This step is recorded, so that the program can be moved to another device or type.
             channels = channels.type_as(kernel)
         return channels
 
     def _compiled_response(self, x: Tensor, *options: Any) -> Tensor:
-        """`_coordinate_response` for `x`, such that inductor can compile it with symbolic sizes.
+        """`_coordinate_response` for `x` in a form that inductor compiles with symbolic sizes.
 
-        It cannot order the strides of a single image (github.com/pytorch/pytorch/issues/185510): of
-        two it can. Gradients of volumes it cannot sum over the batch before they are convolved.
+        Inductor cannot order the strides of a single image, but can for two
+        (github.com/pytorch/pytorch/issues/185510). It also cannot sum gradients of volumes over
+        the batch before they are convolved.
         """
         kernel = self.coord_weight
         channels = self._channels(x.shape[-self.n_dims :])
@@ -296,17 +300,17 @@ class CoordConvNd(JointlyDrawn):
 
     def _check_input(self, x: Tensor) -> None:
         if is_proxy(x) or is_jit_tracing():
-            return  # a trace has no branches
+            return  # a trace records no branches
         name = type(self).__name__
         if not x.is_floating_point():
-            remedy = "convert it first; for bytes of an image x.float() / 255"
+            remedy = "convert it first, for example uint8 images with x.float() / 255"
             if x.is_quantized:
-                remedy = "leave the layer out of quantization (layer.qconfig = None)"
+                remedy = "exclude the layer from quantization (layer.qconfig = None)"
             raise TypeError(f"{name} needs a floating-point input, got {x.dtype}: {remedy}")
         if x.is_mkldnn:
             raise TypeError(
-                f"{name} needs a dense input, got one in oneDNN's own layout: torch.utils.mkldnn "
-                "converts ordinary layers only; call .to_dense() on what comes before this one"
+                f"{name} needs a dense input, got one in oneDNN's layout: torch.utils.mkldnn "
+                "converts only ordinary layers; call .to_dense() on the output of the layer before"
             )
         if x.dim() not in (self.n_dims + 1, self.n_dims + 2):
             spatial = {1: "L", 2: "H, W", 3: "D, H, W"}[self.n_dims]
@@ -318,29 +322,31 @@ class CoordConvNd(JointlyDrawn):
         if channels != self.in_channels:
             raise ValueError(
                 f"expected {self.in_channels} data channels, got {channels}: in_channels counts "
-                "data channels only; the coordinates are added by the layer; "
+                "only data channels, and the layer adds the coordinates itself; "
                 f"build {name}({channels}, ...)"
             )
 
     def fold(self, size: Sequence[int]) -> FoldedCoordConv:
-        """The frozen form for inference on inputs of one spatial size, with equal outputs.
+        """Fold the where-map into a constant, for inference on inputs of one spatial size.
 
-        The where-map becomes a constant. The copy shares nothing with the layer and does not
-        follow its training: fold again after that.
-
-        Weights that are computed (by `torch.nn.utils.parametrize`, `weight_norm`, `prune`, …) are
-        those of the layer in evaluation mode.
+        The folded layer has the same outputs and shares nothing with this layer: fold again after
+        further training. If weights are computed (by `torch.nn.utils.parametrize`, `weight_norm`,
+        `prune`, …), it uses those of evaluation mode.
 
         Args:
             size: spatial size of the inputs, as in `layer.fold((84, 84))`.
 
+        Returns:
+            A frozen copy of the layer, in the same training mode.
+
         Raises:
-            ValueError: the layer has hooks, which the folded form would lose.
+            ValueError: the layer has hooks, which the folded form would lose, or no weights because
+                it is on the meta device.
         """
         if has_hooks(self, but_for_weights=True):
             raise ValueError(
                 f"this {type(self).__name__} has hooks that its folded form would lose: remove "
-                "them first, or use the layer as it is"
+                "them first, or use the layer without folding"
             )
         with computed_weights(self), making_constants(self.coord_weight.device):
             geometry = {name: getattr(self, name) for name in self.geometry_names}
@@ -349,7 +355,7 @@ class CoordConvNd(JointlyDrawn):
             ordinary.bias = None if self.bias is None else frozen_copy(self.bias)
             added = self._coordinate_response(tuple(size))
             if added.is_meta:
-                raise ValueError("coord_weight is on the meta device: load its numbers first")
+                raise ValueError("coord_weight is on the meta device: load its values first")
         folded = FoldedCoordConv(ordinary, added, tuple(size), type(self).__name__)
         carry_over(self, folded)
         return folded.train(self.training)
@@ -358,8 +364,8 @@ class CoordConvNd(JointlyDrawn):
         raise NotImplementedError
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # The ordinary layer's state is that of a CoordConv whose coordinates do not matter yet. A
-        # computed coord_weight has its state under other names.
+        # An ordinary layer's state loads as a CoordConv with a coord_weight of zero. A computed
+        # coord_weight has its state under other names.
         weight = state_dict.get(prefix + "weight")
         if weight is not None and "coord_weight" in self._parameters:
             zeros = weight.new_zeros(self.coord_weight.shape)
@@ -369,17 +375,17 @@ class CoordConvNd(JointlyDrawn):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "weight" and not torch.compiler.is_compiling() and _is_fusing(sys._getframe(1)):
             raise TypeError(
-                f"torch's fuse_conv_bn_eval would scale the weight of {type(self).__name__} and "
-                "leave its coord_weight: use coordconv.fuse_batch_norm(layer, norm)"
+                f"torch's fuse_conv_bn_eval would scale the weight of {type(self).__name__} but "
+                "not its coord_weight: use coordconv.fuse_batch_norm(layer, norm)"
             )
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy is not inside its model's `constant_where_maps`.
+        # A copy is not inside the `constant_where_maps` block of the original.
         return {name: value for name, value in vars(self).items() if name != "kept_responses"}
 
     def extra_repr(self) -> str:
-        """As torch's convolutions show themselves."""
+        """The layer's arguments, in the format of torch's convolutions."""
         shown = ("kernel_size", "stride", "padding", "dilation", "output_padding", "groups")
         no_padding = (0,) * self.n_dims
         defaults = {"dilation": (1,) * self.n_dims, "groups": 1}

@@ -1,10 +1,10 @@
-"""Adding one map to every image of a batch, with a gradient that runs at memory speed.
+"""Add one map to every image of a batch, with a fast gradient.
 
-`batch + one_map` broadcasts, so the gradient of the map is the gradient of the sum added up over
-the batch. Autograd does that with `Tensor.sum(dim=0)`, which on a CPU crawls over a channels-last
-activation: for 256 outputs of the Nature-CNN's first layer it takes a fifth of the whole
-forward and backward pass. A row of ones times the gradient as an (N, rest) matrix is the
-same sum at the speed of the matrix product.
+`batch + one_map` broadcasts, so the gradient of the map is the gradient of the output summed over
+the batch. Autograd computes it with `Tensor.sum(dim=0)`, which is slow on a CPU for a channels-last
+activation: for 256 outputs of the Nature-CNN's first layer it takes a fifth of the whole forward
+and backward pass. Multiplying a row of ones by the gradient as an (N, rest) matrix gives the same
+sum at the speed of a matrix product.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ def _sum_rows(batch: Tensor) -> Tensor:
 
 
 def over_batch(one_map: Tensor, batch: Tensor) -> Tensor:
-    """`one_map` in a shape to be added to `batch`, differentiable at memory speed.
+    """`one_map` in a shape that can be added to `batch`, with a fast gradient.
 
     Args:
         one_map: (C, ...).
         batch: (N, C, ...), or (C, ...) for a single image.
 
     Returns:
-        A view of `one_map`: (N, C, ...), or (C, ...) where broadcasting alone does it.
+        A view of `one_map`: (N, C, ...), or (C, ...) if plain broadcasting is sufficient.
     """
-    # Recorded, it is a plain sum: a compiler sees through that and fuses it by itself.
+    # When recorded, a plain sum is better: a compiler fuses it by itself.
     if is_recorded(batch) or batch.dim() == one_map.dim() or not one_map.requires_grad:
         return one_map
     expanded: Tensor = _ExpandOverBatch.apply(one_map, batch.shape[0])  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""CoordConv as the paper writes it: concatenate the coordinates, then convolve.
+"""CoordConv as in the paper: concatenate the coordinates, then convolve.
 
-The plain reference (Liu et al. 2018, arXiv:1807.03247, figure 3), which shares no code with the
-layers of this package: they are tested against it and measured against it. Its `conv` is an
+This is the plain reference (Liu et al. 2018, arXiv:1807.03247, figure 3). It shares no code with
+the other layers of this package, which are tested and benchmarked against it. Its `conv` is an
 ordinary torch layer whose input channels are data and coordinates.
 """
 
@@ -36,13 +36,13 @@ class _ConcatCoordConv(nn.Module):
         )
 
     def forward(self, x: Tensor, **options: Any) -> Tensor:
-        """(N, in_channels, *spatial) to what the ordinary layer returns."""
+        """Map (N, in_channels, *spatial) to the output of the ordinary layer."""
         n, _, *size = x.shape
         channels = []
         for axis, length in enumerate(size):
             shape = [1] * (2 + len(size))
             shape[2 + axis] = length
-            # linspace would put a single pixel at -1 rather than in the centre.
+            # linspace would put a single pixel at -1 instead of the center.
             ends = (-1, 1) if length > 1 else (0, 0)
             ramp = torch.linspace(*ends, length, dtype=torch.float64).to(x.device, x.dtype)
             channels.append(ramp.view(shape).expand(n, 1, *size))
@@ -54,14 +54,14 @@ class _ConcatCoordConv(nn.Module):
 
 
 class ConcatCoordConv1d(_ConcatCoordConv):
-    """CoordConv1d by concatenation; nn.Conv1d's arguments by name after `kernel_size`."""
+    """CoordConv1d by concatenation; takes nn.Conv1d's arguments, by name after `kernel_size`."""
 
     n_dims = 1
     ordinary = nn.Conv1d
 
 
 class ConcatCoordConv2d(_ConcatCoordConv):
-    """CoordConv2d by concatenation; nn.Conv2d's arguments by name after `kernel_size`.
+    """CoordConv2d by concatenation; takes nn.Conv2d's arguments, by name after `kernel_size`.
 
     Examples:
         >>> ConcatCoordConv2d(3, 8, kernel_size=1, with_r=True).conv
@@ -73,14 +73,14 @@ class ConcatCoordConv2d(_ConcatCoordConv):
 
 
 class ConcatCoordConv3d(_ConcatCoordConv):
-    """CoordConv3d by concatenation; nn.Conv3d's arguments by name after `kernel_size`."""
+    """CoordConv3d by concatenation; takes nn.Conv3d's arguments, by name after `kernel_size`."""
 
     n_dims = 3
     ordinary = nn.Conv3d
 
 
 class ConcatCoordConvTranspose2d(_ConcatCoordConv):
-    """CoordConvTranspose2d by concatenation; nn.ConvTranspose2d's arguments by name."""
+    """CoordConvTranspose2d by concatenation; takes nn.ConvTranspose2d's arguments by name."""
 
     n_dims = 2
     ordinary = nn.ConvTranspose2d

@@ -1,4 +1,4 @@
-"""Where-maps computed once for many forward passes, while no weight changes."""
+"""Compute where-maps once for many forward passes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from coordconv.inside import coordconv_layers
 
 @contextmanager
 def constant_where_maps(model: nn.Module) -> Iterator[None]:
-    """Within this, passes without gradient compute each where-map once and reuse it.
+    """Within this context, passes without gradient compute each where-map once and reuse it.
 
-    For playing with a model between two of its updates: on a few images, the map costs a CoordConv
-    layer as much as a good part of its convolution. Outputs stay the same to the last bit. Passes
-    with gradient compute their maps as ever. Weights must not change inside; the next block starts
-    from them as they are then. `fold_model` is for models that will not change any more.
+    Use it for inference between two updates of a model: for a few images, the map takes a large
+    part of the time of the convolution itself. Outputs are equal to the last bit. Passes with
+    gradient are not affected. Weights must not change inside the context; each new context computes
+    the maps again. Use `fold_model` for models that will not change any more.
+
+    Args:
+        model: a model with CoordConv layers.
 
     Examples:
         >>> import torch

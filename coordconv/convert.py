@@ -1,4 +1,4 @@
-"""Whole models: ordinary convolutions become CoordConv, and trained CoordConv layers constants."""
+"""Convert the convolutions of a model to CoordConv, and fold the CoordConv layers of a model."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ def to_coordconv(
     *,
     with_r: bool = False,
 ) -> nn.Module:
-    """Make convolutions of any model see coordinates; its outputs stay as they are until trained.
+    """Convert convolutions of any model to CoordConv without changing its outputs.
 
-    The model is changed in place and returned (a model that is itself a convolution cannot be:
-    use the returned one). Data kernels and biases remain the very same parameters, coordinate
-    kernels begin at zero, and device, type, memory format, `requires_grad` and training mode stay.
-    A layer shared by several places stays shared. An optimizer built before knows nothing of the
-    new `coord_weight` parameters: build it afterwards.
+    The model is changed in place and returned; a model that is itself a convolution cannot be
+    changed in place, so use the returned one. Data kernels and biases remain the same parameter
+    objects, coordinate kernels start at zero, and device, type, memory format, `requires_grad` and
+    training mode are kept. A layer that is used in several places stays shared. Create the
+    optimizer after the conversion: an earlier one does not contain the new `coord_weight`
+    parameters.
 
     Args:
         model: any torch model.
         which: dotted names as in `model.named_modules()`, or a function of (name, convolution)
-            that says which to convert. None converts every ordinary convolution.
-        with_r: add the radius channel too.
+            that returns whether to convert it. None converts every ordinary convolution.
+        with_r: also add the radius channel.
 
     Returns:
         The converted model.
 
     Raises:
-        ValueError: nothing was chosen, a name is not a module's, or a chosen module cannot be
-            converted: it is no convolution or a subclass of one (lazy, parametrized, quantised),
-            has no CoordConv form here, or has hooks, which a new layer would lose.
+        ValueError: no module was chosen, a name does not exist, or a chosen module cannot be
+            converted: it is not a convolution, is a subclass of one (lazy, parametrized,
+            quantized), has no CoordConv version, or has hooks, which a new layer would lose.
 
     Examples:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
@@ -59,7 +60,7 @@ def to_coordconv(
     for name, module in chosen.items():
         _check_convertible(name, module)
     layers: dict[nn.Module, nn.Module] = {m: _converted(m, with_r) for m in chosen.values()}
-    return _with_replaced(model, layers)
+    return _replace_modules(model, layers)
 
 
 def _choose(
@@ -85,7 +86,7 @@ def _choose(
             if which is None or which(name, module)
         }
     if not chosen:
-        raise ValueError(f"no convolution was chosen to be converted (convolutions: {known})")
+        raise ValueError(f"no convolution was chosen for conversion (convolutions: {known})")
     return chosen
 
 
@@ -97,19 +98,19 @@ def _check_convertible(name: str, module: nn.Module) -> None:
     kind = type(module).__name__
     if type(module) not in _CONVERTED:
         if isinstance(module, CoordConvNd):
-            reason = "it has coordinates already"
+            reason = "it already has coordinates"
         elif isinstance(module, nn.modules.lazy.LazyModuleMixin):
             reason = "its shape is not known yet: run the model on one batch first"
         elif nn.utils.parametrize.is_parametrized(module):
-            reason = "it is parametrized: torch.nn.utils.parametrize.remove_parametrizations first"
+            reason = "it is parametrized: call parametrize.remove_parametrizations first"
         else:
             able = ", ".join(ordinary.__name__ for ordinary in _CONVERTED)
-            reason = f"only {able} can be, and no subclasses of them"
+            reason = f"only {able} can, but not their subclasses"
         raise ValueError(f"{name!r} ({kind}) cannot become CoordConv: {reason}")
     if has_hooks(module):
         raise ValueError(
             f"{name!r} ({kind}) has hooks that a new layer would lose "
-            "(torch.nn.utils.weight_norm is one): remove them first"
+            "(for example from torch.nn.utils.weight_norm): remove them first"
         )
 
 
@@ -133,22 +134,26 @@ def _converted(conv: Any, with_r: bool) -> CoordConvNd:
 
 
 def fold_model(model: nn.Module, *example_inputs: Any) -> nn.Module:
-    """A copy of a trained model for inference whose where-maps are constants.
+    """Copy a trained model for inference, with constant where-maps.
 
-    The copy is in evaluation mode and answers inputs of the example's spatial size as the model
-    does in that mode. CoordConv layers that the example does not reach stay what they are.
-
-    What the model holds besides modules and tensors is copied where Python can, and else shared.
+    The copy is in evaluation mode and has the model's outputs in that mode, for inputs of the
+    example's spatial size. CoordConv layers that the example does not reach are not folded.
+    Attributes that are neither modules nor tensors are copied if Python can copy them, and shared
+    otherwise.
 
     Args:
         model: a model with CoordConv layers; not changed.
-        *example_inputs: what the model is called with; they show each layer's input size.
+        *example_inputs: arguments to call the model with once, to find each layer's input size.
+
+    Returns:
+        The folded copy.
 
     Raises:
-        ValueError: a layer is called with inputs of different sizes, as one constant cannot serve,
-            or has hooks, which its folded form would lose.
+        ValueError: a layer is called with inputs of different sizes, which one constant cannot
+            serve, or has hooks, which its folded form would lose.
     """
-    with torch.inference_mode(False):  # a copy made in it could never take part in a gradient
+    # A copy made in inference mode could never take part in a gradient.
+    with torch.inference_mode(False):
         folded = copied(model).eval()
     received = inputs_of_layers(folded, *example_inputs)
     constants: dict[nn.Module, nn.Module] = {}
@@ -156,16 +161,16 @@ def fold_model(model: nn.Module, *example_inputs: Any) -> nn.Module:
         sizes = {tuple(x.shape[-layer.n_dims :]) for x in received[name]}
         if len(sizes) > 1:
             raise ValueError(
-                f"{name!r} sees inputs of different sizes, {sorted(sizes)}: it cannot be folded "
-                "into one constant; use the model as it is"
+                f"{name!r} gets inputs of different sizes, {sorted(sizes)}: it cannot be folded "
+                "into one constant; use the model without folding"
             )
         if sizes:
             constants[layer] = layer.fold(sizes.pop())
-    return _with_replaced(folded, constants).eval()
+    return _replace_modules(folded, constants).eval()
 
 
-def _with_replaced(model: nn.Module, replacements: dict[nn.Module, nn.Module]) -> nn.Module:
-    """The model with modules exchanged wherever they are registered."""
+def _replace_modules(model: nn.Module, replacements: dict[nn.Module, nn.Module]) -> nn.Module:
+    """Replace modules of the model in place, wherever they are registered; returns the model."""
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):
             if child in replacements:

@@ -1,4 +1,4 @@
-"""Copies of models that hold what `copy.deepcopy` refuses."""
+"""Copy models that contain objects that `copy.deepcopy` rejects."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch.overrides import TorchFunctionMode
 def copied(model: nn.Module) -> nn.Module:
     """A deep copy of a model, for inference.
 
-    `copy.deepcopy` refuses tensors that are still part of a graph, which a model keeps of its last
-    pass (a policy its last distribution, an old `weight_norm` the weight): copies of them are cut
-    off from it. What cannot be copied at all, such as a lock or a logger, is shared.
+    `copy.deepcopy` rejects tensors that are part of a graph, which models may keep from their last
+    pass (a policy its last distribution, an old `weight_norm` the weight). Here, they are copied
+    detached. Objects that cannot be copied at all, such as a lock or a logger, are shared.
     """
     try:
         with _DetachedCopies():
             twin = copy.deepcopy(model)
-    except Exception:  # whatever an attribute of somebody's model raises
+    except Exception:  # copying an attribute of a user's model may raise anything
         twin = _copied_by_attributes(model)
     for module in twin.modules():
-        module._compiled_call_impl = None  # of `module.compile()`: it would call the original
+        module._compiled_call_impl = None  # set by `module.compile()`; it would call the original
     return twin
 
 
 class _DetachedCopies(TorchFunctionMode):
-    """Within this, deep copies of tensors in a graph are tensors outside it."""
+    """Within this context, deep copies of tensors in a graph are detached."""
 
     def __torch_function__(
         self,
@@ -37,7 +37,7 @@ class _DetachedCopies(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run one operation of torch."""
+        """Intercept one operation of torch."""
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
             tensor, memo = args
             return memo.setdefault(id(tensor), copy.deepcopy(tensor.detach(), memo))
@@ -45,13 +45,13 @@ class _DetachedCopies(TorchFunctionMode):
 
 
 def _copied_by_attributes(model: nn.Module) -> nn.Module:
-    # Every module has its copy, still empty, before attributes that refer to it are copied.
+    # Create an empty copy of every module before copying attributes that refer to it.
     copies = {module: type(module).__new__(type(module)) for module in model.modules()}
     memo: dict[int, Any] = {id(module): copied for module, copied in copies.items()}
-    alive: list[Any] = []  # what copies were made of, whose addresses nothing new may take
+    alive: list[Any] = []  # originals of copies, kept alive because `memo` is keyed by address
     for module, twin in copies.items():
         for name, value in vars(module).items():
-            # A copy that failed leaves unfinished objects behind: only those of a success are kept.
+            # A failed copy leaves unfinished objects in its memo: only a successful one is kept.
             attempt = dict(memo)
             try:
                 with _DetachedCopies():

@@ -1,4 +1,4 @@
-"""How much a CoordConv layer makes of where it is."""
+"""Measure how much CoordConv layers use position."""
 
 from __future__ import annotations
 
@@ -25,21 +25,20 @@ def translation_dependence(layer: CoordConvNd, x: Tensor) -> float:
         ------------------------------------------------------
         mean over n, c, p of (y[n, c, p] - mean of y[:, c, :])²
 
-    0: the coordinates add nothing, the layer is an ordinary, translation invariant convolution.
-    1: place moves the output as much as what is seen there does. The bias has no part in it.
+    At 0 the coordinates add nothing, and the layer is an ordinary, translation-invariant
+    convolution. At 1 position changes the output as much as the data do. The bias has no effect.
 
-    Padding counts where it arises. The coordinates too are padded, so a where-map changes towards
-    a zero-padded border whatever its kernel; and the response of an image cut off by padding
-    varies there as it does in an ordinary convolution, which knows of place that way too.
+    Padding contributes to both energies. Coordinates are padded too, so a where-map changes
+    towards a zero-padded border for any kernel. The data response also varies near a padded
+    border, as in an ordinary convolution, which can detect position in this way.
 
     Args:
         layer: any CoordConv layer.
-        x: a batch of its inputs, or one; the larger, the steadier the number. Of another type than
-            the weights, as the layer sees them under autocast, they are converted: the number is
-            that of the layer's own precision.
+        x: a batch of its inputs, or a single one; a larger batch gives a more stable value. Inputs
+            of another type than the weights, as under autocast, are converted to the weights' type.
 
     Returns:
-        At least 0; infinite if the data response does not vary at all and the where-map does.
+        A value of at least 0; infinite if the where-map varies and the data response does not.
     """
     with full_precision(x.device), computed_weights(layer):
         response = layer.data_response(x.to(layer.weight.dtype)).double()
@@ -57,8 +56,11 @@ def translation_dependences(model: nn.Module, *inputs: Any) -> dict[str, float]:
     """`translation_dependence` of every CoordConv layer that a model uses, by the layer's name.
 
     Args:
-        model: called once, without gradients and in the mode it is in.
-        *inputs: what it is called with.
+        model: the model, which is called once without gradients in its current mode.
+        *inputs: arguments to call it with.
+
+    Returns:
+        The values by layer name, without layers that the model did not call.
     """
     received = inputs_of_layers(model, *inputs)
     return {

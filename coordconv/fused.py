@@ -1,4 +1,4 @@
-"""A CoordConv layer and its ReLU with one buffer for both."""
+"""A CoordConv layer and its ReLU in one buffer."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from coordconv.tracing import is_proxy
 
 
 def coord_conv_relu(layer: CoordConvNd | FoldedCoordConv, x: Tensor) -> Tensor:
-    """`relu(layer(x))`, bit for bit, adding the where-map and rectifying in place.
+    """Compute `relu(layer(x))`, adding the where-map and applying the ReLU in place.
 
-    Nothing else holds the fresh output of the convolution, and its gradient does not need it, so
-    the map and the ReLU are written into it: two activations fewer to allocate, and for training
-    on a CPU as fast as an ordinary convolution and its ReLU.
+    The result is equal bit for bit. The gradient does not need the output of the convolution, so it
+    is overwritten, which saves allocating two activations. Training on a CPU is then as fast as
+    with an ordinary convolution and its ReLU.
 
     Args:
-        layer: any CoordConv layer, folded or not. One with hooks is called, so that they run, and
-            so it is when `torch.fx` traces.
-        x: as the layer's input.
+        layer: any CoordConv layer, folded or not. A layer with hooks is called as usual, so that
+            they run, and so is any layer while `torch.fx` traces.
+        x: input of the layer.
 
     Returns:
-        As the layer's output.
+        A tensor with the shape of the layer's output.
     """
     if isinstance(layer, FoldedCoordConv) or has_hooks(layer) or is_proxy(x):
         return F.relu(layer(x))

@@ -1,4 +1,4 @@
-"""A CoordConv layer and the batch normalization behind it as one layer."""
+"""Fuse a CoordConv layer and the batch normalization after it into one layer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from coordconv.base import CoordConvNd
 
 @torch.no_grad()
 def fuse_batch_norm(layer: CoordConvNd, norm: Any) -> CoordConvNd:
-    """A copy of the layer that answers what `norm(layer(x))` answers in evaluation mode.
+    """A copy of the layer that computes `norm(layer(x))` in evaluation mode.
 
-    As `torch.nn.utils.fusion.fuse_conv_bn_eval` for an ordinary convolution: that function would
-    scale the data kernel and leave the coordinates'. Layer and norm are not changed.
+    This replaces `torch.nn.utils.fusion.fuse_conv_bn_eval`, which would scale only the data kernel
+    and not the coordinate kernel. Layer and norm are not changed.
 
     Args:
         layer: any CoordConv layer in evaluation mode.
         norm: its BatchNorm in evaluation mode, with running statistics.
+
+    Returns:
+        A layer of the same class.
 
     Raises:
         ValueError: one of the two is in training mode, weights are computed, or the norm has no
@@ -36,7 +39,9 @@ def fuse_batch_norm(layer: CoordConvNd, norm: Any) -> CoordConvNd:
     if layer.training or norm.training:
         raise ValueError("layer and norm must be in evaluation mode: call .eval() on both")
     if norm.running_mean is None:
-        raise ValueError("the norm has no running statistics: it depends on each batch")
+        raise ValueError(
+            "the norm must have running statistics: without them it depends on the batch"
+        )
     if not {"weight", "coord_weight", "bias"} <= set(layer._parameters):
         raise ValueError("the layer's weights are computed: make them ordinary parameters first")
     fused = copy.deepcopy(layer)
@@ -52,7 +57,7 @@ def fuse_batch_norm(layer: CoordConvNd, norm: Any) -> CoordConvNd:
 
 
 def _scaled(kernel: nn.Parameter, scale: Tensor, transposed_groups: int) -> nn.Parameter:
-    """The kernel times a number for each output channel.
+    """The kernel multiplied by a factor for each output channel.
 
     An ordinary kernel is (out, in / groups, ...), a transposed one (in, out / groups, ...).
     """

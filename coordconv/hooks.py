@@ -1,4 +1,4 @@
-"""Hooks: what runs beside a layer's `forward`, and the weights that some of them compute."""
+"""Hooks of layers, and the weights that some of them compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-# Those that only compute a weight, before each call. (`parametrize` does it on access, by no hook.)
+# Hooks that only compute a weight before each call (`parametrize` does it without hooks).
 WEIGHT_HOOKS = (BasePruningMethod, SpectralNorm, WeightNorm)
 
 
@@ -21,8 +21,8 @@ def has_hooks(module: nn.Module, *, but_for_weights: bool = False) -> bool:
     """Whether calling the module runs anything besides its `forward`.
 
     Args:
-        module: any.
-        but_for_weights: hooks that only compute a weight do not count.
+        module: any module.
+        but_for_weights: ignore hooks that only compute a weight.
     """
     before = list(module._forward_pre_hooks.values())
     if but_for_weights:
@@ -33,9 +33,9 @@ def has_hooks(module: nn.Module, *, but_for_weights: bool = False) -> bool:
 
 @contextmanager
 def computed_weights(layer: nn.Module) -> Iterator[None]:
-    """Within this, a layer's weights are those of its next call in evaluation mode."""
+    """Within this context, a layer has the weights of its next call in evaluation mode."""
     modes = {module: module.training for module in layer.modules()}
-    layer.eval()  # in training mode spectral_norm draws nearer to the norm at each use
+    layer.eval()  # in training mode, spectral_norm updates its estimate at each use
     try:
         for hook in list(layer._forward_pre_hooks.values()):
             if isinstance(hook, WEIGHT_HOOKS):
@@ -47,10 +47,12 @@ def computed_weights(layer: nn.Module) -> Iterator[None]:
 
 
 def check_spectral_norm(transposed: nn.Module) -> None:
-    """Torch's spectral_norm knows a transposed convolution by its type, and this layer has another.
+    """Check that spectral_norm was applied to a transposed layer along the right dimension.
+
+    torch recognizes transposed convolutions by their type and does not know this layer's.
 
     Raises:
-        ValueError: it was applied along the input channels of a transposed layer's weight.
+        ValueError: it was applied along the input channels of the layer's weight.
     """
     norms: list[Any] = [
         hook
@@ -62,6 +64,6 @@ def check_spectral_norm(transposed: nn.Module) -> None:
         norms += [step for step in computed.weight if isinstance(step, _SpectralNorm)]
     if any(norm.dim == 0 for norm in norms):
         raise ValueError(
-            f"spectral_norm took {type(transposed).__name__} for an ordinary convolution and "
-            "normalized along its inputs: call it with dim=1"
+            f"spectral_norm treated {type(transposed).__name__} as an ordinary convolution and "
+            "normalized along its input channels: call it with dim=1"
         )

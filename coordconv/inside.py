@@ -1,4 +1,4 @@
-"""Looking into a model: its CoordConv layers and what reaches them."""
+"""The CoordConv layers of a model and their inputs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def coordconv_layers(model: nn.Module) -> Iterator[tuple[str, CoordConvNd]]:
 
 @torch.no_grad()
 def inputs_of_layers(model: nn.Module, *example_inputs: Any) -> dict[str, list[Tensor]]:
-    """What each CoordConv layer receives, a tensor a call, when the model sees `example_inputs`.
+    """The inputs of each CoordConv layer, one tensor per call, when the model runs.
 
-    Layers the model does not call have an empty list.
+    Layers that the model does not call have an empty list.
 
     Raises:
         ValueError: a transposed layer is called with an `output_size`, which its where-map would
@@ -47,7 +47,7 @@ def inputs_of_layers(model: nn.Module, *example_inputs: Any) -> dict[str, list[T
             given = dict(zip(("x", "output_size"), args, strict=False)) | options
             if given.get("output_size") is not None:
                 raise ValueError(
-                    f"{name!r} is called with an output_size: it is not supported here"
+                    f"{name!r} is called with an output_size, which is not supported here"
                 )
             received[name].append(given["x"])
 
@@ -62,7 +62,7 @@ def inputs_of_layers(model: nn.Module, *example_inputs: Any) -> dict[str, list[T
 
 
 def _uncompiled() -> AbstractContextManager[object]:
-    """Within this, compiled models run as they were written: hooks that are new run too."""
-    # Where nothing was compiled the compiler has not been loaded, which takes seconds and memory.
+    """Within this context, compiled models run in eager mode, so that new hooks run too."""
+    # If nothing was compiled, the compiler is not loaded, because that takes seconds and memory.
     compiled = "torch._dynamo" in sys.modules
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

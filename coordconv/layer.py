@@ -1,8 +1,8 @@
-"""CoordConv in place of torch's Conv1d, Conv2d, Conv3d and ConvTranspose2d.
+"""CoordConv versions of torch's Conv1d, Conv2d, Conv3d and ConvTranspose2d.
 
 Liu et al. 2018, "An intriguing failing of convolutional neural networks and the CoordConv
-solution", arXiv:1807.03247. Each class takes what the ordinary layer takes, `in_channels` counting
-the data channels only, and `with_r=True` adds the distance from the centre to the coordinates.
+solution", arXiv:1807.03247. Each class takes the arguments of the ordinary layer; `in_channels`
+counts data channels only. `with_r=True` adds the distance from the center as another coordinate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Size = int | Sequence[int]
 
 
 class _ForwardCoordConv(CoordConvNd):
-    """Convolutions that are not transposed."""
+    """Base class of the layers that are not transposed."""
 
     geometry_names = (
         "in_channels",
@@ -73,7 +73,7 @@ class _ForwardCoordConv(CoordConvNd):
     ) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            # Not every exporter pads a single image.
+            # Not every exporter can pad a single image.
             is_single = not is_proxy(x) and x.dim() == self.n_dims + 1
             if is_single:
                 x = F.pad(x.unsqueeze(0), self._border(), mode=self.padding_mode).squeeze(0)
@@ -84,7 +84,7 @@ class _ForwardCoordConv(CoordConvNd):
         return convolution(x, weight, bias, self.stride, padding, self.dilation, groups)
 
     def _border(self) -> list[int]:
-        """The padding as F.pad wants it: before and after, the last dimension first."""
+        """The padding for F.pad: before and after each dimension, the last dimension first."""
         border: list[int] = []
         for axis in reversed(range(self.n_dims)):
             if self.padding == "valid":
@@ -108,10 +108,10 @@ class _ForwardCoordConv(CoordConvNd):
 
 
 class CoordConv1d(_ForwardCoordConv):
-    """A Conv1d that also sees where it is.
+    """A Conv1d that also sees pixel coordinates.
 
-    Takes nn.Conv1d's arguments and `with_r`. Input (N, in_channels, L) or (in_channels, L).
-    `weight` is (out, in / groups, K), `coord_weight` (out, 1 + with_r, K).
+    Takes the arguments of nn.Conv1d and `with_r`. The input is (N, in_channels, L) or
+    (in_channels, L). `weight` is (out, in / groups, K) and `coord_weight` (out, 1 + with_r, K).
 
     Examples:
         >>> CoordConv1d(1, 4, kernel_size=3)(torch.zeros(2, 1, 10)).shape
@@ -123,11 +123,12 @@ class CoordConv1d(_ForwardCoordConv):
 
 
 class CoordConv2d(_ForwardCoordConv):
-    """A Conv2d that also sees where it is.
+    """A Conv2d that also sees pixel coordinates.
 
-    Takes nn.Conv2d's arguments and `with_r`. Input (N, in_channels, H, W) or (in_channels, H, W).
-    `weight` is (out, in / groups, K, L), `coord_weight` (out, 2 + with_r, K, L) whatever `groups`
-    is: groups part the data, and every output sees the coordinates.
+    Takes the arguments of nn.Conv2d and `with_r`. The input is (N, in_channels, H, W) or
+    (in_channels, H, W). `weight` is (out, in / groups, K, L) and `coord_weight`
+    (out, 2 + with_r, K, L) for any `groups`: only the data channels are split into groups, and
+    every output channel sees all coordinates.
 
     Examples:
         >>> layer = CoordConv2d(3, 8, kernel_size=1, with_r=True)
@@ -146,10 +147,11 @@ class CoordConv2d(_ForwardCoordConv):
 
 
 class CoordConv3d(_ForwardCoordConv):
-    """A Conv3d that also sees where it is.
+    """A Conv3d that also sees pixel coordinates.
 
-    Takes nn.Conv3d's arguments and `with_r`. Input (N, in_channels, D, H, W) or without N.
-    `weight` is (out, in / groups, K, L, M), `coord_weight` (out, 3 + with_r, K, L, M).
+    Takes the arguments of nn.Conv3d and `with_r`. The input is (N, in_channels, D, H, W) or
+    (in_channels, D, H, W). `weight` is (out, in / groups, K, L, M) and `coord_weight`
+    (out, 3 + with_r, K, L, M).
 
     Examples:
         >>> CoordConv3d(1, 4, kernel_size=3, padding="same")(torch.zeros(2, 1, 4, 5, 6)).shape
@@ -161,11 +163,11 @@ class CoordConv3d(_ForwardCoordConv):
 
 
 class CoordConvTranspose2d(CoordConvNd):
-    """A ConvTranspose2d that also sees where it is.
+    """A ConvTranspose2d that also sees the coordinates of its input's pixels.
 
-    Takes nn.ConvTranspose2d's arguments and `with_r`. Input (N, in_channels, H, W) or
-    (in_channels, H, W), whose coordinates are the ones added. `weight` is (in, out / groups, K, L),
-    `coord_weight` (2 + with_r, out, K, L).
+    Takes the arguments of nn.ConvTranspose2d and `with_r`. The input is (N, in_channels, H, W) or
+    (in_channels, H, W). `weight` is (in, out / groups, K, L) and `coord_weight`
+    (2 + with_r, out, K, L).
 
     Examples:
         >>> layer = CoordConvTranspose2d(4, 2, kernel_size=3, stride=2, padding=1)
@@ -229,24 +231,28 @@ class CoordConvTranspose2d(CoordConvNd):
             dtype=dtype,
         )
 
-    # torch.jit.script reads these annotations, and knows no other way to write them.
+    # torch.jit.script reads these annotations and supports no newer syntax.
     def forward(self, x: Tensor, output_size: Optional[List[int]] = None) -> Tensor:  # noqa: UP006, UP045
-        """The transposed convolution of data and coordinates.
+        """Apply the transposed convolution to data and coordinates.
 
         Args:
             x: (N, in_channels, H, W) or (in_channels, H, W), floating point.
-            output_size: the output's spatial size, or its whole shape, where `stride` leaves a
-                choice; it then takes the place of `output_padding`.
+            output_size: spatial size or whole shape of the output, if `stride` leaves a choice;
+                overrides `output_padding`.
+
+        Returns:
+            A tensor with the shape, type and memory format that the ordinary layer returns.
 
         Raises:
             TypeError: `x` is not floating point.
-            ValueError: `x` has another number of dimensions or of data channels, or no
+            ValueError: `x` has the wrong number of dimensions or data channels, or no
                 `output_padding` gives `output_size`.
         """
         if torch.jit.is_scripting():  # type: ignore[attr-defined]
             if output_size is not None:
                 raise ValueError(
-                    "torch.jit.script takes no output_size: give the layer an output_padding"
+                    "output_size is not supported in torch.jit.script: set the layer's "
+                    "output_padding instead"
                 )
             return self._scripted(x)
         else:
@@ -254,12 +260,14 @@ class CoordConvTranspose2d(CoordConvNd):
             return self._output(x, output_size)
 
     def data_response(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """The part of the output that depends on `x`: its convolution with `weight` alone."""
+        """The part of the output that depends on `x`: its convolution with `weight` only."""
         self._check_input(x)
         return self._convolve(x, self.weight, None, self.groups, output_size)
 
     def where_map(self, *spatial_size: int, output_size: Sequence[int] | None = None) -> Tensor:
-        """The part of the output that does not: coordinates convolved with `coord_weight`, + bias.
+        """The part of the output that does not depend on the data.
+
+        This is the convolution of the coordinates with `coord_weight`, plus the bias.
 
         Args:
             *spatial_size: (H, W) of the layer's input.
@@ -299,7 +307,7 @@ class CoordConvTranspose2d(CoordConvNd):
         wanted = output_size[-2:]
         if not all(a <= w <= b for a, w, b in zip(least, wanted, most, strict=True)):
             raise ValueError(
-                f"no output of {output_size} comes from an input of {input_size}: "
+                f"output_size {output_size} is impossible for an input of {input_size}: "
                 f"output_size must be from {least} to {most}"
             )
         return tuple(w - a for a, w in zip(least, wanted, strict=True))
@@ -312,7 +320,7 @@ class CoordConvTranspose2d(CoordConvNd):
         return (joint_channels, self.out_channels // self.groups, *self.kernel_size)
 
     def _split(self, joint: Tensor) -> tuple[Tensor, Tensor]:
-        # The rows of one group after the other: its data channels, then all the coordinates.
+        # The input channels of each group are its data channels, then all coordinates.
         by_group = joint.view(self.groups, -1, *joint.shape[1:])
         weight, coord_weight = by_group.tensor_split([self.in_channels // self.groups], dim=1)
         return weight.flatten(0, 1), coord_weight.transpose(0, 1).flatten(1, 2)

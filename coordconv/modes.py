@@ -1,4 +1,4 @@
-"""torch's modes that a caller may be in, and that constants must not keep for good."""
+"""Contexts that protect constants from the caller's autocast and inference modes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Within this, autocast rounds nothing on the device."""
+    """Within this context, autocast is disabled on the device."""
     with ExitStack() as modes:
         if torch.amp.is_autocast_available(device.type):  # not on "meta"
             modes.enter_context(torch.autocast(device.type, enabled=False))
@@ -19,6 +19,6 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def making_constants(device: torch.device) -> Iterator[None]:
-    """Within this, tensors are made in full precision, without gradient, and fit for training."""
+    """Within this context, new tensors have full precision and no gradient, and can be trained."""
     with torch.inference_mode(False), torch.no_grad(), full_precision(device):
         yield

@@ -6,5 +6,5 @@ from torch import nn
 
 
 def parameter_count(module: nn.Module) -> int:
-    """How many numbers training may change; those that several layers share count once."""
+    """The number of trainable parameters; parameters shared by several layers count once."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

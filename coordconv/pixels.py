@@ -1,4 +1,4 @@
-"""The coordinates of pixels, in operations that every tracer can record."""
+"""Pixel coordinates, computed with operations that every tracer can record."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 
-# The size is a sequence of integers or of a tracer's stand-ins for them: there are no branches on
-# it, no `int()`, and no `max`.
+# The sizes may be a tracer's stand-ins for integers, so they allow no branches, `int()` or `max`.
 def pixel_coordinates(
     size: List[int],  # noqa: UP006
     with_r: bool,
@@ -21,8 +20,8 @@ def pixel_coordinates(
     Args:
         size: spatial size. A dimension of size 1 has coordinate 0.
         with_r: add √(i² + j² + …), which reaches √2 in the corners of an image.
-        device: where to create them.
-        dtype: of the result. Half precisions are rounded once, from float32.
+        device: device of the result.
+        dtype: type of the result. Half precisions are rounded once, from float32.
 
     Returns:
         (len(size) + with_r, *size).
@@ -30,7 +29,7 @@ def pixel_coordinates(
     exact = torch.float64 if dtype == torch.float64 else torch.float32
     axes: List[Tensor] = []  # noqa: UP006
     for n in size:
-        # 2·index - (n-1) is an integer: one rounding, symmetric, and exact at centre and ends.
+        # 2·index - (n-1) is an integer: one rounding, symmetric, and exact at center and ends.
         doubled = torch.arange(1 - n, n, 2, device=device, dtype=exact)
         axes.append(doubled / doubled[-1:].clamp(min=1.0))
     channels = torch.stack(torch.meshgrid(axes, indexing="ij"))

@@ -1,5 +1,5 @@
 # ruff: noqa: UP006, UP035, UP045 - torch.jit.script reads these annotations
-"""The forward passes in the language of torch.jit.script, which has few types and no overriding."""
+"""The forward pass for torch.jit.script, which supports few types and no overriding."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def scripted_layer(
 
     Args:
         x: (N, C, *spatial) or (C, *spatial).
-        weight: as the layer's.
-        coord_weight: likewise.
-        bias: likewise.
-        with_r: likewise.
-        stride: likewise.
-        padding: by how many zeros on both sides, after `border` has been laid round.
-        border: before and after, the last dimension first.
-        padding_mode: of the border.
-        dilation: as the layer's.
-        transposed: whether it is a transposed convolution.
-        output_padding: of one.
-        groups: as the layer's.
+        weight: as in the layer.
+        coord_weight: as in the layer.
+        bias: as in the layer.
+        with_r: as in the layer.
+        stride: as in the layer.
+        padding: number of zeros on both sides of each dimension, added after `border`.
+        border: padding before and after each dimension, the last dimension first.
+        padding_mode: mode of `border`.
+        dilation: as in the layer.
+        transposed: whether the convolution is transposed.
+        output_padding: output padding of a transposed convolution.
+        groups: as in the layer.
     """
     is_batch = x.dim() == len(stride) + 2
     batch = x if is_batch else x.unsqueeze(0)
@@ -52,7 +52,7 @@ def scripted_layer(
     if sum(border) > 0:
         mode = "constant" if padding_mode == "zeros" else padding_mode
         batch, channels = F.pad(batch, border, mode), F.pad(channels, border, mode)
-    # By the names that autocast knows.
+    # Called by the names that autocast recognizes.
     if transposed:
         response = torch.conv_transpose2d(
             batch, weight, bias, stride, padding, output_padding, groups, dilation
@@ -69,6 +69,6 @@ def scripted_layer(
     else:
         response = torch.conv3d(batch, weight, bias, stride, padding, dilation, groups)
         added = torch.conv3d(channels, coord_weight, None, stride, padding, dilation, 1)
-    # Scripts decide late what autocast does to a type: the result's is asked for, not named.
+    # In a script, autocast decides on types at run time, so the type is that of the response.
     output = (response + added).type_as(response)
     return output if is_batch else output.squeeze(0)

@@ -1,7 +1,7 @@
-"""What the screen is: the Atari protocols and the environments that follow them.
+"""The Atari protocols and the environments that implement them.
 
-`AtariVecEnv` steps many games at once for training and scoring. `make_reference_env` plays one
-through Gymnasium's own wrappers: it renders, and it is what the former is tested against.
+`AtariVecEnv` steps many games at once for training and scoring. `make_reference_env` plays one game
+through Gymnasium's own wrappers: it can render, and it is the reference for testing `AtariVecEnv`.
 """
 
 from envs.batch import GameBatch

@@ -1,4 +1,4 @@
-"""Atari as a family: the games that ale-py ships, under the protocols of the field."""
+"""The Atari family: the games that ale-py ships, under the field's protocols."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from envs.vec_env import AtariVecEnv
 
 
 class Atari(Family):
-    """The games of ale-py."""
+    """The Atari games of ale-py."""
 
     name = "Atari"
     protocols = PROTOCOLS
@@ -38,9 +38,9 @@ class Atari(Family):
         return rules.stack, rules.screen_size, rules.screen_size
 
     def environment_id(self, game: str, protocol: str) -> str:
-        """Gymnasium's id of the game with this stickiness.
+        """Gymnasium's id of the game, with or without sticky actions.
 
-        Games that came later have no id of v4's kind, and get the one that it would be.
+        Newer games have no v4 id in Gymnasium; they get the id that it would be.
         """
         sticky = find_protocol(protocol).repeat_action_probability > 0
         return f"ALE/{game}-v5" if sticky else f"{game}NoFrameskip-v4"
@@ -53,17 +53,17 @@ class Atari(Family):
         return "; ".join(
             (
                 sticky if rules.repeat_action_probability else "no sticky actions",
-                ends if rules.life_loss_ends_episode else "a lost life ends nothing",
+                ends if rules.life_loss_ends_episode else "a lost life does not end an episode",
                 f"up to {rules.noop_max} no-ops at the start and FIRE at the start of each life",
                 f"an action is held for {rules.frame_skip} frames",
                 f"the agent sees {self.observation_in_words(protocol)}",
                 "the minimal action set",
-                f"a game is cut after {rules.max_frames:,} frames",
+                f"a game is truncated after {rules.max_frames:,} frames",
             )
         )
 
     def observation_in_words(self, protocol: str) -> str:
-        """What an observation is."""
+        """Description of an observation."""
         frames, height, width = self.observation_shape(protocol)
         return f"the last {frames} screens, the newest last, {height}×{width} gray"
 
@@ -88,11 +88,11 @@ class Atari(Family):
         )
 
     def watched_game(self, game: str, protocol: str, seed: int) -> tuple[Game, Frames]:
-        """Gymnasium's path: ale-py's vector environment does not render.
+        """The game in Gymnasium's environment, because ale-py's vector environment cannot render.
 
-        That one also draws the number of no-ops its own way, so it is asked for that number.
+        The vector environment draws the number of no-ops in its own way, so it is asked for it.
         """
-        # Made before the renderer: threads and the ROM are gone again when the game begins.
+        # Closed before the renderer is made, so that its threads and ROM are freed by then.
         asked = AtariVecEnv(game, 1, protocol, training=False, threads=1)
         try:
             asked.reset_games([seed])
@@ -108,15 +108,15 @@ class Atari(Family):
         return env, observation
 
     def human_normalised(self, game: str, score: float) -> float | None:
-        """By the random and human scores of Wang et al. 2016."""
+        """Normalized with the random and human scores of Wang et al. 2016."""
         return human_normalised(game, score)
 
     def published_scores(self, game: str, algo: str, protocol: str) -> dict[str, float | None]:
-        """Of `atari_reference_scores.csv`."""
+        """Scores from `atari_reference_scores.csv`."""
         return published_scores(game, algo, protocol)
 
     def reference_play(self, game: str) -> dict[str, float | None]:
-        """Random play and a human tester."""
+        """Scores of random play and of a human tester."""
         known = reference_scores(game)
         return {"random play": known.get("random"), "human": known.get("human")}
 

@@ -1,10 +1,10 @@
-"""Sets of Atari games: the 57 of the published tables, and the five and ten that stand for them.
+"""Sets of Atari games: the 57 of the published tables, and the five and ten that represent them.
 
 Aitchison, Sweetser & Hutter 2023, "Atari-5: Distilling the Arcade Learning Environment down to Five
 Games" (arXiv:2210.02019), chose the games and fitted the weights. The weights and errors here are
-those of their program (github.com/maitchison/PPO, `AtariScoreNormalizer`). Least squares on their
-data (github.com/maitchison/Atari-5, `dataset.csv`) give the same to six digits, and their 10-fold
-cross-validation the same errors.
+from their program (github.com/maitchison/PPO, `AtariScoreNormalizer`). Least squares on their data
+(github.com/maitchison/Atari-5, `dataset.csv`) reproduce the weights to six digits, and their
+10-fold cross-validation reproduces the errors.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from envs.game_sets import GameSet, MedianModel
 from envs.published_scores import games_with_human_scores
 
 SOURCE = (
-    "Aitchison, Sweetser & Hutter 2023 (arXiv:2210.02019); weights and error of their program, "
+    "Aitchison, Sweetser & Hutter 2023 (arXiv:2210.02019); weights and error from their program, "
     "github.com/maitchison/PPO and github.com/maitchison/Atari-5"
 )
 CAVEATS = (
     "it was fitted to published scores of agents whose medians were at least half of a human's, "
     "most of them trained for 200 million frames (50 million agent steps) or more and without "
-    "sticky actions. In the four published tables of A2C and PPO that we have, of shorter "
-    "training, it is too low, by 15 to 29 % for PPO and by 48 to 68 % for A2C (docs/statistics.md)"
+    "sticky actions. For the four published tables of A2C and PPO that we have, with shorter "
+    "training, it is too low by 15 to 29 % for PPO and by 48 to 68 % for A2C (docs/statistics.md)"
 )
 
 ALL = GameSet(games_with_human_scores())

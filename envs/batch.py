@@ -1,4 +1,4 @@
-"""A batch of one Atari game in ale-py's C++ threads, with episodes as the protocol wants them."""
+"""A batch of one Atari game in ale-py's C++ threads, with episodes as the protocol defines them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ Step = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], list[dic
 class GameBatch:
     """Games that start a step together and end it together.
 
-    What `send` starts runs beside the caller until `recv`: two batches keep a processor busy while
-    a network looks at one of them. `AtariVecEnv` says what observations, rewards and infos are.
+    A step that `send` starts runs in the background until `recv`, so that with two batches one can
+    step while a network processes the other. `AtariVecEnv` documents observations, rewards and
+    infos.
 
-    Construct it after any fork: threads do not survive one.
+    Construct it after any fork, because threads do not survive one.
 
     Args:
-        game: the game's name, such as "MsPacman".
-        n_envs: games.
-        protocol: its rules.
-        training: whether lost lives end episodes and rewards are clipped, where the protocol says.
-        threads: emulator threads; 0 lets ale-py choose, and it takes no more than there are cores.
+        game: name of the game, such as "MsPacman".
+        n_envs: number of games.
+        protocol: the rules.
+        training: whether lost lives end episodes and rewards are clipped, if the protocol says so.
+        threads: emulator threads; 0 lets ale-py choose. There are never more than there are cores.
 
     Raises:
         UnknownGameError: no game has this name.
@@ -53,8 +54,8 @@ class GameBatch:
             stack_num=protocol.stack,
             frameskip=protocol.frame_skip,
             noop_max=protocol.noop_max + 1,  # ale-py draws from [0, noop_max)
-            # ale-py resets the whole game when its episodic_life ends an episode, forgets raw
-            # rewards when it clips, and presses FIRE for one frame only, at the game's start only
+            # ale-py's episodic_life resets the whole game, its reward clipping loses the raw
+            # rewards, and it presses FIRE only for one frame and only at the start of a game.
             episodic_life=False,
             reward_clipping=False,
             use_fire_reset=False,
@@ -70,13 +71,13 @@ class GameBatch:
         self._scores = np.zeros(n_envs, np.int64)
         self._lengths = np.zeros(n_envs, np.int64)
         self._fire_due = np.zeros(n_envs, np.bool_)
-        # How many frames of each stack are of the present episode: ale-py's stack goes on over a
-        # lost life, where SB3's VecFrameStack starts again from zeros.
+        # How many frames of each stack belong to the current episode: ale-py's stack continues
+        # after a lost life, while SB3's VecFrameStack starts again from zeros.
         self._own_frames = np.ones(n_envs, np.int64)
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(n_envs)]
 
     def reset(self, seeds: Sequence[int] | None = None) -> NDArray[np.uint8]:
-        """Start a new game everywhere, from `seeds` or from where the emulators' streams are.
+        """Start a new game in every environment; emulators are reseeded only if `seeds` are given.
 
         Returns:
             (n_envs, stack, height, width) uint8.
@@ -92,7 +93,7 @@ class GameBatch:
         return observations
 
     def reset_game(self, index: int, seed: int) -> NDArray[np.uint8]:
-        """Start a new game in one environment; the others go on undisturbed.
+        """Start a new game in one environment without disturbing the others.
 
         Returns:
             Its first observation, (stack, height, width) uint8.
@@ -116,7 +117,7 @@ class GameBatch:
             actions: (n_envs,) of any integer type, each an index of `action_meanings`.
 
         Raises:
-            ValueError: another shape or type, or an action that the game does not have.
+            ValueError: wrong shape or type, or an action that the game does not have.
         """
         actions = self.checked(actions)
         if self._fire_due.any():
@@ -140,8 +141,8 @@ class GameBatch:
         self._lengths += 1
         over = terminated | truncated
         lives = info["lives"]
-        # Some games (Frogger) are played on with no life left. As in SB3's EpisodicLifeEnv, going
-        # there is no lost life.
+        # Some games (Frogger) continue with no life left. As in SB3's EpisodicLifeEnv, reaching
+        # zero lives does not count as a lost life.
         lost = (lives < self._lives) & (lives > 0) & ~over
         self._lives = lives
         if self.has_fire:
@@ -151,17 +152,17 @@ class GameBatch:
         np.minimum(self._own_frames + 1, self.protocol.stack, out=self._own_frames)
         infos: list[dict[str, Any]] = [{} for _ in range(self.n_envs)]
         for i in np.flatnonzero(dones):
-            # ale-py fills the rows of final_obs only where a game is over.
+            # ale-py fills only the rows of final_obs whose game is over.
             last = info["final_obs"][i] if over[i] else observations[i]
             infos[i] = {
-                "terminal_observation": self._blanked(last.copy(), i),
+                "terminal_observation": self._blank(last.copy(), i),
                 "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
             }
             if over[i]:
-                infos[i]["episode"] = self._finished_game(i)
+                infos[i]["episode"] = self._finish_game(i)
         self._own_frames[dones] = 1
         for i in np.flatnonzero(self._own_frames < self.protocol.stack):
-            self._blanked(observations[i], i)
+            self._blank(observations[i], i)
 
         clipped = np.sign(points) if self._clips_rewards else points
         return observations, clipped.astype(np.float32), dones, infos
@@ -184,7 +185,7 @@ class GameBatch:
             raise RuntimeError(f"{call} was called before {first}")
 
     def checked(self, actions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-        """The actions as ale-py takes them; raises what `send` would.
+        """The actions as int64; raises the same errors as `send`.
 
         An action that a game does not have would hang ale-py.
         """
@@ -207,7 +208,7 @@ class GameBatch:
     def _start_games(
         self, which: slice | NDArray[np.bool_], info: dict[str, NDArray[np.int32]]
     ) -> None:
-        """Forget the games before, where `which` says so."""
+        """Reset the state of the selected games."""
         self._lives[which] = info["lives"][which]
         self._scores[which] = 0
         self._lengths[which] = 0
@@ -217,15 +218,15 @@ class GameBatch:
             frame = int(info["episode_frame_number"][i])
             self.reset_infos[i] = {"episode_frame_number": frame}
 
-    def _finished_game(self, i: np.intp) -> dict[str, float]:
-        """What SB3's `Monitor` reports of a whole game; counting starts again."""
+    def _finish_game(self, i: np.intp) -> dict[str, float]:
+        """Reset the counters of a finished game, and return what SB3's `Monitor` would report."""
         seconds = time.monotonic() - self._constructed
         report = {"r": float(self._scores[i]), "l": int(self._lengths[i]), "t": round(seconds, 6)}
         self._scores[i] = 0
         self._lengths[i] = 0
         return report
 
-    def _blanked(self, observation: NDArray[np.uint8], i: np.intp) -> NDArray[np.uint8]:
-        """The observation, its frames from before the present episode set to zero in place."""
+    def _blank(self, observation: NDArray[np.uint8], i: np.intp) -> NDArray[np.uint8]:
+        """Set the frames from before the current episode to zero, in place."""
         observation[: self.protocol.stack - self._own_frames[i]] = 0
         return observation

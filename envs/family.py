@@ -1,7 +1,7 @@
-"""A family of games: everything that training, scoring, watching and comparing ask of them.
+"""A family of games: everything that training, scoring, watching and comparing need from it.
 
-The suite's own is Atari (`envs.atari`). Another one is an instance of a class derived from
-`Family`, in any module, named as `--family their_package.module:NAME`.
+The built-in family is Atari (`envs.atari`). Another family is an instance of a subclass of `Family`
+in any module, given as `--family their_package.module:NAME`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Game = gymnasium.Env[Frames, int]
 
 
 class Rules(Protocol):
-    """How an agent meets a game: a protocol of a family."""
+    """The rules of a game: a protocol of a family."""
 
     @property
     def name(self) -> str:
-        """What it is called on the command line."""
+        """Name on the command line."""
         ...
 
     def digest(self) -> str:
@@ -39,22 +39,22 @@ class Rules(Protocol):
 class GameVecEnv(Protocol):
     """Several games at once: an SB3 `VecEnv` whose games can be started from seeds.
 
-    Infos hold `episode` ("r": raw score, "l": length in agent steps) when a whole game is over, and
-    `terminal_observation` and `TimeLimit.truncated` whenever a training episode is.
+    Infos contain `episode` ("r": raw score, "l": length in agent steps) when a whole game is over,
+    and `terminal_observation` and `TimeLimit.truncated` when a training episode is over.
     """
 
     num_envs: int
 
     def reset_games(self, seeds: Sequence[int]) -> Frames:
-        """Start a new game everywhere; observations (n_envs, C, H, W) uint8."""
+        """Start a new game in every environment; returns observations (n_envs, C, H, W) uint8."""
         ...
 
     def reset_game(self, index: int, seed: int) -> Frames:
-        """Start a new game in one environment; its first observation (C, H, W)."""
+        """Start a new game in one environment; returns its first observation (C, H, W)."""
         ...
 
     def step(self, actions: NDArray[Any]) -> tuple[Frames, Any, NDArray[np.bool_], Any]:
-        """An agent step everywhere: observations, rewards, dones and infos."""
+        """Take an agent step everywhere; returns observations, rewards, dones and infos."""
         ...
 
     def close(self) -> None:
@@ -64,11 +64,11 @@ class GameVecEnv(Protocol):
 
 @runtime_checkable
 class BatchedVecEnv(Protocol):
-    """A `VecEnv` whose environments are parted into batches that can be stepped independently.
+    """A `VecEnv` whose environments are split into batches that can be stepped independently.
 
     Attributes:
         batches: each with `n_envs`, `waiting`, `send(actions)` and `recv()`, which may be called
-            from a thread of its own (`envs.batch.GameBatch`).
+            from separate threads (`envs.batch.GameBatch`).
         slices: the environments of each batch.
     """
 
@@ -77,15 +77,15 @@ class BatchedVecEnv(Protocol):
 
 
 class Family(ABC):
-    """What the suite asks of a family of games.
+    """Interface of a family of games.
 
     Attributes:
-        name: for people.
+        name: name in reports and model cards.
         protocols: the rules that its games can be played by, by name.
-        actions_per_second: agent steps in a second of real time.
-        games: those that can be listed, for a shell to complete; `check_game` decides.
-        sources: where published scores are from, as a report says it.
-        game_sets: games that go by one name together.
+        actions_per_second: agent steps per second of real time.
+        games: names for shell completion; `check_game` decides which names are valid.
+        sources: sources of the published scores, as text for a report.
+        game_sets: named sets of games.
     """
 
     name: str
@@ -96,9 +96,9 @@ class Family(ABC):
     game_sets: Mapping[str, GameSet] = MappingProxyType({})
 
     def games_named(self, words: Sequence[str]) -> tuple[str, ...]:
-        """The games that a person names, where the name of a set stands for its games.
+        """The games for names of games and of sets.
 
-        A game that two sets have, or a set and the person, comes once.
+        A game that occurs in several sets, or in a set and by name, is returned once.
 
         Raises:
             UserError: a word is neither a game nor a set.
@@ -119,11 +119,11 @@ class Family(ABC):
 
     @abstractmethod
     def check_game(self, game: str) -> None:
-        """Raises ValueError, with what is allowed, unless a game has exactly this name."""
+        """Raises ValueError, with the allowed names, unless a game has exactly this name."""
 
     @abstractmethod
     def observation_shape(self, protocol: str) -> tuple[int, int, int]:
-        """(C, H, W) of an observation, which is uint8."""
+        """(C, H, W) of a uint8 observation."""
 
     @abstractmethod
     def action_meanings(self, game: str) -> tuple[str, ...]:
@@ -141,52 +141,52 @@ class Family(ABC):
         threads: int = 1,
         batches: int = 1,
     ) -> Any:
-        """Games to train on or to score: an SB3 `VecEnv` that is a `GameVecEnv`.
+        """Games for training or scoring: an SB3 `VecEnv` that is also a `GameVecEnv`.
 
         Args:
-            game: its name.
-            n_envs: games at once.
-            protocol: the rules.
-            seed: of the run.
+            game: name of the game.
+            n_envs: number of games at once.
+            protocol: name of the rules.
+            seed: seed of the run.
             training: whether episodes and rewards are those of training; otherwise an episode is a
                 whole game and rewards are raw.
-            threads: for each batch; 0 for as many as are useful.
-            batches: into how many to part the environments, where that is possible.
+            threads: threads of each batch; 0 to choose automatically.
+            batches: number of batches to split the environments into, if that is possible.
         """
 
     @abstractmethod
     def watched_game(self, game: str, protocol: str, seed: int) -> tuple[Game, Frames]:
-        """The game that `make_vec_env` plays from a seed, where it can be seen.
+        """The game that `make_vec_env` plays from a seed, in an environment that can render.
 
         Returns:
-            An environment whose `render()` gives (H, W, 3) uint8, and its first observation.
+            An environment whose `render()` returns (H, W, 3) uint8, and its first observation.
         """
 
     def environment_id(self, game: str, protocol: str) -> str:
-        """What people outside the suite call a game under these rules."""
+        """The commonly used id of a game under these rules."""
         return game
 
     def rules_in_words(self, protocol: str) -> str:
-        """The rules of a protocol for people, as a sentence without its full stop."""
+        """The rules of a protocol as a sentence without a final period."""
         return self.observation_in_words(protocol)
 
     def observation_in_words(self, protocol: str) -> str:
-        """What an observation is, for whoever feeds an exported network."""
+        """Description of an observation, for users of an exported network."""
         channels, height, width = self.observation_shape(protocol)
         return f"{channels} channels, {height}×{width}"
 
     def human_normalised(self, game: str, score: float) -> float | None:
-        """A raw score on the scale where random play is 0 and a human 1; None without figures."""
+        """A raw score on the scale where random play is 0 and a human 1; None if unknown."""
         return None
 
     def published_scores(self, game: str, algo: str, protocol: str) -> dict[str, float | None]:
-        """Scores of other implementations under these rules, by a label for people."""
+        """Scores of other implementations under these rules, by label."""
         return {}
 
     def reference_play(self, game: str) -> dict[str, float | None]:
-        """Scores of those who learn nothing from us, random play say, by a label for people."""
+        """Reference scores that do not depend on an algorithm, such as random play, by label."""
         return {}
 
 
 FAMILIES: Named[Family] = Named("family", Family, {"atari": "envs.atari:ATARI"})
-"""The suite's own by its name, and a person's own by import path."""
+"""The built-in family by name, and user families by import path."""

@@ -1,4 +1,4 @@
-"""Games that go by one name together, and what scores on a few of them say about many."""
+"""Named sets of games, and models that estimate a median over many games from a few."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Array = NDArray[np.float64]
 class MedianModel:
     """Estimates the median score over many games from the scores on a few.
 
-    log10(1 + median) = Σ weight · log10(1 + score), scores human-normalised in per cent; one below
-    random play counts as random play (Aitchison, Sweetser & Hutter 2023).
+    log10(1 + median) = Σ weight · log10(1 + score), with human-normalized scores in percent; scores
+    below random play count as random play (Aitchison, Sweetser & Hutter 2023).
 
     Attributes:
-        weights: by game.
-        whole: the games whose median it is.
-        relative_error: by how much it misses on average, as a share of the median, as published.
-        caveats: what its authors fitted it to, and what that means for other scores.
-        source: where the weights and the error are from.
+        weights: weights by game.
+        whole: the games whose median is estimated.
+        relative_error: published mean error, as a share of the median.
+        caveats: the data that it was fitted to, and what that means for other scores.
+        source: source of the weights and the error.
     """
 
     weights: Mapping[str, float]
@@ -33,7 +33,7 @@ class MedianModel:
     source: str
 
     def __call__(self, scores: Array) -> Array:
-        """The estimated median, where random play is 0 and a human 1.
+        """The estimated median on the scale where random play is 0 and a human 1.
 
         Args:
             scores: (..., games) on the same scale, in the order of `weights`.
@@ -45,11 +45,11 @@ class MedianModel:
 
 @dataclass(frozen=True)
 class GameSet:
-    """Games that go by one name.
+    """A named set of games.
 
     Attributes:
-        games: which.
-        model: what scores on them say about more games; None where nothing is known.
+        games: names of the games.
+        model: estimates the median over more games from these; None if there is no such model.
     """
 
     games: tuple[str, ...]

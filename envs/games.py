@@ -1,4 +1,4 @@
-"""The games: every single-player game that ale-py ships, by its usual name.
+"""The games: every single-player game that ale-py ships, by name.
 
 >>> rom_id("MsPacman")
 'ms_pacman'
@@ -17,7 +17,7 @@ from types import MappingProxyType
 import gymnasium
 from ale_py import ALEInterface, LoggerMode, roms
 
-# ale-py registers each single-player game as ALE/<Name>-v5 and keeps the ROM's id beside it.
+# ale-py registers each single-player game as ALE/<Name>-v5, together with the id of its ROM.
 _ENV_ID = re.compile(r"ALE/(\w+)-v5")
 
 GAMES: Mapping[str, str] = MappingProxyType(
@@ -31,13 +31,13 @@ GAMES: Mapping[str, str] = MappingProxyType(
 
 
 class UnknownGameError(ValueError):
-    """A name that no game has; the message offers the nearest ones."""
+    """No game has this name; the message suggests the nearest ones."""
 
     def __init__(self, name: str) -> None:
-        name = name[:80]  # of a hostile one
+        name = name[:80]  # it may be hostile
         by_key = {_key(game): game for game in GAMES}
         nearest = [by_key[key] for key in difflib.get_close_matches(_key(name), by_key)]
-        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "no name is close to it."
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "no name is similar."
         super().__init__(
             f"unknown game {name!r}: {hint} There are {len(GAMES)} games, named as in MsPacman"
         )
@@ -64,7 +64,7 @@ def action_meanings(game: str) -> tuple[str, ...]:
     """
     rom = roms.get_rom_path(rom_id(game))
     assert rom is not None, f"ale-py registers {game} but ships no ROM for it"
-    ALEInterface.setLoggerMode(LoggerMode.Error)  # or each interface prints a banner
+    ALEInterface.setLoggerMode(LoggerMode.Error)  # otherwise each interface prints a banner
     ale = ALEInterface()
     ale.loadROM(rom)
     return tuple(action.name for action in ale.getMinimalActionSet())
@@ -80,6 +80,6 @@ def n_actions(game: str) -> int:
 
 
 def _key(name: str) -> str:
-    """A name as a hurried reader sees it: "ALE/Ms_Pacman-v5" and "mspacman" are the same."""
+    """A normalized name for comparison: "ALE/Ms_Pacman-v5" and "mspacman" are equal."""
     name = re.sub(r"^ALE/|(NoFrameskip|Deterministic)?-v\d+$", "", name, flags=re.IGNORECASE)
     return re.sub(r"[\W_]", "", name).lower()

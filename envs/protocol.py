@@ -1,14 +1,14 @@
 """The Atari protocols: how an emulator's frames become observations, rewards and episodes.
 
 `v4` is the protocol of Mnih et al. (Nature 2015), under which most published tables were measured;
-`sticky` is the one that Machado et al. (JAIR 2018) recommend in its place. Scores of different
-protocols are not comparable.
+`sticky` is the one that Machado et al. (JAIR 2018) recommend instead. Scores of different protocols
+are not comparable.
 
 In both, games whose minimal action set has FIRE as its second action start every game, and every
-life after the first, with one agent step of FIRE, whatever the agent chose: some of them (Breakout)
-otherwise wait for it for ever. Stable-Baselines3 presses it in hidden extra steps; a native batch
-cannot step one environment alone, so here it takes the place of the agent's action. Which action
-was chosen then has no effect, so that step adds nothing to the expected policy gradient, and the
+life after the first, with one agent step of FIRE, whatever action the agent chose: some games
+(Breakout) otherwise wait for it forever. Stable-Baselines3 presses it in hidden extra steps, but a
+native batch cannot step a single environment, so here FIRE replaces the agent's action. The chosen
+action then has no effect, so that this step adds nothing to the expected policy gradient, and the
 transition that a value function learns from is one that really happened.
 """
 
@@ -22,24 +22,24 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 FIRE = 1
-"""The action that starts a life, in the games of which `starts_with_fire` is true."""
+"""The action that starts a life, in games for which `starts_with_fire` is true."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How an agent meets a game.
+    """The rules by which an agent plays a game.
 
     Attributes:
-        name: what the protocol is called on the command line.
+        name: name on the command line.
         repeat_action_probability: chance, at each frame, that the emulator repeats the action of
-            the frame before ("sticky actions", Machado et al. 2018).
-        life_loss_ends_episode: whether a lost life ends a training episode. The game goes on.
+            the previous frame ("sticky actions", Machado et al. 2018).
+        life_loss_ends_episode: whether a lost life ends a training episode. The game continues.
         frame_skip: emulator frames that an action is held for; the last two are max-pooled.
         screen_size: height and width of an observation, in pixels.
-        stack: observations that the agent sees at once.
-        noop_max: a game starts with 0 to this many frames in which nothing is done.
-        max_frames: frames of a game, after those, until it is truncated.
-        clip_rewards: whether training rewards are cut to their sign.
+        stack: number of frames in an observation.
+        noop_max: a game starts with 0 to this many no-op frames.
+        max_frames: frames of a game after the no-ops until it is truncated.
+        clip_rewards: whether training rewards are clipped to their sign.
     """
 
     name: str
@@ -80,7 +80,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         protocol.name: protocol
         for protocol in (
             Protocol("v4", repeat_action_probability=0.0, life_loss_ends_episode=True),
-            # Machado et al. 2018, section 5: stickiness 0.25, and only the game's end is an end
+            # Machado et al. 2018, section 5: stickiness 0.25, and episodes end only with the game
             Protocol("sticky", repeat_action_probability=0.25, life_loss_ends_episode=False),
         )
     }
@@ -89,7 +89,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 
 
 class UnknownProtocolError(ValueError):
-    """A name that no protocol has; the message offers the nearest one."""
+    """No protocol has this name; the message suggests the nearest one."""
 
     def __init__(self, name: str) -> None:
         nearest = difflib.get_close_matches(name.lower(), PROTOCOLS, n=1, cutoff=0.4)
@@ -100,7 +100,7 @@ class UnknownProtocolError(ValueError):
 
 
 def find_protocol(protocol: str | Protocol) -> Protocol:
-    """The protocol of that name; one that is a Protocol already is returned as it is.
+    """The protocol with this name; a Protocol is returned unchanged.
 
     Raises:
         UnknownProtocolError: no protocol has exactly this name.
@@ -116,7 +116,7 @@ def find_protocol(protocol: str | Protocol) -> Protocol:
 def starts_with_fire(action_meanings: Sequence[str]) -> bool:
     """Whether games with these actions start each life with FIRE.
 
-    The condition is that of Stable-Baselines3's `FireResetEnv`, so that both press it in the same
+    This is the condition of Stable-Baselines3's `FireResetEnv`, so that both press FIRE in the same
     games.
     """
     return len(action_meanings) >= 3 and action_meanings[FIRE] == "FIRE"

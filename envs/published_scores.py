@@ -1,6 +1,6 @@
-"""Published scores: how random play, a human tester and other implementations do at each game.
+"""Published scores of random play, a human tester and other implementations on each game.
 
-`atari_reference_scores.csv` has one row a game and nothing where nothing was reported.
+`atari_reference_scores.csv` has one row per game; scores that were not reported are empty.
 
 | columns | source | caveat |
 | --- | --- | --- |
@@ -14,8 +14,8 @@ mean±std over 3 seeds | no trustworthy episode cap: distrust Atlantis, UpNDown,
 | `slm_a2c_v5`, `slm_ppo_v5` | SLM-Lab `docs/BENCHMARKS.md`: sticky actions (ALE v5) | PPO is the \
 best of three λ; A2C's Tennis value is impossible |
 
-Implementations differ from each other by more than an architecture plausibly changes a score: these
-are bands to check one's own results against, not a baseline.
+Implementations differ from each other by more than an architecture plausibly changes a score. Use
+these scores to check whether results are plausible, not as a baseline.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def reference_scores(game: str) -> Mapping[str, float]:
     """Published mean scores of a game, by column of the table; empty if there are none.
 
     Args:
-        game: the game's name, such as "MsPacman".
+        game: name of the game, such as "MsPacman".
 
     Raises:
         UnknownGameError: no game has exactly this name.
@@ -64,11 +64,11 @@ def reference_scores(game: str) -> Mapping[str, float]:
 def human_normalised(game: str, score: float) -> float | None:
     """The score on the scale where random play is 0 and the human tester 1.
 
-    None where either of the two was never measured.
+    None if either of the two was not measured.
 
     Args:
-        game: the game's name, such as "MsPacman".
-        score: raw, of whole games.
+        game: name of the game, such as "MsPacman".
+        score: raw score of whole games.
 
     Raises:
         UnknownGameError: no game has exactly this name.
@@ -80,16 +80,16 @@ def human_normalised(game: str, score: float) -> float | None:
 
 
 def games_with_human_scores() -> tuple[str, ...]:
-    """The games of the published tables, for which random play and a human were measured: 57."""
+    """The 57 games of the published tables for which random play and a human were measured."""
     return tuple(game for game, known in _table().items() if {"random", "human"} <= known.keys())
 
 
 def published_scores(game: str, algo: str, protocol: str) -> dict[str, float | None]:
-    """Scores of other implementations of an algorithm, by label; None where none was reported.
+    """Scores of other implementations of an algorithm, by label; None if not reported.
 
     Args:
-        game: the game's name, such as "MsPacman".
-        algo: "ppo" or "a2c"; of another algorithm nothing is known.
+        game: name of the game, such as "MsPacman".
+        algo: "ppo" or "a2c"; there are no scores for other algorithms.
         protocol: "v4" or "sticky".
 
     Raises:
@@ -110,7 +110,7 @@ def _table() -> Mapping[str, Mapping[str, float]]:
         return {
             row.pop("game"): MappingProxyType(
                 {
-                    column: float(value.partition("±")[0])  # mean±std: the mean
+                    column: float(value.partition("±")[0])  # the mean of mean±std
                     for column, value in row.items()
                     if value
                 }

@@ -1,7 +1,7 @@
-"""One game at a time, through Gymnasium's own wrappers: it renders, and it is the test oracle.
+"""One game at a time through Gymnasium's own wrappers, for rendering and as test reference.
 
-`AtariVecEnv` is tested against this path frame by frame: from the same emulator seed, the same
-no-ops and the same actions, the two play the same game.
+`AtariVecEnv` is tested against it frame by frame: from the same emulator seed, no-ops and actions,
+both play the same game.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ def make_reference_env(
 ) -> gymnasium.Env[Frame, int]:
     """One Atari game as a Gymnasium environment, with the semantics of `AtariVecEnv`.
 
-    Observations are (stack, height, width) uint8, the newest frame last. `info["lives"]` is in
-    every info, and in that of a game's last step `info["episode"]`: its raw score "r", its length
-    in agent steps "l", and "t", seconds since the environment was made. When a lost life has ended
-    a training episode, `reset()` without a seed goes on with the same game.
+    Observations are (stack, height, width) uint8, the newest frame last. Every info contains
+    `info["lives"]`, and that of a game's last step also `info["episode"]`: its raw score "r", its
+    length in agent steps "l", and "t", seconds since the environment was made. When a lost life has
+    ended a training episode, `reset()` without a seed continues the same game.
 
-    `reset(seed=...)` takes an emulator's seed. The number of no-ops is drawn, unless
-    `options={"episode_frame_number": n}` says at which frame of the emulator to begin: with what
-    `AtariVecEnv.reset_infos` reports, a game that was played there can be played again here.
+    `reset(seed=...)` takes an emulator's seed. The number of no-ops is random, unless
+    `options={"episode_frame_number": n}` sets the frame of the emulator to start at: with the value
+    from `AtariVecEnv.reset_infos`, a game that was played there can be repeated here.
 
-    `render()` gives the screen in full colour, (height, width, 3) uint8, mostly 210 × 160: the
-    maximum of the last two emulator frames, as many games draw a sprite in every other frame.
-    `metadata["render_fps"]` is real time.
+    `render()` returns the screen in full color, (height, width, 3) uint8, mostly 210 × 160. It is
+    the maximum of the last two emulator frames, because many games draw a sprite only in every
+    other frame. `metadata["render_fps"]` is real time.
 
     Args:
-        game: the game's name, such as "MsPacman".
+        game: name of the game, such as "MsPacman".
         protocol: a Protocol or the name of one.
-        training: if true, a lost life ends an episode (but not the game) and rewards are clipped
-            as the protocol says. If false, episodes are whole games and rewards are raw.
+        training: if true, a lost life ends an episode (but not the game) and rewards are clipped,
+            if the protocol says so. If false, episodes are whole games and rewards are raw.
         render: whether `render` will be called.
 
     Raises:
@@ -56,7 +56,7 @@ def make_reference_env(
         UnknownProtocolError: no protocol has this name.
     """
     protocol = find_protocol(protocol)
-    ALEInterface.setLoggerMode(LoggerMode.Error)  # or each interface prints a banner
+    ALEInterface.setLoggerMode(LoggerMode.Error)  # otherwise each interface prints a banner
     emulator = AtariEnv(
         rom_id(game),
         obs_type="grayscale",
@@ -75,10 +75,10 @@ def make_reference_env(
 
 
 class _Emulation(gymnasium.Wrapper[Frame, int, Frame, int]):
-    """Emulator frame by frame: seeds, no-ops, the frame limit and full-colour pictures.
+    """Frames of the emulator: seeds, no-ops, the frame limit and full-color pictures.
 
-    Gymnasium's own no-ops are turned off. They cannot be given a number, count towards ale-py's
-    frame limit, and need a game whose first action is NOOP (Backgammon and VideoCheckers have
+    Gymnasium's own no-ops are turned off: their number cannot be set, they count towards ale-py's
+    frame limit, and they need a game whose first action is NOOP (Backgammon and VideoCheckers have
     none).
     """
 
@@ -98,12 +98,12 @@ class _Emulation(gymnasium.Wrapper[Frame, int, Frame, int]):
     ) -> tuple[Frame, dict[str, Any]]:
         ale = self.emulator.ale
         if seed is not None:
-            # AtariEnv.reset(seed) would give the emulator a number derived from the seed.
+            # AtariEnv.reset(seed) would seed the emulator with a number derived from the seed.
             ale.setInt("random_seed", check_emulator_seed(seed))
             self.emulator.load_game()
             self.np_random, _ = seeding.np_random(seed)
         observation, info = self.env.reset()
-        # Some games take frames to choose a mode and to start, before any no-op.
+        # Some games need frames to choose a mode and to start, before any no-op.
         drawn = ale.getEpisodeFrameNumber() + self.np_random.integers(self.protocol.noop_max + 1)
         begin = (options or {}).get("episode_frame_number", drawn)
         while ale.getEpisodeFrameNumber() < begin:
@@ -127,7 +127,7 @@ class _Emulation(gymnasium.Wrapper[Frame, int, Frame, int]):
 
     def render(self) -> Frame:
         if not self._pictures:
-            raise RuntimeError("call reset() first, of an environment made with render=True")
+            raise RuntimeError("call reset() first, on an environment made with render=True")
         return np.maximum(self._pictures[0], self._pictures[-1])
 
     def _take_picture(self) -> None:
@@ -136,7 +136,7 @@ class _Emulation(gymnasium.Wrapper[Frame, int, Frame, int]):
 
 
 class _Episodes(gymnasium.Wrapper[Frame, int, Frame, int]):
-    """Agent step by agent step: FIRE, lost lives, clipped rewards and the score of the game."""
+    """Agent steps: FIRE, lost lives, clipped rewards and the score of the game."""
 
     def __init__(self, env: AtariPreprocessing, protocol: Protocol, training: bool) -> None:
         super().__init__(env)

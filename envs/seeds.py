@@ -1,6 +1,6 @@
-"""Seeds of emulators: no two environments share one, and evaluation never meets training's.
+"""Emulator seeds: distinct for all environments, and never shared by training and evaluation.
 
-An emulator's seed decides its no-ops and its sticky actions. ale-py takes an int32.
+An emulator's seed determines its no-ops and its sticky actions. ale-py takes an int32.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ SEEDS = 2**31
 def emulator_seeds(seed: int, count: int, *, training: bool) -> list[int]:
     """Distinct emulator seeds for the environments of a run, from the run's own seed.
 
-    They are hashed (`numpy.random.SeedSequence`): consecutive run seeds have nothing in common. The
-    first k of them do not depend on `count`.
+    They are hashed (`numpy.random.SeedSequence`), so that consecutive run seeds have nothing in
+    common. The first k seeds do not depend on `count`.
 
     Args:
-        seed: the run's; at least 0.
+        seed: seed of the run, at least 0.
         count: number of environments.
         training: even seeds if true, odd seeds otherwise.
 
@@ -26,8 +26,8 @@ def emulator_seeds(seed: int, count: int, *, training: bool) -> list[int]:
         ValueError: a negative seed.
     """
     if seed < 0:
-        raise ValueError(f"a seed must be at least 0, got {seed}")
-    # 30 bits and one for parity. Twice as many words as needed, as two may be equal.
+        raise ValueError(f"seed must be at least 0, got {seed}")
+    # 30 bits and one for parity. Draw twice as many words as needed, because some may be equal.
     words = np.random.SeedSequence(seed).generate_state(2 * count) >> 2
     distinct = list(dict.fromkeys(words.tolist()))[:count]
     return [2 * word + (not training) for word in distinct]
@@ -40,5 +40,5 @@ def check_emulator_seed(seed: int) -> int:
         ValueError: it is outside [0, 2³¹).
     """
     if not 0 <= seed < SEEDS:
-        raise ValueError(f"an emulator's seed must be in [0, {SEEDS}), got {seed}")
+        raise ValueError(f"an emulator seed must be in [0, {SEEDS}), got {seed}")
     return seed

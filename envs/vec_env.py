@@ -1,4 +1,4 @@
-"""Many games at once: ale-py's native vector environment under Stable-Baselines3's contract."""
+"""Many games at once: ale-py's native vector environment as a Stable-Baselines3 VecEnv."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from envs.batch import GameBatch, Step
 from envs.protocol import Protocol, find_protocol
 from envs.seeds import check_emulator_seed, emulator_seeds
 
-MAX_ENVS = 1024  # each holds an emulator, and a seeded reset loads its ROM again
+MAX_ENVS = 1024  # each has an emulator, and a seeded reset loads its ROM again
 
 
 class AtariVecEnv(VecEnv):
     """A batch of one Atari game, stepped by ale-py's C++ threads.
 
     Observations are (n_envs, stack, height, width) uint8, the newest frame last. Every array that
-    `reset` and `step` return is new: the caller may keep it or write into it.
+    `reset` and `step` return is new, so the caller may keep it or write into it.
 
     When an environment is done, `step` returns the first observation of its next episode, and
 
@@ -34,22 +34,22 @@ class AtariVecEnv(VecEnv):
       so that `rollout/ep_rew_mean` and `evaluate_policy` show whole games.
 
     After `reset`, `reset_games` and `reset_game`, `reset_infos[i]["episode_frame_number"]` is the
-    emulator's frame counter: the frames in which the game was started and the no-ops.
+    emulator's frame counter: the number of frames for starting the game and for no-ops.
 
-    Construct it after any fork: threads do not survive one.
+    Construct it after any fork, because threads do not survive one.
 
     Args:
-        game: the game's name, such as "MsPacman".
-        n_envs: environments, 1 to 1024.
+        game: name of the game, such as "MsPacman".
+        n_envs: number of environments, 1 to 1024.
         protocol: a Protocol or the name of one.
-        seed: of the run; the same seed and actions give the same games, whatever `threads` is.
-        training: if true, a lost life ends an episode (but not the game) and rewards are clipped
-            as the protocol says. If false, episodes are whole games and rewards are raw. Emulator
-            seeds differ between the two.
-        threads: emulator threads of each batch; 0 lets ale-py choose, and it takes no more than
+        seed: seed of the run; the same seed and actions give the same games for any `threads`.
+        training: if true, a lost life ends an episode (but not the game) and rewards are clipped,
+            if the protocol says so. If false, episodes are whole games and rewards are raw.
+            Emulator seeds differ between the two.
+        threads: emulator threads of each batch; 0 lets ale-py choose. There are never more than
             there are cores.
-        batches: how many batches the environments are parted into. `batches` can then be stepped
-            by itself, one while the others run; the games are the same whatever their number is.
+        batches: number of batches to split the environments into. The attribute `batches` allows
+            stepping one batch while the others run; the games do not depend on their number.
 
     Raises:
         UnknownGameError: no game has this name.
@@ -59,7 +59,7 @@ class AtariVecEnv(VecEnv):
 
     observation_space: spaces.Box
     action_space: spaces.Discrete[np.int64]
-    render_mode: str | None = None  # VecEnv's constructor asks for it before it is set
+    render_mode: str | None = None  # VecEnv's constructor reads it before it is set
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class AtariVecEnv(VecEnv):
         self.protocol = find_protocol(protocol)
         self.training = training
         ends = [n_envs * (k + 1) // batches for k in range(batches)]
-        # Which environments each batch holds.
+        # The environments of each batch.
         self.slices = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
         self.batches = [
             GameBatch(
@@ -102,10 +102,10 @@ class AtariVecEnv(VecEnv):
         self._seeds = [*seeds]
 
     def seed(self, seed: int | None = None) -> list[int | None]:
-        """Seed every environment's emulator, as of the next `reset`.
+        """Seed every environment's emulator from the next `reset` on.
 
         Args:
-            seed: of the run, at least 0; None for one that the operating system draws.
+            seed: seed of the run, at least 0; None for a random seed from the operating system.
 
         Returns:
             The emulators' seeds, one for each environment.
@@ -116,7 +116,9 @@ class AtariVecEnv(VecEnv):
         return self._seeds
 
     def reset(self) -> NDArray[np.uint8]:
-        """Start a new game everywhere; after `seed`, from its seeds, otherwise from where they are.
+        """Start a new game in every environment.
+
+        Emulators are seeded at the first reset and after `seed`, and otherwise continue.
 
         Returns:
             (n_envs, stack, height, width) uint8.
@@ -131,10 +133,10 @@ class AtariVecEnv(VecEnv):
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def reset_games(self, seeds: Sequence[int]) -> NDArray[np.uint8]:
-        """Start a new game everywhere, each from its own emulator seed.
+        """Start a new game in every environment, each from its own emulator seed.
 
         Args:
-            seeds: one for each environment, in [0, 2³¹). Odd ones are never used in training.
+            seeds: one for each environment, in [0, 2³¹). Odd seeds are never used in training.
 
         Returns:
             (n_envs, stack, height, width) uint8.
@@ -145,14 +147,14 @@ class AtariVecEnv(VecEnv):
         return self.reset()
 
     def reset_game(self, index: int, seed: int) -> NDArray[np.uint8]:
-        """Start a new game in one environment; the others go on undisturbed.
+        """Start a new game in one environment without disturbing the others.
 
-        The game is the one that any other environment of this game and protocol plays from the
-        same seed and actions. Loading the ROM again takes some 0.1 s.
+        Any other environment with this game and protocol plays the same game from the same seed and
+        actions. Loading the ROM again takes about 0.1 s.
 
         Args:
-            index: of the environment.
-            seed: of its emulator, in [0, 2³¹). Odd ones are never used in training.
+            index: index of the environment.
+            seed: seed of its emulator, in [0, 2³¹). Odd seeds are never used in training.
 
         Returns:
             Its first observation, (stack, height, width) uint8.
@@ -171,7 +173,7 @@ class AtariVecEnv(VecEnv):
             actions: (n_envs,) of any integer type, each an index of `action_meanings`.
 
         Raises:
-            ValueError: another shape or type, or an action that the game does not have.
+            ValueError: wrong shape or type, or an action that the game does not have.
         """
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,):
@@ -179,7 +181,7 @@ class AtariVecEnv(VecEnv):
                 f"actions must be integers of shape ({self.num_envs},), "
                 f"got {actions.dtype} of shape {actions.shape}"
             )
-        # All are checked before one is sent: a step starts everywhere or nowhere.
+        # Check all actions before sending any, so that a step starts everywhere or nowhere.
         checked = [
             batch.checked(actions[part])
             for part, batch in zip(self.slices, self.batches, strict=True)
@@ -216,17 +218,17 @@ class AtariVecEnv(VecEnv):
             batch.close()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The attribute of this object, once for each environment: they share all of them."""
+        """The attribute of this object, once for each environment, as they share all attributes."""
         return [getattr(self, attr_name) for _ in self._get_indices(indices)]
 
     def env_is_wrapped(
         self, wrapper_class: type[Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
-        """False, but for `Monitor`: infos report whole games just as it does."""
+        """False, except for `Monitor`, because infos report whole games as it does."""
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> NoReturn:
-        """Not supported: the environments are no Python objects."""
+        """Not supported: the environments are not Python objects."""
         raise NotImplementedError(
             f"cannot set {attr_name!r}: the environments of AtariVecEnv live in C++ and have no "
             "attributes of their own"
@@ -235,7 +237,7 @@ class AtariVecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> NoReturn:
-        """Not supported: the environments are no Python objects."""
+        """Not supported: the environments are not Python objects."""
         raise NotImplementedError(
             f"cannot call {method_name!r}: the environments of AtariVecEnv live in C++ and have no "
             "methods of their own"

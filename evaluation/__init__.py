@@ -1,1 +1,1 @@
-"""What is concluded: scores over whole games, and recorded gameplay."""
+"""Evaluation: scores over whole games, comparisons, recorded gameplay and model cards."""

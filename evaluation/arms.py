@@ -1,4 +1,4 @@
-"""What an arm costs, and which control belongs to it."""
+"""Parameters, training speed and control of an arm."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from records.rows import read_episodes
 
 @cache
 def parameters(arm: str, config: RunConfig) -> int | None:
-    """Parameters of the whole network of an arm in such a run; None of somebody's own class.
+    """Parameter count of the whole network of an arm in a run; None for a user's own class.
 
-    That is not imported: it would run their code.
+    A user's own class is not imported, because that would run its code.
     """
     if is_import_path(arm):
         return None
@@ -30,20 +30,20 @@ def parameters(arm: str, config: RunConfig) -> int | None:
 
 
 def is_control(arm: str) -> bool:
-    """Whether an arm is there to be a control: as many weights, and nothing that they could say."""
+    """Whether an arm is a control: as many weights as its arm, and channels without information."""
     return arm in ARMS and ARMS[arm].controls_for is not None
 
 
 def control_of(arm: str, arms: Collection[str], baseline: str) -> str | None:
-    """The control whose layers are the arm's own, if it was run and the baseline is its own too.
+    """The control of an arm, if it was run and is a control for this baseline.
 
-    What an arm gains beyond its control it gains by knowing where; what the control itself gains
-    over the baseline comes with more weights.
+    A gain of the arm over its control comes from position; a gain of the control over the baseline
+    comes from additional weights.
 
     Args:
         arm: the arm in question.
-        arms: those that were run.
-        baseline: what arms are compared with.
+        arms: the arms that were run.
+        baseline: the arm that others are compared with.
     """
     name = ARMS[arm].control if arm in ARMS else None
     if name is None or name not in arms or ARMS[name].controls_for != baseline:
@@ -52,7 +52,7 @@ def control_of(arm: str, arms: Collection[str], baseline: str) -> str | None:
 
 
 def steps_per_second(runs: Sequence[EvaluatedRun]) -> float | None:
-    """Agent steps per second of training, the median over runs; None if no game tells."""
+    """Median over runs of agent steps per second of training; None if no run finished a game."""
     speeds = []
     for run in runs:
         try:

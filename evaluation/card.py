@@ -1,4 +1,4 @@
-"""A trained agent as a folder for a hub: all that is needed to open it, and a model card."""
+"""Write a trained agent as a folder for a hub: the files needed to open it, and a model card."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from records.published import CARD, publish
 from records.rows import MODES
 
 LICENSE = "mit"
-VIDEO = "replay.mp4"  # the name that hubs show on the page of an agent
-# What is recorded for the card: a minute, half a megabyte.
+VIDEO = "replay.mp4"  # hubs show a file of this name on the agent's page
+# Length of the recorded video: one minute, about half a megabyte.
 RECORDED_STEPS = 900
 LARGEST_VIDEO = 50_000_000
 
@@ -47,29 +47,29 @@ def write_card(
     license: str = LICENSE,
     video: bool = True,
 ) -> Path:
-    """Write the folder of an agent that a hub takes as it is, and every command here opens.
+    """Write an agent's folder that can be uploaded to a hub and opened by every command here.
 
-    It holds nothing that names the machine or the person (`records.published`).
+    It contains nothing that identifies the machine or the person (`records.published`).
 
     Args:
         path: the run folder.
-        out: the folder: new, or empty. It is there when it is whole.
+        out: the folder to write, new or empty. It appears only when it is complete.
         checkpoint: "newest", "best" or a step.
         trusted: as in `load_agent`.
-        license: of the weights, as hubs abbreviate it.
-        video: whether to have one: of the run's own if it has any of this agent; otherwise the
-            first minute of a game is recorded.
+        license: license of the weights, as hubs abbreviate it.
+        video: whether to include a video. If the run has a video of this agent alone, it is
+            copied; otherwise the first minute of a game is recorded.
 
     Raises:
-        UserError: not a run folder, a damaged file, or `out` holds something.
+        UserError: not a run folder, a damaged file, or `out` is not empty.
     """
     require_license(license)
     folder, config = RunFolder.open(path)
-    ALGORITHMS.find(config.algo)  # whose settings the card shows are checked
+    ALGORITHMS.find(config.algo)  # checks the algorithm, whose settings the card shows
     with new_folder(out) as made:
         chosen = open_checkpoint(folder, checkpoint)
         published = publish(folder, config, chosen, made)
-        load_agent(made, trusted=trusted)  # as whoever downloads it will
+        load_agent(made, trusted=trusted)  # check that a download can be opened
         step = chosen.state.step
         if video and not _copy_video(folder, config, step, made / VIDEO):
             _record_video(made, trusted)
@@ -78,10 +78,11 @@ def write_card(
 
 
 def require_license(name: str) -> None:
-    """Raises UserError unless a hub could have a license of that name."""
+    """Raises UserError unless `name` has the form of a hub's license abbreviation."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,39}", name):
         raise UserError(
-            f"--license {name[:80]!r} is not as hubs abbreviate one: mit, apache-2.0, cc-by-4.0"
+            f"--license {name[:80]!r} is not a license abbreviation as hubs use it: give one such "
+            "as mit, apache-2.0 or cc-by-4.0"
         )
 
 
@@ -89,7 +90,7 @@ def _copy_video(folder: RunFolder, config: RunConfig, step: int, to: Path) -> bo
     """Copy a video of this agent alone, if the run has one."""
     names = f"{config.game}-{name_in_videos(config, step)}-seed-*.mp4"
     for video in sorted(folder.videos.glob(names)):
-        # A link in a run that somebody sent may lead to what is not to be published.
+        # A link in a run from someone else may point to a private file.
         if video.is_file() and not video.is_symlink() and video.stat().st_size <= LARGEST_VIDEO:
             shutil.copyfile(video, to)
             return True
@@ -116,7 +117,7 @@ def _card(published: RunFolder, config: RunConfig, step: int, license: str) -> s
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # A JSON string is a YAML string, whatever is in it.
+    # Every JSON string is also a valid YAML string.
     templates.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
     return templates.get_template("card.md.j2").render(
         name=f"{config.algo} with {config.extractor} on {config.game}",
@@ -146,7 +147,7 @@ def _tags(config: RunConfig, family: Family, environment: str) -> list[str]:
 
 
 def _scores(published: RunFolder, config: RunConfig, family: Family, step: int) -> list[Score]:
-    """What is known of the agent, a mode each; none where it has not been scored."""
+    """The agent's scores, one per mode; empty if it has not been scored."""
     found = []
     for mode in MODES:
         games = scored_games(published.evaluation_file, step, mode)
@@ -157,7 +158,7 @@ def _scores(published: RunFolder, config: RunConfig, family: Family, step: int) 
 
 
 def _reward(score: Score) -> str:
-    """Mean and standard deviation over games, as leaderboards of agents write them."""
+    """Mean and standard deviation over games, in the format of leaderboards."""
     scores = score.scores
     spread = f" +/- {scores.std(ddof=1):.2f}" if len(scores) > 1 else ""
     return f"{scores.mean():.2f}{spread}"
@@ -168,7 +169,7 @@ def _table(scores: Sequence[Score]) -> str:
         return ""
     rows = []
     for score in scores:
-        values, normalised = score.scores, score.human_normalised
+        values, normalized = score.scores, score.human_normalised
         interval = estimate(mean, values[:, None])
         known = interval.low is not None and interval.high is not None
         rows.append(
@@ -179,15 +180,15 @@ def _table(scores: Sequence[Score]) -> str:
                 f"{interval.low:.1f} to {interval.high:.1f}" if known else "-",
                 f"{values.std(ddof=1):.1f}" if len(values) > 1 else "-",
                 f"{np.median(values):.1f}",
-                "unknown" if normalised is None else f"{normalised:.3f}",
+                "unknown" if normalized is None else f"{normalized:.3f}",
             )
         )
-    headings = ("actions", "games", "mean", "95 % interval", "std", "median", "human-normalised")
+    headings = ("actions", "games", "mean", "95 % interval", "std", "median", "human-normalized")
     return markdown(headings, rows)
 
 
 def _own_code(config: RunConfig) -> str:
-    """The options without which an agent of somebody's own code is not opened."""
+    """The options that allow the user code of the agent to be imported."""
     names = {"extractor": config.extractor, "algo": config.algo, "family": config.family}
     return "".join(f" --{what} {name}" for what, name in names.items() if is_import_path(name))
 
@@ -198,10 +199,10 @@ def _provenance(published: RunFolder) -> Mapping[str, Any]:
 
 
 def _made_by(record: Mapping[str, Any]) -> str:
-    """Commit and versions, in sentences."""
+    """Sentences on commit, versions and interruptions."""
     sentences = []
     if commit := _plain(record.get("commit")):
-        changed = ", with changes that were not committed" if record.get("dirty") is True else ""
+        changed = ", with uncommitted changes" if record.get("dirty") is True else ""
         sentences.append(f"Commit `{commit}`{changed}.")
     packages = record.get("packages")
     if isinstance(packages, dict):
@@ -211,11 +212,11 @@ def _made_by(record: Mapping[str, Any]) -> str:
     parts = record.get("resumed")
     if isinstance(parts, list) and parts:
         times = "once" if len(parts) == 1 else f"{len(parts)} times"
-        sentences.append(f"It was interrupted and resumed {times}.")
+        sentences.append(f"Training was interrupted and resumed {times}.")
     return " ".join(sentences)
 
 
 def _plain(value: object) -> str | None:
-    """A version or a digest; None for anything that could be more than that in a page."""
+    """The value if it looks like a version or a digest, else None: the card shows it unescaped."""
     text = value if isinstance(value, str) else ""
     return text if re.fullmatch(r"[A-Za-z0-9_.+-]{1,80}", text) else None

@@ -1,4 +1,4 @@
-"""`evaluate.py compare`: from folders of runs to a report."""
+"""`evaluate.py compare`: turn folders of runs into a report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from evaluation.report.page import (
     small_budget,
 )
 from evaluation.report.sensitivity import (
-    measured_arms,
+    measure_arms,
     sensitivity_picture,
     sensitivity_table,
 )
@@ -49,7 +49,7 @@ from evaluation.sample_efficiency import during_training
 from files.durable import as_json, temporary_name, write_durably
 from files.untrusted import read_json
 
-MARK = "report.json"  # tells a report of ours from a folder that must not be written to
+MARK = "report.json"  # a folder without it is not an older report and is not overwritten
 MADE_BY = "made by evaluate.py compare"
 LINES_SHOWN = 20
 NOT_PLANNED = "Not planned, so not confirmatory: "
@@ -71,16 +71,16 @@ class Request:
 
     @property
     def mode(self) -> str:
-        """Of the scores that count."""
+        """How actions were chosen in the scores that are compared."""
         return "deterministic" if self.deterministic else "stochastic"
 
 
 def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
-    """The grid of each algorithm, and the runs that have no place in one.
+    """The grid of each algorithm, and the runs that are in no grid.
 
     Raises:
-        UserError: nothing can be compared, runs are of different kinds, or cells are missing and
-            were not allowed to be.
+        UserError: nothing can be compared, runs have different settings, or cells are missing and
+            `request.allow_missing` is false.
     """
     paths = find_runs(request.roots)
     if request.plan is not None:
@@ -95,25 +95,25 @@ def grids(request: Request) -> tuple[list[Grid], list[SetAside]]:
         lines = [*dict.fromkeys(every), *others, *unreadable]
         for line in lines[:LINES_SHOWN]:
             print(f"missing: {line}", file=sys.stderr)
-        # Which cell it was cannot be told: there may be a line for it among the missing ones.
+        # An unreadable run may also be listed as a missing cell: its cell is unknown.
         besides = f", and {len(unreadable)} runs cannot be read" if unreadable else ""
         more = f"; the first {LINES_SHOWN} are above" if len(lines) > LINES_SHOWN else ""
         raise UserError(
-            f"{missing} cells are missing{besides}{more}: complete them (sweep.py started again "
+            f"{missing} cells are missing{besides}{more}: complete them (run sweep.py again; it "
             "does only what is missing), or leave them out with --allow-missing"
         )
     return found, aside
 
 
 def _missing(found: Sequence[Grid]) -> int:
-    """How many cells are missing: what a plan's part misses may be missing beside it once more."""
+    """How many cells are missing; one missing from planned and unplanned runs counts once."""
     planned = [(grid.algo, key) for grid in found if not grid.unplanned for key in grid.missing]
     besides = {(grid.algo, key) for grid in found if grid.unplanned for key in grid.missing}
     return len(planned) + len(besides - set(planned))
 
 
 def _grids(request: Request, paths: Sequence[Path]) -> tuple[list[Grid], list[SetAside]]:
-    """A grid for each algorithm, of every run."""
+    """A grid of all runs for each algorithm."""
     runs, aside = _comparable(paths, request.mode, request.episodes)
     require_no_doubles(runs)
     by_algo: dict[str, list[EvaluatedRun]] = {}
@@ -129,7 +129,7 @@ def _grids(request: Request, paths: Sequence[Path]) -> tuple[list[Grid], list[Se
 def _planned_grids(
     request: Request, plan: Plan, paths: Sequence[Path]
 ) -> tuple[list[Grid], list[SetAside]]:
-    """A grid for each part of a plan that has begun, then one of what no part foresaw."""
+    """A grid for each part of a plan that has runs, then grids of the unplanned runs."""
     found: list[Grid] = []
     aside: list[SetAside] = []
     planned: set[Path] = set()
@@ -173,20 +173,20 @@ def _planned_grids(
 
 
 def _standing(grid: Grid, part: Part, plan: Plan) -> Grid:
-    """A planned grid with what its verdicts are worth."""
+    """The planned grid with its standing: confirmatory, interim or exploratory."""
     if part.explores:
-        told = "Explored as planned, not confirmatory: "
+        standing = "Explored as planned, not confirmatory: "
     elif plan.commit is None:
-        told = "Not confirmatory, as the plan is in no commit: "
+        standing = "Not confirmatory, because the plan is not committed: "
     elif grid.missing:
-        told = f"Interim, {len(grid.missing)} of {len(part.cells)} planned runs missing: "
+        standing = f"Interim, {len(grid.missing)} of {len(part.cells)} planned runs missing: "
     else:
-        told = "Confirmatory: "
-    return replace(grid, part=part.name, standing=told, explores=part.explores)
+        standing = "Confirmatory: "
+    return replace(grid, part=part.name, standing=standing, explores=part.explores)
 
 
 def _of_part(aside: Iterable[SetAside], part: Part) -> list[SetAside]:
-    """Runs that are set aside and would belong to a part."""
+    """The runs of a part that were set aside."""
     return [
         run
         for run in aside
@@ -207,10 +207,10 @@ def _comparable(
 
 
 def write_report(request: Request, command: str) -> list[Section]:
-    """Compare and write the report; returns what is in it.
+    """Compare the runs and write the report; returns its sections.
 
     Raises:
-        UserError: as `grids`, or the folder for the report cannot be written.
+        UserError: as `grids`, or the report cannot be written.
     """
     found, aside = grids(request)
     _make_folder(request.out)
@@ -254,12 +254,12 @@ def _write(
 
 
 def verdicts(sections: Sequence[Section]) -> list[str]:
-    """A sentence for each algorithm and arm."""
+    """The verdict on each algorithm and arm, one sentence each."""
     return [line for section in sections for line in section.verdicts]
 
 
 def for_terminal(sections: Sequence[Section]) -> str:
-    """Every game's row, the verdicts, and what a small budget means."""
+    """Tables of all games, the verdicts, and a warning if the budget is small."""
     parts = [
         games_table(result, section.comparison.grid).text()
         for section in sections
@@ -285,8 +285,8 @@ def _section(
     empty = sum(curve.empty for curve in curves.of.values())
     if empty:
         notices.append(
-            f"{grid.title}: no game ended in {empty} of {WINDOWS * len(curves.of)} windows of "
-            "training; their scores are interpolated"
+            f"{grid.title}: no game ended in {empty} of {WINDOWS * len(curves.of)} training "
+            "windows; their scores are interpolated"
         )
     if training is not None:
         notices += notices_of_spreads(training, "mean scores during training")
@@ -297,7 +297,7 @@ def _section(
         request.trusted,
         request.out / f"videos-{grid.part}",
     )
-    shifts, unmeasured = measured_arms(grid, request.trusted)
+    shifts, unmeasured = measure_arms(grid, request.trusted)
     return Section(
         comparison,
         training,
@@ -312,12 +312,12 @@ def _section(
 
 
 def _text(page: str) -> str:
-    """A page in which names that are no Unicode are spelled out."""
+    """The page with characters that UTF-8 cannot encode, as in file names, escaped."""
     return page.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a folder holds a report of ours, which may be made anew."""
+    """Whether a folder contains an earlier report, which may be overwritten."""
     try:
         content = read_json(path / MARK)
     except UserError:
@@ -326,14 +326,14 @@ def _is_report(path: Path) -> bool:
 
 
 def _make_folder(path: Path) -> None:
-    """A folder for the report: new, empty, or holding an older report of ours."""
+    """Create the folder for the report, or accept one that is empty or has an older report."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        begun = temporary_name(path / MARK).name  # of a process that was killed
+        begun = temporary_name(path / MARK).name  # left by a process that was killed
         others = [entry for entry in path.iterdir() if entry.name != begun]
         if others and not _is_report(path):
             raise UserError(
-                f"{path} is not empty and holds no report: nothing was written; choose another "
+                f"{path} is not empty and contains no report: nothing was written; choose another "
                 "--out"
             )
         write_durably(path / MARK, as_json({MADE_BY: "unfinished"}))

@@ -1,4 +1,4 @@
-"""Learning curves: training's own games against agent steps and against hours."""
+"""Learning curves: scores of training games against agent steps and against hours."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from records.rows import read_episodes
 
-# Windows of the budget. The mean of the last 100 games, as it is often reported, lags by half a run
-# where games are long.
+# Number of windows. The often reported mean of the last 100 games lags by half a run if games are
+# long.
 WINDOWS = 20
-# An interval at every point of a curve: a look, not a claim.
+# Few, because there is an interval at every point of a curve and none of them is a claim.
 REPLICATES = 400
 
 
@@ -35,9 +35,9 @@ class Curve:
 
     Attributes:
         steps: (windows,) agent steps in the middle of each window.
-        hours: (windows,) wall time of training then.
+        hours: (windows,) wall time of training at these steps.
         scores: (windows,) mean raw score of the games that ended in each window.
-        empty: in how many windows no game ended.
+        empty: number of windows in which no game ended.
     """
 
     steps: Array
@@ -47,15 +47,15 @@ class Curve:
 
     @property
     def mean_score(self) -> float:
-        """Area under the curve over the whole budget, divided by the budget: in points."""
+        """Area under the curve over the whole budget, divided by the budget, in points."""
         return float(self.scores.mean())
 
     def along(self, unit: str) -> Array:
-        """Where the windows are on an axis, "steps" or "hours"."""
+        """Positions of the windows on an axis, "steps" or "hours"."""
         return self.steps if unit == "steps" else self.hours
 
     def at(self, moments: Array, unit: str) -> Array:
-        """The score at moments on an axis, between the middles of the windows."""
+        """The score at `moments` on an axis, interpolated between the middles of the windows."""
         return np.asarray(np.interp(moments, self.along(unit), self.scores))
 
 
@@ -64,8 +64,8 @@ def curve_of(steps: Array, seconds: Array, scores: Array, budget: int) -> Curve:
 
     Args:
         steps: (games,) agent step at which each game ended, from 1 to `budget`, ascending.
-        seconds: (games,) wall time of training then.
-        scores: (games,) raw.
+        seconds: (games,) wall time of training at these steps.
+        scores: (games,) raw scores.
         budget: agent steps of the whole run.
     """
     width = budget / WINDOWS
@@ -88,18 +88,18 @@ def read_curve(path: Path, budget: int) -> Curve:
         budget: agent steps of the whole run.
 
     Raises:
-        UserError: episodes.csv is missing, damaged, or has no game in it.
+        UserError: episodes.csv is missing, damaged, or contains no game.
     """
     file = RunFolder(path).episodes_file
     rows = list(read_episodes(file))
     if not rows:
-        raise UserError(f"{file} has no finished game")
+        raise UserError(f"{file} contains no finished game")
     _require_all_rows(RunFolder(path))
     if not all(0 < row.step <= budget for row in rows):
         raise UserError(f"{file} is damaged: a game ended outside the run's {budget:,} steps")
     steps, seconds, scores = np.array([row[:3] for row in rows], dtype=np.float64).T
     if (np.diff(steps) < 0).any():
-        raise UserError(f"{file} is damaged: steps run backwards")
+        raise UserError(f"{file} is damaged: its steps decrease")
     return curve_of(steps, seconds, scores, budget)
 
 
@@ -108,9 +108,9 @@ def _require_all_rows(folder: RunFolder) -> None:
     try:
         written = read_state(list_checkpoints(folder)[-1]).episodes_bytes
     except (UserError, IndexError):
-        return  # it says nothing about this file
+        return  # without a checkpoint there is nothing to compare with
     if folder.episodes_file.stat().st_size < written:
-        raise UserError(f"{folder.episodes_file} is damaged: it has lost rows; restore it")
+        raise UserError(f"{folder.episodes_file} is damaged: rows are missing; restore it")
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Curves:
     """The curves of a grid.
 
     Attributes:
-        of: by run folder.
-        problems: runs without a readable curve, with why.
+        of: curves by run folder.
+        problems: notices about runs without a readable curve.
     """
 
     of: Mapping[Path, Curve]
@@ -127,7 +127,7 @@ class Curves:
 
 
 def read_curves(runs: Sequence[EvaluatedRun]) -> Curves:
-    """Every readable learning curve."""
+    """Read the learning curves of all runs that have one."""
     curves, problems = {}, []
     for run in runs:
         try:
@@ -140,17 +140,17 @@ def read_curves(runs: Sequence[EvaluatedRun]) -> Curves:
 def efficiency(
     grid: Grid, curves: Curves, arm: str, unit: str
 ) -> tuple[Array, list[Estimate]] | None:
-    """IQM of human-normalised training scores of an arm, point by point.
+    """IQM of human-normalized training scores of an arm, point by point.
 
     Args:
         grid: the runs.
-        curves: of them.
-        arm: whose.
+        curves: their learning curves.
+        arm: the arm.
         unit: "steps" or "hours".
 
     Returns:
-        As many moments as there are windows, from the latest beginning of a curve to the earliest
-        end, and the estimate at each; None without games that have human scores, or without curves.
+        As many moments as there are windows, from the latest start of a curve to the earliest end,
+        and the estimate at each; None if there are no games with human scores, or no curves.
     """
     cells = [
         [curves.of[run.path] for run in grid.of(arm, game) if run.path in curves.of]
@@ -168,6 +168,6 @@ def efficiency(
     for column, runs in enumerate(cells):
         for row, curve in enumerate(runs):
             scores[:, row, column] = curve.at(moments, unit)
-    normalised = grid.in_human_units(scores)
-    points = [estimate(statistics.iqm, at_once, replicates=REPLICATES) for at_once in normalised]
+    normalized = grid.in_human_units(scores)
+    points = [estimate(statistics.iqm, at_once, replicates=REPLICATES) for at_once in normalized]
     return moments, points

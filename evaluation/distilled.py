@@ -1,4 +1,4 @@
-"""What an arm's scores on a few games say about its median over many."""
+"""Estimate an arm's median over many games from its scores on a few."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Distilled:
     """The estimated median of every arm.
 
     Attributes:
-        name: of the set of games that it was estimated from.
-        model: how.
-        arms: by name; the interval is that of few seeds, and does not hold the model's own error.
+        name: the set of games that the median is estimated from.
+        model: the model that estimates it.
+        arms: estimates by arm; intervals are over seeds and do not include the model's error.
     """
 
     name: str
@@ -28,24 +28,25 @@ class Distilled:
 
     @property
     def title(self) -> str:
-        """What is estimated."""
+        """The statistic's name."""
         return f"median over {len(self.model.whole)} games, estimated from {self.name}"
 
     def caveats(self, grid: Grid) -> str:
-        """How far to trust it, in sentences."""
+        """Sentences on the limits of the estimate."""
         config = grid.any_run.config
         return (
-            f"The model misses medians by {self.model.relative_error:.1%} on average where it was "
-            f"made (cross-validated, as published); {self.model.caveats}. These runs: "
-            f"{config.total_steps:,} agent steps, protocol {config.protocol}. The intervals are of "
-            f"seeds alone. Source: {self.model.source}."
+            f"On the scores that it was fitted to, the model misses medians by "
+            f"{self.model.relative_error:.1%} on average (cross-validated, as published); "
+            f"{self.model.caveats}. These runs: {config.total_steps:,} agent steps, protocol "
+            f"{config.protocol}. The intervals cover seeds only, not the model's error. Source: "
+            f"{self.model.source}."
         )
 
 
 def distilled(grid: Grid) -> Distilled | None:
-    """By the largest set that has a model and whose games the grid has all.
+    """Estimate with the largest set of games that has a model and is complete in the grid.
 
-    None where there is none, or where the grid has all games and so the median itself.
+    None if there is no such set, or if the grid has all games and thus the median itself.
     """
     known = [
         (name, games.model)

@@ -25,15 +25,15 @@ class Grid:
     Attributes:
         algo: "ppo" or "a2c".
         baseline: the arm that others are compared with.
-        arms: the others.
-        games: those on which every arm has a run.
-        seeds: of any run.
-        runs: by (arm, game, seed).
-        missing: cells of arms × games × seeds without a usable run, with why.
-        left_out: games on which some arm has none.
-        part: a name of its own in the report: the algorithm's, or that of a plan's part.
-        standing: what its verdicts are worth beside a plan, as the beginning of a sentence.
-        explores: whether nothing here can confirm, as a plan did not foresee it or said so.
+        arms: the other arms.
+        games: games on which every arm has a run.
+        seeds: all seeds that occur.
+        runs: runs by (arm, game, seed).
+        missing: cells of arms × games × seeds without a usable run, with the reason.
+        left_out: games on which some arm has no run.
+        part: unique name in the report: the algorithm, or a part of a plan.
+        standing: what a plan says about the verdicts, as the beginning of a sentence.
+        explores: whether the verdicts are exploratory: not planned, or planned as exploratory.
         unplanned: folders of runs that belong to no part of a plan.
     """
 
@@ -52,28 +52,28 @@ class Grid:
 
     @property
     def family(self) -> Family:
-        """Of the games."""
+        """The family of the games."""
         return FAMILIES.find(self.any_run.config.family)
 
     @property
     def title(self) -> str:
-        """What a report calls it."""
+        """The grid's title in a report."""
         algo = self.algo.upper()
         return algo if self.part == self.algo else f"{self.part} ({algo})"
 
     @property
     def standing_in_a_word(self) -> str:
-        """As in a column of a table: what a plan makes of the verdicts; empty without a plan."""
+        """The standing in a word or two, for a table column; empty without a plan."""
         return re.split("[,:]", self.standing)[0].lower()
 
     @property
     def every_arm(self) -> tuple[str, ...]:
-        """The baseline and the others."""
+        """The baseline and the other arms."""
         return (self.baseline, *self.arms)
 
     @property
     def any_run(self) -> EvaluatedRun:
-        """For what all have in common."""
+        """Any run, for the settings that all runs share."""
         return next(iter(self.runs.values()))
 
     def of(self, arm: str, game: str) -> list[EvaluatedRun]:
@@ -82,7 +82,7 @@ class Grid:
         return [self.runs[key] for key in keys if key in self.runs]
 
     def scores(self, arm: str) -> Array:
-        """Raw score of every run: (seeds, games), NaN where there is none."""
+        """Raw score of every run: (seeds, games), NaN for missing runs."""
         cells = [
             [
                 self.runs[arm, game, seed].score if (arm, game, seed) in self.runs else np.nan
@@ -94,12 +94,12 @@ class Grid:
 
     @cached_property
     def human_games(self) -> tuple[str, ...]:
-        """Games with a published human score: those that aggregates are about."""
+        """Games with a published human score; aggregates are over these."""
         family = self.family
         return tuple(g for g in self.games if family.human_normalised(g, 0.0) is not None)
 
     def normalised(self, arm: str) -> Array:
-        """Human-normalised scores: (seeds, human games)."""
+        """Human-normalized scores: (seeds, human games)."""
         columns = [self.games.index(game) for game in self.human_games]
         return self.in_human_units(self.scores(arm)[:, columns])
 
@@ -110,7 +110,7 @@ class Grid:
         return np.asarray(zero + (one - zero) * scores)
 
     def human_difference(self, game: str, difference: Estimate) -> Estimate | None:
-        """A difference of raw scores on the human scale, which is linear; None without one."""
+        """A difference of raw scores on the human scale, which is linear; None if it is unknown."""
         if game not in self.human_games:
             return None
         unit = self._normalised(game, 1.0) - self._normalised(game, 0.0)
@@ -136,14 +136,13 @@ def make_grid(
 
     Args:
         algo: their algorithm.
-        runs: those that can be compared.
-        aside: those that cannot, of any algorithm.
+        runs: runs that can be compared.
+        aside: runs that cannot be compared, of any algorithm.
         baseline: the arm that others are compared with.
-        planned: cells (arm, game, seed) that belong to the grid whether anything is known of them
-            or not.
+        planned: cells (arm, game, seed) that belong to the grid whether they have a run or not.
 
     Raises:
-        UserError: the baseline or anything to compare with it is not there.
+        UserError: there is no run of the baseline, no run of another arm, or no common game.
     """
     extractors = sorted({run.config.extractor for run in runs})
     if baseline not in extractors:
@@ -154,8 +153,7 @@ def make_grid(
     arms = tuple(sorted(set(extractors) - {baseline}, key=lambda arm: (is_control(arm), arm)))
     if not arms:
         raise UserError(
-            f"there is nothing to compare with {baseline}: all {algo} runs are of it"
-            f"{_reasons(aside)}"
+            f"there is nothing to compare with {baseline}: all {algo} runs use it{_reasons(aside)}"
         )
     known = {(r.config.extractor, r.config.game, r.config.seed): r for r in runs}
     why = {
@@ -171,7 +169,7 @@ def make_grid(
         for key in product((baseline, *arms), all_games, seeds)
         if key not in known
     }
-    # Arms of which no run can be used at all.
+    # Arms without any usable run.
     missing |= {key: why.get(key, "no such run") for key in planned if key not in known}
     missing |= {key: reason for key, reason in why.items() if key[0] not in extractors}
     games = tuple(
@@ -187,7 +185,7 @@ def make_grid(
 
 
 def _reasons(aside: Sequence[SetAside], extractor: str | None = None) -> str:
-    """The first reason for which a run of an extractor was set aside, if there is one."""
+    """The first reason why a run of the extractor was set aside, or an empty string."""
     for run in aside:
         if run.config is None or extractor in (None, run.config.extractor):
             return f"; {run.path}: {run.why}"

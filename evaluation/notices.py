@@ -1,4 +1,4 @@
-"""What a reader of a comparison must know that no number shows: one sentence each."""
+"""Caveats of a comparison that its numbers do not show, as one sentence each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from records.folder import EXTENDED
 
 
 def notices_of_comparison(comparison: Comparison, mode: str) -> list[str]:
-    """What a reader must know that no number shows."""
+    """Caveats about the runs of a comparison, one sentence each."""
     grid = comparison.grid
     notices = []
     if grid.missing:
         notices.append(
-            f"{grid.title}: runs missing and left out: {len(grid.missing)}; they are listed below"
+            f"{grid.title}: missing runs that are left out: {len(grid.missing)}; they are listed "
+            "below"
         )
     unknown = [game for game in grid.games if game not in grid.human_games]
     if unknown:
@@ -29,50 +30,50 @@ def notices_of_comparison(comparison: Comparison, mode: str) -> list[str]:
     if mode == "deterministic" and grid.any_run.config.protocol == "v4":
         fewest = min(grid.runs.values(), key=lambda run: distinct_games(run.games))
         notices.append(
-            f"{grid.title}: with deterministic actions, a game under protocol v4 has at most 31 "
-            f"beginnings: of the {len(fewest.games)} games of {fewest.path} "
-            f"{distinct_games(fewest.games)} are distinct"
+            f"{grid.title}: with deterministic actions, protocol v4 allows at most 31 different "
+            f"games from one agent: {distinct_games(fewest.games)} of the {len(fewest.games)} "
+            f"games of {fewest.path} are distinct"
         )
     without = sum(not run.provenance for run in grid.runs.values())
     if without:
-        notices.append(f"{grid.title}: {without} runs do not say what made them (provenance.json)")
-    notices += _of_beginnings(grid)
+        notices.append(f"{grid.title}: {without} runs have no readable provenance.json")
+    notices += _notices_of_starts(grid)
     for name, what in (("commit", "commits"), ("processor", "processors")):
         values = {str(run.provenance.get(name)) for run in grid.runs.values()}
         if len(values) > 1:
             notices.append(f"{grid.title}: the runs come from {len(values)} {what}")
     notices += notices_of_spreads(comparison, "final scores")
     if any(run.provenance.get("dirty") for run in grid.runs.values()):
-        notices.append(f"{grid.title}: some runs were made with local changes to the suite")
+        notices.append(f"{grid.title}: some runs were made with uncommitted changes to the suite")
     return notices
 
 
-def _of_beginnings(grid: Grid) -> list[str]:
-    """Runs that did not go from random weights to a last step that was named beforehand."""
+def _notices_of_starts(grid: Grid) -> list[str]:
+    """Caveats about runs that were extended or started from the weights of other runs."""
     notices = []
     runs = list(grid.runs.values())
     longer = sum(bool(run.provenance.get(EXTENDED)) for run in runs)
     if longer:
         notices.append(
-            f"{grid.title}: {longer} of {len(runs)} runs were begun with another number of steps "
-            "and given this one later (provenance.json)"
+            f"{grid.title}: {longer} of {len(runs)} runs were started with another number of "
+            "steps and extended to this one later (provenance.json)"
         )
     beginnings = {run.ancestors[0].policy_sha256 for run in runs if run.ancestors}
     if beginnings:
         notices.append(
-            f"{grid.title}: all runs began with the weights of others, and their steps are those "
-            "that came after"
+            f"{grid.title}: all runs started from the weights of other runs, whose training steps "
+            "are not counted here"
         )
     if 0 < len(beginnings) < len(runs):
         notices.append(
-            f"{grid.title}: {len(runs)} runs began with {len(beginnings)} checkpoints: those that "
-            "share one are not independent, and how good it was is in no interval"
+            f"{grid.title}: {len(runs)} runs started from {len(beginnings)} checkpoints: runs that "
+            "share one are not independent, and no interval includes how much checkpoints vary"
         )
     return notices
 
 
 def notices_of_spreads(comparison: Comparison, what: str) -> list[str]:
-    """Arms whose scores spread so differently that the verdict may be about the spread."""
+    """Warnings about arms whose spread differs so much that it may decide the verdict."""
     grid = comparison.grid
     return [
         f"{grid.title}: {what} of {arm} spread {ratio:.1f} times as far between runs as those of "
@@ -83,13 +84,13 @@ def notices_of_spreads(comparison: Comparison, what: str) -> list[str]:
 
 
 def notices_of_plan(plan: Plan | None, found: Sequence[Grid]) -> list[str]:
-    """What was planned, and every run that was not, with why."""
+    """The plan, its parts that have no runs yet, and every unplanned run with the reason."""
     if plan is None:
         return []
     notices = [f"plan: {plan.told}; {plan.question}"]
     begun = {grid.part for grid in found}
     notices += [
-        f"part {part.name} of the plan has not begun"
+        f"part {part.name} of the plan has no runs yet"
         for part in plan.parts
         if part.name not in begun
     ]
@@ -102,14 +103,14 @@ def notices_of_plan(plan: Plan | None, found: Sequence[Grid]) -> list[str]:
 
 
 def notices_of_searches(searched: Sequence[SetAside]) -> list[str]:
-    """What is said of the runs of searches for settings, of which there may be hundreds."""
+    """One line for all runs of hyperparameter searches, of which there may be hundreds."""
     if not searched:
         return []
-    return [f"left out: {len(searched)} runs, {searched[0].path} the first: {searched[0].why}"]
+    return [f"left out: {len(searched)} runs, the first is {searched[0].path}: {searched[0].why}"]
 
 
 def runs_without_algorithm(aside: Iterable[SetAside], algos: Container[str]) -> list[str]:
-    """Runs of an algorithm of which none can be used."""
+    """Runs of the algorithms that have no usable run, with the reason."""
     configs = ((run.config, run.why) for run in aside if run.config is not None)
     return [
         f"{config.algo} {config.game} {config.extractor} seed {config.seed}: {why}"

@@ -1,4 +1,4 @@
-"""The speed of a game that is watched: when its next step is due, and how fast steps come."""
+"""The speed of a watched game: when its next step is due, and the measured speed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,17 @@ SPEEDS = {
     "x16": 16,
 }
 REAL_TIME = list(SPEEDS).index("x1")
-# Long enough for a number that can be read, short enough to follow a change of speed.
+# Long enough for a readable number, short enough to follow a change of speed.
 SECONDS_MEASURED = 2.0
 
 
 class Pace:
-    """Keeps two steps apart by at least the time between them at the speed asked for.
+    """Times the steps of a game so that they are no faster than the chosen speed.
 
-    Time that a slow machine has lost is not made up for: no stretch of a game is faster than asked.
+    Time lost on a slow machine is not caught up, so no part of a game is faster than chosen.
 
     Args:
-        steps_per_second: of real time.
-
-    Attributes:
-        name: of the speed, such as "x2".
-        asked: steps/s at this speed.
+        steps_per_second: steps/s in real time.
     """
 
     def __init__(self, steps_per_second: float) -> None:
@@ -40,37 +36,37 @@ class Pace:
 
     @property
     def name(self) -> str:
-        """How the speed is called."""
+        """Name of the chosen speed, such as "x2"."""
         return list(SPEEDS)[self._speed]
 
     @property
     def asked(self) -> float:
-        """Steps/s at this speed."""
+        """Steps/s at the chosen speed."""
         return self._real_time * SPEEDS[self.name]
 
     @property
     def measured(self) -> float | None:
-        """Steps/s of the last two seconds; None before there are two steps."""
+        """Steps/s over the last two seconds; None before the second step."""
         if len(self._steps) < 2:
             return None
         return (len(self._steps) - 1) / (self._steps[-1] - self._steps[0])
 
     def change(self, by: int) -> None:
-        """Go to a faster (positive) or slower speed, as far as there is one."""
+        """Choose a faster (positive) or slower (negative) speed, within the limits."""
         self._speed = min(max(self._speed + by, 0), len(SPEEDS) - 1)
         self.interrupt()
 
     def interrupt(self) -> None:
-        """What was measured does not tell of what comes now; the next step is due as it was."""
+        """Restart the measurement; the time of the next step does not change."""
         while len(self._steps) > 1:
             self._steps.popleft()
 
     def seconds_left(self, now: float) -> float:
-        """Until the next step is due; negative when it is late."""
+        """Seconds until the next step is due; negative if it is late."""
         return self._steps[-1] + 1 / self.asked - now if self._steps else -math.inf
 
     def stepped(self, now: float) -> None:
-        """Note a step."""
+        """Record that a step was played at time `now`."""
         self._steps.append(now)
         while len(self._steps) > 2 and now - self._steps[0] > SECONDS_MEASURED:
             self._steps.popleft()

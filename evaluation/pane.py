@@ -1,4 +1,4 @@
-"""What a window shows of an agent: the picture that a video has, and beside it how it decided."""
+"""One agent's part of a window: the picture of a video, and a panel with its decision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BACKGROUND, PANEL_BACKGROUND, TRACK = (16, 16, 16), (28, 28, 30), (52, 52, 56)
 WHITE, GRAY, SCORE, PLAYED, BAR, WARNING = (
     "white", "#a0a0a0", "#ffd24a", "#7cc7ff", "#5b7c96", "#ff9d6b",
 )  # fmt: skip
-# The longest names of actions, UPRIGHTFIRE and the like, end before the bars begin.
+# The bars start to the right of the longest action names, such as UPRIGHTFIRE.
 BARS = (128, PANEL[0] - 58)
 ROW = 22
 NOTE_LETTERS, NOTE_LINES = 38, 8
@@ -30,12 +30,12 @@ class Pane:
     """An agent after one of its steps.
 
     Attributes:
-        shown: what a video shows of the step.
-        decision: what led to it.
+        shown: the step as a video shows it.
+        decision: probabilities and value that led to its action.
         actions: names of all actions.
-        agent: which weights play.
+        agent: label of the weights that play.
         mode: how actions are chosen.
-        note: what went wrong when others were asked for.
+        note: a legend, or why a checkpoint could not be loaded.
     """
 
     shown: ShownStep
@@ -47,7 +47,7 @@ class Pane:
 
 
 def pictured(panes: Sequence[Pane], status: str, keys: str) -> Frame:
-    """The whole window: panes next to each other, and under them two lines of text."""
+    """The whole window: panes side by side, with two lines of text below them."""
     parts = [part for pane in panes for part in (captioned(pane.shown), _panel(pane))]
     above = np.concatenate(parts, axis=1)
     footer = Image.new("RGB", (above.shape[1], FOOTER_HEIGHT), BACKGROUND)

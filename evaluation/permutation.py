@@ -1,18 +1,18 @@
-"""Whether an arm's runs and the baseline's could have changed places: a permutation test.
+"""A stratified permutation test of an arm against the baseline.
 
-If the arm makes no difference, which of a game's runs are called the arm's is chance, and every
-other way to deal the same scores out was as likely. The share of deals that set the two as far
-apart as the real one is the p-value: exact for any number of seeds and any shape of the scores,
-also where a seed learns everything or nothing.
+If the arm makes no difference, it is chance which of a game's runs are the arm's, and every other
+assignment of the same scores was equally likely. The p-value is the share of assignments that
+separate the two at least as far as the observed one. It is exact for any number of seeds and any
+distribution of scores, even if seeds learn everything or nothing.
 
-Games are dealt out separately (stratified) and count alike, in units of the standard deviation of
-all the game's runs. A difference of interquartile means would drop whole games instead: those with
-the lowest and the highest scores.
+Games are permuted separately (stratified) and have equal weight, in units of the standard deviation
+of all the game's runs. A difference of interquartile means would instead drop whole games: those
+with the lowest and the highest scores.
 
-What the test cannot tell apart: a different mean, and a different spread or shape. Where the arm's
-scores are skewed and spread three times as far as the baseline's around the same mean, it finds "a
-difference" in about 20 of 100 reports in place of 5 (`tests/evaluation/test_permutation.py`);
-`spread_ratio` lets a report say so.
+The test cannot distinguish a different mean from a different spread or shape. If the arm's scores
+are skewed and spread three times as far as the baseline's around the same mean, it finds "a
+difference" in about 20 of 100 reports instead of 5 (`tests/evaluation/test_permutation.py`);
+`spread_ratio` lets a report warn about this.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 REPLICATES = 20_000
-# Up to so many deals of one game are all listed; ten seeds against ten make 184,756.
+# All assignments of one game are listed up to this number; ten seeds against ten have 184,756.
 MOST_LISTED = 200_000
 
 
@@ -34,11 +34,11 @@ def standardized_difference(arm: Array, baseline: Array) -> float:
     """Mean over games of arm - baseline, in standard deviations of all runs of the game.
 
     Args:
-        arm: (seeds, games), NaN where a run is missing.
+        arm: (seeds, games), NaN for missing runs.
         baseline: (seeds', games), likewise.
 
     Returns:
-        A game whose runs all score the same counts as 0. At most 2 in size.
+        A value in [-2, 2]. A game whose runs all have the same score counts as 0.
     """
     games = range(arm.shape[1])
     return float(np.mean([_standardized(*_present(arm, baseline, game)) for game in games]))
@@ -47,15 +47,15 @@ def standardized_difference(arm: Array, baseline: Array) -> float:
 def permutation_p(
     arm: Array, baseline: Array, *, replicates: int = REPLICATES, seed: int = 0
 ) -> float:
-    """Two-sided p-value of the standardized difference under all deals within each game.
+    """Two-sided p-value of the standardized difference under permutations within each game.
 
-    All deals are counted where there are at most `replicates`; else so many are drawn, and the real
-    one is counted among them, so that p is never below 1 / (replicates + 1).
+    If there are at most `replicates` assignments, all are counted. Otherwise this many are drawn
+    and the observed one is counted with them, so that p is never below 1 / (replicates + 1).
 
     Args:
-        arm: (seeds, games), NaN where a run is missing; a run of every game.
+        arm: (seeds, games), NaN for missing runs; every game needs a run.
         baseline: (seeds', games), likewise.
-        replicates: deals that are drawn.
+        replicates: number of assignments to draw.
         seed: the same seed gives the same p.
     """
     pairs = [_present(arm, baseline, game) for game in range(arm.shape[1])]
@@ -78,9 +78,9 @@ def permutation_p(
 
 
 def spread_ratio(arm: Array, baseline: Array) -> float | None:
-    """How many times as far the arm's runs spread as the baseline's: geometric mean over games.
+    """Ratio of the arm's spread between runs to the baseline's: the geometric mean over games.
 
-    None where no game has spread in both.
+    None if no game has a spread in both.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(np.nanstd(arm, axis=0) / np.nanstd(baseline, axis=0))
@@ -94,7 +94,7 @@ def _present(arm: Array, baseline: Array, game: int) -> tuple[Array, Array]:
 
 
 def _spread(both: Array) -> float:
-    """Standard deviation of all runs of a game; no deal changes it. Infinite where they agree."""
+    """Standard deviation of all runs of a game, the same for every assignment; inf if all agree."""
     spread = float(np.std(both))
     return spread if spread > 1e-12 * float(np.abs(both).max()) else math.inf
 
@@ -104,7 +104,7 @@ def _standardized(arm: Array, baseline: Array) -> float:
 
 
 def _every_deal(arm: Array, baseline: Array) -> Array:
-    """The standardized difference of every way to call `len(arm)` of the runs the arm's."""
+    """The standardized differences of all assignments of `len(arm)` runs to the arm."""
     both = np.concatenate([arm, baseline])
     m, n = len(arm), len(baseline)
     chosen = np.fromiter(

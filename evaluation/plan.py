@@ -1,7 +1,7 @@
-"""What was going to be compared, written down before the first run: a plan, its file and its hash.
+"""Plans: comparisons that were written down before their first run.
 
-A plan is a TOML file; `docs/sweeps.md` shows one. `sweep.py --plan` runs it and `compare --plan`
-tells what it foresaw from what it did not.
+A plan is a TOML file; `docs/sweeps.md` shows one. `sweep.py --plan` runs it, and `compare --plan`
+separates planned from unplanned runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from records.config import RunConfig, differences, run_config
 LARGEST_PLAN = 1_000_000  # bytes
 MOST_PARTS = 100
 STANDINGS = ("confirmatory", "exploratory")
-UNPLANNED = "-unplanned"  # what an algorithm's runs outside every part are called
+UNPLANNED = "-unplanned"  # suffix for an algorithm's runs that belong to no part
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,16 @@ class Part:
     """One comparison of a plan.
 
     Attributes:
-        name: its own.
-        standing: confirmatory or exploratory: whether its verdicts may be called results.
+        name: unique name of the part.
+        standing: "confirmatory" or "exploratory".
         algo: ppo or a2c.
         baseline: the arm that others are compared with.
-        arms: the others, controls among them.
-        games: by name.
-        seeds: of each, counted from 1.
+        arms: the other arms, including controls.
+        games: names of the games.
+        seeds: number of seeds of each arm and game, counted from 1.
         steps: agent steps of each run.
-        episodes: whole games each run is scored on; their mean, of drawn actions, is the outcome.
+        episodes: whole games that each run is scored on, with stochastic actions; their mean score
+            is the outcome.
         protocol: v4 or sticky.
         precision: float32 or bfloat16.
     """
@@ -66,21 +67,21 @@ class Part:
 
     @property
     def explores(self) -> bool:
-        """Whether its verdicts are to be confirmed by others."""
+        """Whether its verdicts are exploratory."""
         return self.standing == "exploratory"
 
     @property
     def extractors(self) -> tuple[str, ...]:
-        """The baseline and the others."""
+        """The baseline and the other arms."""
         return (self.baseline, *self.arms)
 
     @cached_property
     def cells(self) -> frozenset[tuple[str, str, int]]:
-        """Every (arm, game, seed)."""
+        """All planned runs as (arm, game, seed)."""
         return frozenset(product(self.extractors, self.games, range(1, self.seeds + 1)))
 
     def config(self, arm: str, game: str, seed: int) -> RunConfig:
-        """A run of it. Everything that a plan does not name is the algorithm's preset."""
+        """The settings of a run; those that a plan does not name have the algorithm's defaults."""
         return run_config(
             game=game,
             algo=self.algo,
@@ -92,15 +93,15 @@ class Part:
         )
 
     def claims(self) -> list[Claim]:
-        """Everything that it looks at."""
+        """All claims that it tests."""
         return claims(self.name, self.baseline, self.arms, self.games)
 
     def why_not(self, run: EvaluatedRun, committed: datetime | None) -> str | None:
-        """Why a run is none of this part; None if it is one.
+        """Why a run does not belong to this part; None if it does.
 
         Args:
-            run: finished and scored.
-            committed: when the plan was; a run that began before was not planned.
+            run: a finished and scored run.
+            committed: when the plan was committed; a run that started earlier was not planned.
         """
         config = run.config
         if config.algo != self.algo:
@@ -116,27 +117,28 @@ class Part:
         if other:
             return f"{other[0]} {config.values().get(other[0])} is not planned"
         if run.ancestors:
-            return "beginning with the weights of another run is not planned"
+            return "starting from the weights of another run is not planned"
         if len(run.games) != self.episodes:
             return f"{len(run.games)} scored games are not planned"
         began = _moment(run.provenance.get("started"))
         if committed is not None and (began is None or began < committed):
-            return "nothing shows that it began after the plan was committed"
+            return "provenance.json does not show that it started after the plan was committed"
         return None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan as it was read.
+    """A plan read from its file.
 
     Attributes:
-        path: its file.
-        sha256: of the file's bytes.
-        question: what it is to answer.
-        smallest_difference: of interest, in standard deviations of a game's runs.
-        parts: what it consists of.
-        commit: the last one that changed the file; None where the file is in none as it is.
-        committed: when that was.
+        path: the file.
+        sha256: hash of the file's bytes.
+        question: the question that it should answer.
+        smallest_difference: smallest difference of interest, in standard deviations of a game's
+            runs.
+        parts: its comparisons.
+        commit: the last commit that changed the file; None if the current content is not committed.
+        committed: time of that commit.
     """
 
     path: Path
@@ -149,12 +151,12 @@ class Plan:
 
     @property
     def told(self) -> str:
-        """File, hash and commit in a line."""
-        place = "in no commit" if self.commit is None else f"commit {self.commit[:12]}"
+        """File, hash and commit on one line."""
+        place = "not committed" if self.commit is None else f"commit {self.commit[:12]}"
         return f"{self.path.name}, sha256 {self.sha256[:16]}, {place}"
 
     def part(self, name: str) -> Part:
-        """A part by its name; UserError if there is none."""
+        """The part with this name; raises UserError if there is none."""
         for part in self.parts:
             if part.name == name:
                 return part
@@ -162,11 +164,11 @@ class Plan:
         raise UserError(f"{self.path} has no part {name!r} (there are: {known})")
 
     def promised(self) -> list[Claim]:
-        """The claims that confirm: one family, whether their runs are there yet or not."""
+        """The claims of all confirmatory parts, whether their runs exist yet or not."""
         return [claim for part in self.parts if not part.explores for claim in part.claims()]
 
     def place_of(self, run: EvaluatedRun) -> tuple[list[Part], str]:
-        """The parts that a run belongs to and, if there is none, the nearest reason why not."""
+        """The parts that a run belongs to and, if there is none, the most relevant reason."""
         reasons = [(part, part.why_not(run, self.committed)) for part in self.parts]
         mine = [part for part, why in reasons if why is None]
         same = [why for part, why in reasons if why is not None and part.algo == run.config.algo]
@@ -183,7 +185,7 @@ def load_plan(path: Path) -> Plan:
         content = read_bytes(path, LARGEST_PLAN)
         values = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML: {error}") from error
+        raise UserError(f"{path} is not valid TOML: {error}") from error
     try:
         return _plan(path, hashlib.sha256(content).hexdigest(), values)
     except UserError as error:
@@ -197,12 +199,12 @@ def _plan(path: Path, digest: str, values: dict[str, Any]) -> Plan:
         raise UserError(f"smallest_difference must be a number above 0, got {smallest!r}")
     tables = values["part"]
     if not isinstance(tables, list) or not 0 < len(tables) <= MOST_PARTS:
-        raise UserError(f"a plan has between 1 and {MOST_PARTS} tables [[part]]")
+        raise UserError(f"a plan needs between 1 and {MOST_PARTS} tables [[part]]")
     parts = tuple(_part(table, number) for number, table in enumerate(tables, 1))
     names = [part.name for part in parts]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"two parts are called {name}")
+            raise UserError(f"two parts are named {name}")
     commit, committed = last_commit(path)
     question = _text("question", values["question"])
     return Plan(path, digest, question, float(smallest), parts, commit, committed)
@@ -224,7 +226,7 @@ def _part(table: Any, number: int) -> Part:
                 values[name] = _names(name, value)
             elif name in ("seeds", "steps", "episodes"):
                 if type(value) is not int or not 1 <= value <= 10**12:
-                    raise UserError(f"{name} must be a whole number from 1 on, got {value!r}")
+                    raise UserError(f"{name} must be an integer from 1 to 10**12, got {value!r}")
                 values[name] = value
             else:
                 values[name] = _text(name, value)
@@ -237,13 +239,13 @@ def _part(table: Any, number: int) -> Part:
 
 def _check(part: Part) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", part.name):
-        raise UserError(f"name {part.name!r} must be of a-z, 0-9 and -, at most 40 characters")
+        raise UserError(f"name {part.name!r} must consist of at most 40 characters a-z, 0-9 and -")
     if part.name.endswith(UNPLANNED):
         raise UserError(f"name {part.name!r} must not end with {UNPLANNED}")
     if part.standing not in STANDINGS:
         raise UserError(f"unknown standing {part.standing!r} (allowed: {', '.join(STANDINGS)})")
     if part.baseline in part.arms:
-        raise UserError(f"the baseline {part.baseline} is among the arms")
+        raise UserError(f"arms must not contain the baseline {part.baseline}")
     try:
         for arm in part.extractors:
             if not is_import_path(arm):
@@ -266,21 +268,21 @@ def _require_keys(values: dict[str, Any], required: Sequence[str], optional: Seq
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{name} must be a text, got {value!r}")
+        raise UserError(f"{name} must be a non-empty string, got {value!r}")
     return value
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-        raise UserError(f"{name} must be a list of names, got {value!r}")
+        raise UserError(f"{name} must be a non-empty list of names, got {value!r}")
     for each in value:
         if value.count(each) > 1:
-            raise UserError(f"{name} has {each} twice")
+            raise UserError(f"{name} contains {each} twice")
     return tuple(value)
 
 
 def _moment(text: object) -> datetime | None:
-    """A time as provenance.json has it; None where it is none, or has no offset."""
+    """A time from provenance.json; None if it is invalid or has no UTC offset."""
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What differences a number of seeds can find, before any of them is run."""
+"""Power analysis: which differences a planned number of seeds can detect."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ POWER = 0.8
 
 
 def detectable_on_one_game(seeds: int, level: float, power: float = POWER) -> float | None:
-    """Smallest difference of means that a t-test finds, in standard deviations between seeds.
+    """Smallest difference of means that a t-test detects, in standard deviations between seeds.
 
     Args:
-        seeds: of the arm, and as many of the baseline.
-        level: of the test, after correction.
-        power: how often it is to be found.
+        seeds: number of seeds of each of the two arms.
+        level: significance level of the test, after correction.
+        power: probability of detecting the difference.
 
     Returns:
-        None where so few seeds give no verdict.
+        The difference, or None if there are too few seeds for a verdict.
     """
     if seeds < FEWEST_SEEDS_OF_A_VERDICT:
         return None
@@ -38,9 +38,9 @@ def detectable_on_one_game(seeds: int, level: float, power: float = POWER) -> fl
 def detectable_over_games(
     seeds: int, games: int, level: float, power: float = POWER
 ) -> float | None:
-    """The same for the pooled test, where the arm gains alike on every game.
+    """Smallest difference that the pooled test detects if the arm gains equally on every game.
 
-    By the normal approximation, and None where no deal of the seeds is as rare as `level`.
+    Uses the normal approximation. None if no assignment of the seeds is as rare as `level`.
     """
     deals = math.comb(2 * seeds, seeds) ** games
     if seeds < FEWEST_SEEDS or 2 / deals > level:
@@ -50,11 +50,11 @@ def detectable_over_games(
 
 
 def told(plan: Plan) -> list[str]:
-    """For each part, what its seeds can find, corrected as `compare` corrects."""
+    """Lines on the differences that each part can detect, corrected as `compare` corrects."""
     lines = []
     for part in plan.parts:
         own = part.claims()
-        # The worst case of Holm's method: what the first claim of the family has to reach.
+        # The worst case of Holm's method: the level that the first claim has to reach.
         family = weights(own if part.explores else plan.promised())
         level = {
             claim.game is None: (1 - LEVEL) * share / sum(family.values())
@@ -63,14 +63,13 @@ def told(plan: Plan) -> list[str]:
         pooled = detectable_over_games(part.seeds, len(part.games), level[True])
         single = detectable_on_one_game(part.seeds, level[False])
         lines.append(
-            f"{part.name} ({part.standing}, {len(family)} claims in its family): with "
-            f"{part.seeds} seeds of {len(part.games)} games and power {POWER}, "
-            f"{_size(pooled)} on every game is found over all games, {_size(single)} on a game "
-            "by itself"
+            f"{part.name} ({part.standing}, {len(family)} claims in its family): detectable "
+            f"with {part.seeds} seeds of {len(part.games)} games and power {POWER}: over all games "
+            f"{_size(pooled)}, equal on every game; on a single game {_size(single)}"
         )
     lines.append(
-        "these are standard deviations between seeds, after correction; the smallest difference "
-        f"of interest is {plan.smallest_difference:g}"
+        "SD: standard deviations between seeds, after correction; the smallest difference of "
+        f"interest is {plan.smallest_difference:g} SD"
     )
     return lines
 

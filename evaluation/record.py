@@ -1,6 +1,6 @@
-"""Recorded gameplay of trained agents, alone or two on the same game next to each other.
+"""Record gameplay of trained agents, alone or two of them side by side on the same game.
 
-A video has a scene for each game that it shows: one, or one for each checkpoint of the runs.
+A video has one scene, or one scene for each checkpoint of the runs.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from records.config import RunConfig
 from records.folder import RunFolder
 from records.kept_checkpoints import named_checkpoints
 
-# Held while a video is made; training and scoring may go on beside it.
+# Held while a video is made; training and scoring may continue meanwhile.
 RECORDING_LOCK = ".recording.lock"
 # 30 minutes of real time, the longest game that the Atari protocols allow.
 LONGEST_GAME = 27_000
-# Of each scene that shows progress: 20 seconds at Atari's 15 actions a second.
+# Length of each scene of a progress video: 20 seconds at Atari's 15 actions per second.
 STEPS_OF_A_SCENE = 300
 
 
@@ -41,7 +41,7 @@ class Recording:
 
     Attributes:
         path: the mp4.
-        scenes: for each scene the checkpoint's step and the last score of each agent in it.
+        scenes: for each scene, the checkpoint's step and the last score of each agent.
     """
 
     path: Path
@@ -66,9 +66,9 @@ class _RecordedRun:
 
 
 class _Progress:
-    """The scenes of runs that learn: one for each checkpoint that all of them kept, in order.
+    """One scene for each checkpoint that all runs kept, in order of training.
 
-    They are loaded one by one; a damaged one is left out, and stderr says so.
+    Scenes are loaded one by one. A damaged checkpoint is skipped with a note on stderr.
     """
 
     def __init__(self, paths: Sequence[Path], load: Callable[[Path, str], _RecordedRun]) -> None:
@@ -76,8 +76,8 @@ class _Progress:
         self._steps = [step for step in kept[0][::-1] if all(step in names for names in kept)]
         if not self._steps:
             raise UserError(
-                f"{' and '.join(map(str, paths))} kept no checkpoint of the same step: record each "
-                "by itself"
+                f"{' and '.join(map(str, paths))} have no checkpoint of the same step: record them "
+                "separately"
             )
         self._paths, self._load = paths, load
 
@@ -89,7 +89,7 @@ class _Progress:
             try:
                 scene = [self._load(path, step) for path in self._paths]
             except UserError as damage:
-                print(f"{damage}: left out", file=sys.stderr)
+                print(f"checkpoint skipped: {damage}", file=sys.stderr)
             else:
                 yield scene
 
@@ -113,21 +113,21 @@ def record_runs(
     Args:
         paths: run folders.
         episodes: games to record.
-        together: exactly two runs of one game and protocol, on the same seeds, in one video that
-            is kept with the first.
-        deterministic: most likely actions in place of drawn ones.
+        together: record exactly two runs of one game and protocol on the same seeds in one video,
+            which is written to the folder of the first.
+        deterministic: play the most likely actions instead of sampled ones.
         checkpoint: "newest", "best" or a step.
         trusted: as in `load_agent`.
-        first_seed: which of the evaluation's games to begin with.
-        max_steps: end a scene after so many agent steps; None for the whole game, or with
-            `progress` for `STEPS_OF_A_SCENE`.
+        first_seed: index of the scored game to start with.
+        max_steps: end each scene after this many agent steps; None for the whole game, or
+            `STEPS_OF_A_SCENE` with `progress`.
         progress: show the beginning of the same game at every checkpoint, one after the other.
-        with_saliency: over the screen each action was chosen from, show what moved the agent, on
-            one scale for the whole video.
-        videos: where they are kept, whose parent exists; None for each run's own `videos/`.
+        with_saliency: color the screen that each action was chosen from by saliency, on one scale
+            for the whole video.
+        videos: folder for the videos, whose parent must exist; None for each run's own `videos/`.
 
     Raises:
-        UserError: not run folders, or two that cannot be shown together.
+        UserError: not run folders, or two runs that cannot be shown together.
     """
 
     def load(path: Path, which: str) -> _RecordedRun:
@@ -157,17 +157,17 @@ def record_runs(
 
 
 _Scenes = _Progress | Sequence[Sequence[_RecordedRun]]
-# What moved an agent at each step of a game, and the scale on which that is shown.
+# The saliency of each step of a game, and the color scale.
 _Look = tuple[Sequence[Saliency], FullColor] | None
 
 
 def name_in_videos(config: RunConfig, step: int) -> str:
-    """An agent in the name of a video: `<game>-<this>-seed-<n>.mp4` if it plays alone."""
+    """The agent's part of a video's name: `<game>-<this>-seed-<n>.mp4` if it plays alone."""
     return f"{config.extractor.replace(':', '.')}-{step}"
 
 
 def require_one_game(configs: Sequence[RunConfig], command: str) -> None:
-    """Raises UserError when runs that are to be shown together play different games."""
+    """Raises UserError if runs to be shown together have different games or protocols."""
     for name in ("family", "game", "protocol"):
         values = list(dict.fromkeys(getattr(config, name) for config in configs))
         if len(values) > 1:
@@ -190,15 +190,15 @@ def _record(
     video = f"{first.game}-{'-vs-'.join(names)}-seed-{seed}{ending}.mp4"
     path = videos / video
     fps = round(FAMILIES.find(first.family).actions_per_second)
-    # The length of a game is not known beforehand.
+    # An upper bound: the length of a game is not known beforehand.
     length = min(limit, LONGEST_GAME)
     height = HEIGHT
     looks: Iterator[_Look] = repeat(None)
     if with_saliency:
         height += LEGEND_HEIGHT
         seen = [_saliencies(run, seed, limit) for scene in scenes for run in scene]
-        # The games are played again, now that the scale of all steps is known: screens that were
-        # kept could fill the memory.
+        # The games are played a second time below, with the scale of all steps known: keeping all
+        # screens instead could fill the memory.
         looks = zip(seen, repeat(full_color(chain.from_iterable(seen))), strict=False)
     shown: list[tuple[int, tuple[float, ...]]] = []
     with (
@@ -214,15 +214,15 @@ def _record(
                 progress.update(len(shown) * length + count)
             shown.append((scene[0].step, tuple(step.score for step in last)))
         if not shown:
-            raise UserError(f"no checkpoint of {paths[0]} can be shown: restore one")
+            raise UserError(f"no checkpoint of {paths[0]} can be read: restore one")
     return Recording(path, tuple(shown))
 
 
 def _played(games: Sequence[Iterator[ShownStep]]) -> Iterator[tuple[ShownStep, ...]]:
-    """Games next to each other, step by step."""
+    """Games side by side, step by step."""
     last: tuple[ShownStep, ...] = ()
     for steps in zip_longest(*games):
-        # A game that is over keeps its last picture until the other one ends too.
+        # A finished game keeps its last picture until the other one ends too.
         last = tuple(
             replace(last[index], over=True) if shown is None else shown
             for index, shown in enumerate(steps)
@@ -231,7 +231,7 @@ def _played(games: Sequence[Iterator[ShownStep]]) -> Iterator[tuple[ShownStep, .
 
 
 def _shown_steps(run: _RecordedRun, seed: int, grows: bool, look: _Look) -> Iterator[ShownStep]:
-    """A whole game, step by step: the one that `evaluate.py score` plays from this seed."""
+    """The game that `evaluate.py score` plays from this seed, step by step."""
     names = FAMILIES.find(run.config.family).action_meanings(run.config.game)
     score, checkpoint = 0.0, run.step if grows else None
     for index, moment in enumerate(_moments(run, seed)):
@@ -248,8 +248,8 @@ def _shown_steps(run: _RecordedRun, seed: int, grows: bool, look: _Look) -> Iter
 
 
 def _saliencies(run: _RecordedRun, seed: int, limit: int) -> list[Saliency]:
-    """What moves the agent at each step of that game."""
-    title = f"looking at {run.config.game} seed {seed} as {run.title}"
+    """The saliency of each step of that game."""
+    title = f"saliency of {run.title} on {run.config.game} seed {seed}"
     found = []
     with ProgressReport(title, min(limit, LONGEST_GAME)) as progress:
         for moment in islice(_moments(run, seed), limit):

@@ -1,4 +1,4 @@
-"""From runs to verdicts: what arms do against the baseline, game by game and over all games."""
+"""From runs to verdicts: arms against the baseline, game by game and over all games."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ AGGREGATES: Mapping[str, Statistic] = {
     "median": statistics.median,
     "optimality gap": statistics.optimality_gap,
 }
-UNKNOWN = "unknown"  # of the control, where no verdict is possible
-# Beyond this the pooled test may have found another spread in place of another mean.
-UNEQUAL_SPREADS = 1.5  # of five seeds, which show less than there is (docs/statistics.md)
+UNKNOWN = "unknown"  # verdict against the control if there are too few seeds
+# Beyond this ratio the pooled test may detect a different spread instead of a different mean. It is
+# chosen for five seeds, which understate the true ratio (docs/statistics.md).
+UNEQUAL_SPREADS = 1.5
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,15 @@ class GameResult:
     """An arm against the baseline on one game.
 
     Attributes:
-        game: its name.
+        game: name of the game.
         arm: mean raw score of each of the arm's runs.
-        baseline: of each of the baseline's.
-        difference: of the means over seeds, arm - baseline, in raw points.
-        normalised: the same in human-normalised units; None where no human score is known.
+        baseline: mean raw score of each of the baseline's runs.
+        difference: difference of the means over seeds, arm - baseline, in raw points.
+        normalised: the difference in human-normalized units; None if no human score is known.
         win_rate: probability of improvement.
-        p: of the difference, corrected for everything the report looks at (Holm).
+        p: p-value of the difference, corrected for everything that the report tests (Holm).
         verdict: better, worse or undecided.
-        control: verdict against the parameter-matched control; None where there is none.
+        control: verdict against the parameter-matched control; None if there is no control.
     """
 
     game: str
@@ -64,11 +65,11 @@ class GameResult:
 
     @property
     def words(self) -> str:
-        """The verdict with what the control says of it."""
+        """The verdict, qualified by the comparison with the control."""
         if self.verdict != BETTER or self.control is None:
             return self.verdict
         if self.control == BETTER:
-            return "better, than the control too"
+            return "better, also than the control"
         return CONTROL_UNKNOWN if self.control == UNKNOWN else BUT_NOT_THAN_CONTROL
 
 
@@ -77,16 +78,16 @@ class ArmResult:
     """An arm against the baseline over all games.
 
     Attributes:
-        arm: its name.
-        games: game by game.
-        aggregates: of the arm itself, by name.
+        arm: name of the arm.
+        games: results game by game.
+        aggregates: the arm's aggregates by name.
         differences: arm - baseline, by the aggregate's name.
         improvement: probability of improvement over all games.
         standardized: mean over games of the difference in standard deviations of the game's runs.
-        p: of the standardized difference by permutation, corrected for everything the report looks
-            at (Holm); None where nothing can be claimed.
+        p: permutation p-value of the standardized difference, corrected for everything that the
+            report tests (Holm); None if there are too few seeds for a claim.
         verdict: better, worse or undecided.
-        control: verdict against the control; None where there is none.
+        control: verdict against the control; None if there is no control.
     """
 
     arm: str
@@ -100,7 +101,7 @@ class ArmResult:
     control: str | None = None
 
     def count(self, verdict: str) -> int:
-        """On how many games the verdict is this one."""
+        """The number of games with this verdict."""
         return sum(result.verdict == verdict for result in self.games)
 
 
@@ -110,10 +111,11 @@ class Comparison:
 
     Attributes:
         grid: the runs.
-        baseline: the baseline's own aggregates, by name.
-        results: of each arm.
-        family: how many claims the p-values are corrected for, those of other grids included.
-        distilled: every arm's median over more games than were played, as far as those tell.
+        baseline: the baseline's aggregates by name.
+        results: the result of each arm.
+        family: number of claims that the p-values are corrected for, including other grids.
+        distilled: every arm's estimated median over more games than were played; None if there is
+            no model for these games.
     """
 
     grid: Grid
@@ -123,13 +125,13 @@ class Comparison:
     distilled: Distilled | None = None
 
     def fewest_seeds(self, *arms: str) -> int:
-        """Seeds of the game and arm that has the fewest; of all arms if none are named."""
+        """The smallest number of seeds of any game in any of the named arms (default: all arms)."""
         grid = self.grid
         pairs = product(arms or grid.every_arm, grid.games)
         return min(len(grid.of(arm, game)) for arm, game in pairs)
 
     def unequal_spreads(self) -> dict[str, float]:
-        """Arms whose runs spread far more or less than the baseline's, with the ratio."""
+        """The arms whose runs spread far more or less than the baseline's, with the ratio."""
         grid = self.grid
         ratios = {
             arm: spread_ratio(grid.scores(arm), grid.scores(grid.baseline)) for arm in grid.arms
@@ -142,14 +144,14 @@ class Comparison:
 
 
 def compare(grids: Sequence[Grid], promised: Iterable[Claim] = ()) -> list[Comparison]:
-    """Every arm against its baseline, and those whose control was run against that too.
+    """Compare every arm with its baseline and, if it was run, with its control.
 
-    All claims of all grids are one family, but for those of grids that only explore beside a plan:
-    these are a family of their own, so that what was planned does not depend on what was added.
+    All claims of all grids form one family, except those of exploratory grids. These form a second
+    family, so that planned results do not depend on what was added later.
 
     Args:
         grids: the runs of each algorithm or part of a plan.
-        promised: claims of a plan, which count as looked at whether there are runs or not.
+        promised: claims of a plan, which count as tested whether their runs exist or not.
     """
     found = {grid.part: evidence(grid) for grid in grids}
     verdicts: dict[Claim, Verdict] = {}
@@ -165,7 +167,7 @@ def compare(grids: Sequence[Grid], promised: Iterable[Claim] = ()) -> list[Compa
 
 
 def claims(part: str, baseline: str, arms: Sequence[str], games: Sequence[str]) -> list[Claim]:
-    """Everything that is looked at when arms are compared with a baseline on some games."""
+    """All claims that are tested when arms are compared with a baseline on some games."""
     pairs = [(arm, baseline) for arm in arms]
     pairs += [
         (arm, control)
@@ -185,7 +187,7 @@ def evidence(grid: Grid) -> dict[Claim, Estimate]:
 
 
 def _difference(grid: Grid, claim: Claim) -> Estimate:
-    """With a p-value where there are seeds enough for a verdict."""
+    """The difference that a claim is about, with a p-value if there are enough seeds."""
     if claim.game is None:
         pair = grid.scores(claim.arm), grid.scores(claim.other)
         value = standardized_difference(*pair)
@@ -203,7 +205,7 @@ def _difference(grid: Grid, claim: Claim) -> Estimate:
 
 
 def _seeds(pair: Iterable[Array]) -> int:
-    """Of the game and arm that has the fewest."""
+    """The smallest number of seeds of any game in either array."""
     return min(int(np.isfinite(scores).sum(axis=0).min()) for scores in pair)
 
 
@@ -258,7 +260,7 @@ def _comparison(grid: Grid, verdicts: Mapping[Claim, Verdict], family: int) -> C
 
 
 def _differences(grid: Grid, arm: str) -> dict[str, Estimate]:
-    """Of aggregates of human-normalised scores, arm - baseline, by name."""
+    """Differences of human-normalized aggregates, arm - baseline, by name."""
     if not grid.human_games:
         return {}
     pair = grid.normalised(arm), grid.normalised(grid.baseline)
@@ -279,7 +281,7 @@ def _difference_of(statistic: Statistic) -> Statistic:
 
 
 def sentence(result: ArmResult, comparison: Comparison) -> str:
-    """The verdict on an arm in a sentence."""
+    """The verdict on an arm as a sentence."""
     grid = comparison.grid
     arm, baseline = result.arm, grid.baseline
     games = len(grid.games)
@@ -291,17 +293,17 @@ def sentence(result: ArmResult, comparison: Comparison) -> str:
     fewest = comparison.fewest_seeds(arm, baseline)
     if fewest < FEWEST_SEEDS:
         return (
-            f"{grid.standing}Undecided whether {arm} differs from {baseline}: {fewest} "
-            f"seed{'s' if fewest != 1 else ''} of some game and arm, and nothing is claimed "
-            f"with fewer than {FEWEST_SEEDS}; {counts}."
+            f"{grid.standing}Undecided whether {arm} differs from {baseline}: some game has only "
+            f"{fewest} seed{'s' if fewest != 1 else ''} of an arm, and a verdict needs at least "
+            f"{FEWEST_SEEDS}; {counts}."
         )
     if fewest < FEWEST_SEEDS_OF_A_VERDICT:
-        counts += f" (no verdict on a game with fewer than {FEWEST_SEEDS_OF_A_VERDICT} seeds)"
-    shown = f"{result.standardized:+.2f} standard deviations a game"
+        counts += f" (a verdict on a single game needs {FEWEST_SEEDS_OF_A_VERDICT} seeds)"
+    shown = f"{result.standardized:+.2f} standard deviations per game"
     shown += "" if result.p is None else f" (p {p_value(result.p)})"
     iqm = result.differences.get("IQM")
     shown += (
-        ", raw scores as no human scores are published"
+        ", raw scores because no human scores are published"
         if iqm is None
         else f", difference of the IQMs of human-normalized scores {_signed(iqm)}"
     )
@@ -318,7 +320,7 @@ def sentence(result: ArmResult, comparison: Comparison) -> str:
 
 
 def p_value(p: float) -> str:
-    """As people write it."""
+    """A p-value as text."""
     return "below 0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""Runs as a comparison sees them: finished, scored, and of the same kind, or set aside with why."""
+"""The runs of a comparison: finished, scored and of the same settings, or set aside."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from records.config import RunConfig, differences, is_of_the_machine
 from records.folder import SEARCHED, RunFolder
 from records.rows import MODES
 
-# A folder with one of these is a run, or was one: it may be damaged, but it does not vanish.
+# A folder with one of these is treated as a run, so that damaged runs are reported.
 FILES_OF_A_RUN = frozenset(
     ("config.json", "provenance.json", "checkpoints", "episodes.csv", "evaluation.csv", "DONE")
 )
-# Settings were chosen by how such a run did: it is no evidence about the arm that they were
-# chosen for.
-CHOSEN_BY = "settings were chosen by runs like this, which are never compared"
+# Such runs decided which settings their arm gets, so their scores are no evidence about the arm.
+CHOSEN_BY = "settings were chosen by the scores of such runs, so they are never compared"
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,10 @@ class EvaluatedRun:
 
     Attributes:
         path: the run folder.
-        config: of the run.
-        games: whole games from fresh seeds, the same ones for every run of a comparison.
-        provenance: what made it; empty where the file is missing or damaged.
-        ancestors: the agents whose weights it began with, the nearest first.
+        config: settings of the run.
+        games: whole games from fresh seeds, the same seeds for every run of a comparison.
+        provenance: content of provenance.json; empty if the file is missing or damaged.
+        ancestors: the agents whose weights it started from, the nearest first.
     """
 
     path: Path
@@ -61,9 +60,9 @@ class SetAside:
 
     Attributes:
         path: the run folder.
-        config: of the run; None where it cannot be read, or is none of the comparison's.
-        why: it is left out.
-        missed: whether the comparison lacks it.
+        config: settings of the run; None if they cannot be read or the run belongs to a search.
+        why: the reason.
+        missed: whether its absence is reported as a gap in the comparison.
     """
 
     path: Path
@@ -76,26 +75,26 @@ def find_runs(roots: Sequence[Path]) -> list[Path]:
     """Every run folder at or below `roots`, sorted.
 
     Raises:
-        UserError: a root is no folder, or there is no run in it.
+        UserError: a root is not a folder, or contains no run.
     """
     found: set[Path] = set()
     for root in roots:
         if not os.path.isdir(root):
             shown = str(root)[:200]
-            raise UserError(f"{shown} is not a folder: name folders that hold runs of train.py")
+            raise UserError(f"{shown} is not a folder: name folders that contain runs of train.py")
         here = set(_runs_below(root))
         if not here:
-            raise UserError(f"no run in {root}: name folders that hold runs of train.py")
+            raise UserError(f"no run in {root}: name folders that contain runs of train.py")
         found |= here
     return sorted(found)
 
 
 def _runs_below(root: Path) -> Iterator[Path]:
-    """Folders with any file of a run; one that cannot be looked into is no reason to go on."""
-    seen: set[str] = set()  # a link may lead back to where we came from
+    """Folders with any file of a run; raises UserError if a folder cannot be read."""
+    seen: set[str] = set()  # symbolic links may form a loop
 
     def refuse(error: OSError) -> None:
-        raise UserError(f"cannot look into {error.filename}: {error.strerror}") from error
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
 
     for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
         real = os.path.realpath(folder)
@@ -124,9 +123,9 @@ def read_runs(
 
     Args:
         paths: run folders.
-        mode: "stochastic" or "deterministic": scores of the other mode are never looked at.
-        episodes: games each run counts with; None for what most runs have. A run with fewer is
-            set aside, of one with more the first ones count.
+        mode: "stochastic" or "deterministic"; scores of the other mode are ignored.
+        episodes: number of games that count for each run; None for the most common number. A run
+            with fewer games is set aside; of a run with more, the first ones count.
     """
     scored: list[_Scored] = []
     aside: list[SetAside] = []
@@ -163,7 +162,7 @@ def read_runs(
 
 
 def _usual_numbers(scored: Iterable[_Scored]) -> dict[str, int]:
-    """For each algorithm the number of games that most runs were scored on."""
+    """The most common number of scored games, by algorithm."""
     counts: dict[str, Counter[int]] = {}
     for run in scored:
         counts.setdefault(run.config.algo, Counter())[len(run.games)] += 1
@@ -175,7 +174,7 @@ def _usual_numbers(scored: Iterable[_Scored]) -> dict[str, int]:
 def require_one_kind(runs: Sequence[EvaluatedRun]) -> None:
     """Raises UserError if runs of one algorithm differ in more than game, extractor and seed.
 
-    Runs that began with the weights of others must have ancestors of one kind too.
+    Runs that started from the weights of others must have ancestors with equal settings too.
     """
     first = runs[0]
     for other in runs[1:]:
@@ -202,14 +201,14 @@ def require_one_kind(runs: Sequence[EvaluatedRun]) -> None:
 
 
 def _ancestry(run: EvaluatedRun) -> dict[str, object]:
-    """What runs of one comparison must have in common of those whose weights they began with.
+    """What all runs of one comparison must have in common about their ancestors.
 
-    How many there were and, of each, the step of its checkpoint and every setting that decides
-    what is learned, but for the seed. A game or an extractor that is the run's own counts as that:
-    each arm may have learned before, on each game, if all have.
+    This is the number of ancestors and, for each, the step of its checkpoint and every setting that
+    affects learning, except the seed. An ancestor's game or extractor that equals the run's own is
+    recorded as "its own", so that each arm may be pretrained on each game if all of them are.
     """
     own = run.config.values()
-    told: dict[str, object] = {"ancestors": len(run.ancestors) or "none"}
+    shared: dict[str, object] = {"ancestors": len(run.ancestors) or "none"}
     for place, ancestor in enumerate(run.ancestors, start=1):
         values: dict[str, object] = {"checkpoint": ancestor.step}
         for name, value in ancestor.config.values().items():
@@ -217,8 +216,8 @@ def _ancestry(run: EvaluatedRun) -> dict[str, object]:
                 is_own = name in ("game", "extractor") and value == own[name]
                 values[name] = "its own" if is_own else value
         whose = "ancestor's " * place
-        told |= {whose + name: value for name, value in values.items()}
-    return told
+        shared |= {whose + name: value for name, value in values.items()}
+    return shared
 
 
 def _different(
@@ -227,12 +226,12 @@ def _different(
     first, other = (run.path for run in pair)
     return UserError(
         f"runs of different {name} are never compared: {values[0]} in {first}, {values[1]} in "
-        f"{other}{more}; name folders of one kind only"
+        f"{other}{more}; name only folders of runs that agree in it"
     )
 
 
 def require_no_doubles(runs: Sequence[EvaluatedRun]) -> None:
-    """Raises UserError if a cell of the grid is there twice."""
+    """Raises UserError if two runs belong to the same cell of the grid."""
     seen: dict[tuple[str, str, str, int], Path] = {}
     for run in runs:
         config = run.config
@@ -240,13 +239,13 @@ def require_no_doubles(runs: Sequence[EvaluatedRun]) -> None:
         if key in seen:
             raise UserError(
                 f"{seen[key]} and {run.path} are both {config.algo} {config.game} "
-                f"{config.extractor} seed {config.seed}: name one of them only"
+                f"{config.extractor} seed {config.seed}: name only one of them"
             )
         seen[key] = run.path
 
 
 def _games(folder: RunFolder, config: RunConfig, mode: str) -> dict[int, Game]:
-    """Scored games of the last checkpoint; UserError says why there are none."""
+    """Scored games of the last checkpoint; raises UserError if there are none."""
     path = quoted(folder.path)
     if not folder.is_done:
         raise UserError(f"still training: {started('train.py')} --resume {path}")
@@ -256,7 +255,8 @@ def _games(folder: RunFolder, config: RunConfig, mode: str) -> dict[int, Game]:
         by_mode[name] = {
             seed: game
             for seed, game in games.items()
-            if seed < 2 * TRAINING_EVALUATION_SEEDS_FROM  # these decided nothing during training
+            if seed
+            < 2 * TRAINING_EVALUATION_SEEDS_FROM  # seeds that no evaluation during training used
         }
     if by_mode[mode]:
         return by_mode[mode]
@@ -287,7 +287,7 @@ def _is_record(content: object) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Text that can be written and stays on its line, however it came into the file."""
+    """The value with all text limited to 200 encodable characters on one line."""
     if isinstance(value, dict):
         return {_plain(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, str):

@@ -1,7 +1,7 @@
 """Sample efficiency: the mean score during training, compared as final scores are.
 
-It is the area under a run's learning curve divided by the budget. Its verdicts are exploratory:
-they are a family of their own, and no verdict on final scores changes because of them.
+The mean score during training is the area under a run's learning curve divided by its budget. Its
+verdicts are exploratory and form a separate family: they do not affect verdicts on final scores.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ class LearningRun(EvaluatedRun):
     """A run whose score is its mean score during training.
 
     Attributes:
-        during: that score.
+        during: mean score during training.
     """
 
     during: float = 0.0
 
     @property
     def score(self) -> float:
-        """Mean raw score over the budget of training."""
+        """Mean raw score over the training budget."""
         return self.during
 
 
 def during_training(grid: Grid, curves: Curves) -> Grid | None:
-    """The same runs with their scores during training.
+    """The grid with each run's mean score during training instead of its final score.
 
     Args:
         grid: the runs with their final scores.
-        curves: of these runs. A run without one is left out.
+        curves: learning curves of these runs. A run without one is left out.
 
     Returns:
-        None where too few runs have a curve for a comparison.
+        The grid, or None if too few runs have a curve for a comparison.
     """
     runs = [
         LearningRun(

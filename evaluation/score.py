@@ -1,4 +1,4 @@
-"""Scores of trained agents over whole fresh games."""
+"""Score trained agents on whole games from fresh seeds."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from records.csv_log import SCORING_LOCK
 from records.folder import RunFolder
 from records.rows import evaluation_log, read_evaluated_games
 
-# Of one checkpoint and mode, far beyond --episodes.
+# Limit for one checkpoint and mode, far above the largest --episodes.
 MOST_GAMES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Score:
-    """The games of one agent, summed up.
+    """The scored games of one agent.
 
     Attributes:
-        agent: where it is from: a run folder, or "random play".
-        family: of the game.
-        game: its name.
-        protocol: the rules.
+        agent: a run folder, or "random play".
+        family: family of the game.
+        game: name of the game.
+        protocol: name of the rules.
         mode: how actions were chosen.
         step: agent steps of training; None for random play.
-        games: what was played.
+        games: the games that were played.
     """
 
     agent: str
@@ -55,7 +55,7 @@ class Score:
 
     @property
     def human_normalised(self) -> float | None:
-        """Mean score on the scale where random play is 0 and a human 1; None where unknown."""
+        """Mean score on the scale where random play is 0 and a human 1; None if unknown."""
         return self.family.human_normalised(self.game, float(self.scores.mean()))
 
 
@@ -72,8 +72,8 @@ def score_run(
 ) -> Score:
     """Play `episodes` whole games with a run's agent and append them to its evaluation.csv.
 
-    Games that are in evaluation.csv already, of the same checkpoint, seed and mode, are not played
-    again: they would come out the same.
+    Games of the same checkpoint, seed and mode that are already in evaluation.csv are not played
+    again, because their results would be equal.
 
     Raises:
         UserError: not a run folder, no checkpoint, or a damaged file.
@@ -96,7 +96,7 @@ def score_run(
         with exclusive(path, "scoring", SCORING_LOCK):
             log = evaluation_log(folder.evaluation_file)
             try:
-                # Written one by one: what is interrupted goes on where it was.
+                # Each game is written at once, so that an interrupted scoring can continue.
                 with fast_products():
                     played = _play(
                         agent,
@@ -125,7 +125,7 @@ def score_random(
     n_envs: int = 8,
     threads: int = 0,
 ) -> Score:
-    """The same games played by the uniformly random policy."""
+    """Score the uniformly random policy on the same games."""
     agent = RandomAgent(len(family.action_meanings(game)))
     seeds = evaluation_seeds(episodes)
     games = _play(agent, family, game, protocol, seeds, n_envs, threads, f"random {game}")
@@ -133,10 +133,10 @@ def score_random(
 
 
 def score_table(scores: Sequence[Score]) -> str:
-    """A text table: one agent a row."""
+    """A text table with one agent per row."""
     rows = [("agent", "game", "step", "mode", "games", "mean", "std", "median", "human-norm.")]
     for score in scores:
-        values, normalised = score.scores, score.human_normalised
+        values, normalized = score.scores, score.human_normalised
         rows.append(
             (
                 score.agent,
@@ -147,14 +147,14 @@ def score_table(scores: Sequence[Score]) -> str:
                 f"{values.mean():.1f}",
                 f"{values.std(ddof=1):.1f}" if len(values) > 1 else "-",
                 f"{np.median(values):.1f}",
-                "unknown" if normalised is None else f"{normalised:.3f}",
+                "unknown" if normalized is None else f"{normalized:.3f}",
             )
         )
     return aligned(rows, left={0, 1, 3})
 
 
 def _count(score: Score) -> str:
-    """Of games; with no action drawn, also how many of them differ."""
+    """The number of games; with deterministic actions, also the number of distinct ones."""
     count = len(score.games)
     if score.mode != "deterministic":
         return str(count)
@@ -188,10 +188,10 @@ def _play(
 
 
 def scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
-    """Games of an evaluation.csv by seed, of one checkpoint and mode; none if there is no file.
+    """Games of one checkpoint and mode in an evaluation.csv, by seed; empty if there is no file.
 
     Raises:
-        UserError: a row of it cannot be read.
+        UserError: the file is damaged.
     """
     if not path.exists():
         return {}
@@ -201,7 +201,9 @@ def scored_games(path: Path, step: int, mode: str) -> dict[int, Game]:
             continue
         game = Game(row.seed, row.score, row.length)
         if len(games) == MOST_GAMES:
-            raise UserError(f"{path} is damaged: it has more than {MOST_GAMES:,} games of a kind")
+            raise UserError(
+                f"{path} is damaged: it has more than {MOST_GAMES:,} games of one agent"
+            )
         if games.setdefault(game.seed, game) != game:
-            raise UserError(f"{path} is damaged: seed {game.seed} is there with two scores")
+            raise UserError(f"{path} is damaged: seed {game.seed} has two different scores")
     return games

@@ -1,4 +1,4 @@
-"""Translation sensitivity of trained agents, each over games of its own play."""
+"""Translation sensitivity of trained agents, each measured on its own play."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from envs.family import FAMILIES
 from policies.products import fast_products
 from records.config import RunConfig
 
-# 32 observations, one in 4 seconds of the first 16 of the first 8 scored games.
+# 32 observations: one every 4 seconds in the first 16 seconds of the first 8 scored games.
 GAMES, MOMENTS, STEPS_BETWEEN = 8, 4, 60
 
 
@@ -23,9 +23,9 @@ class Measured:
 
     Attributes:
         path: the run folder.
-        config: of the run.
-        step: of the checkpoint.
-        sensitivity: what was measured.
+        config: settings of the run.
+        step: step of the checkpoint.
+        sensitivity: the measurement.
     """
 
     path: Path
@@ -35,10 +35,10 @@ class Measured:
 
 
 def measure(path: Path, *, checkpoint: str = "newest", trusted: Collection[str] = ()) -> Measured:
-    """Let a run's agent play, drawing its actions, and shift what it saw.
+    """Let a run's agent play with stochastic actions, and measure it on shifted observations.
 
     Raises:
-        UserError: as `load_agent`.
+        UserError: as in `load_agent`.
     """
     agent, config, step = load_agent(path, checkpoint=checkpoint, trusted=trusted)
     with fast_products(), agent.playing():

@@ -1,6 +1,6 @@
-"""What may be concluded from scores: pure functions of (seeds × games) arrays.
+"""Statistics of scores: pure functions of (seeds × games) arrays.
 
-Scores are (..., seeds, games) float arrays, NaN where a cell was not run; statistics reduce the
+Scores are (..., seeds, games) float arrays, NaN if a cell was not run; statistics reduce the
 last two axes. The aggregates are those of Agarwal et al. 2021 ("Deep Reinforcement Learning at the
 Edge of the Statistical Precipice"). The intervals are wider than theirs, because a plain bootstrap
 of three to five seeds claims too much:
@@ -10,7 +10,7 @@ of three to five seeds claims too much:
 - Quantiles are moved away from the estimate by the ratio of Student's t to the normal quantile
   (after Hesterberg 2015), with the degrees of freedom of Welch and Satterthwaite.
 
-`tests/evaluation/test_statistics.py` measures how often they hold the truth.
+`tests/evaluation/test_statistics.py` measures how often they contain the true value.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from scipy import optimize, stats
 Array = NDArray[np.float64]
 Statistic = Callable[..., Array]
 
-# Below this no spread between seeds is known well enough to claim an interval.
+# With fewer seeds, the spread between seeds is not known well enough for an interval.
 FEWEST_SEEDS = 3
-# Below this no verdict on a single game: where seeds learn everything or nothing, three of each arm
-# fall apart by chance often enough that 29 of 100 reports of ten games would hold a false one.
+# With fewer seeds, there is no verdict on a single game: if seeds learn everything or nothing,
+# three seeds of each arm separate by chance so often that 29 of 100 reports of ten games would
+# contain a false verdict.
 FEWEST_SEEDS_OF_A_VERDICT = 5
 LEVEL = 0.95
 REPLICATES = 2000
@@ -39,10 +40,10 @@ class Estimate:
     """A number with its interval.
 
     Attributes:
-        value: from the scores as they are.
-        low: lower end; None where there are too few seeds to claim one.
-        high: upper end.
-        p: two-sided: one minus the level at which the interval would just reach 0.
+        value: the statistic of the scores.
+        low: lower end of the interval; None if there are too few seeds for one.
+        high: upper end of the interval.
+        p: two-sided p-value: one minus the level at which the interval would just reach 0.
     """
 
     value: float
@@ -51,7 +52,7 @@ class Estimate:
     p: float | None = None
 
     def excludes(self, value: float) -> bool:
-        """Whether there is an interval and `value` lies outside it."""
+        """Whether there is an interval and `value` is outside it."""
         if self.low is None or self.high is None:
             return False
         return not self.low <= value <= self.high
@@ -68,9 +69,9 @@ def median(scores: Array) -> Array:
 
 
 def iqm(scores: Array) -> Array:
-    """Interquartile mean: the mean of all runs of all games without a quarter at each end.
+    """Interquartile mean: the mean of all runs of all games without the quarter at each end.
 
-    Whole runs are left out, as `scipy.stats.trim_mean` does.
+    Only whole runs are trimmed, as in `scipy.stats.trim_mean`.
     """
     flat = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)  # NaN come last
     count = int(np.isfinite(flat).sum(axis=-1).flat[0])
@@ -79,12 +80,12 @@ def iqm(scores: Array) -> Array:
 
 
 def optimality_gap(scores: Array, target: float = 1.0) -> Array:
-    """By how much runs miss `target` on average; more than the target does not make up for less."""
+    """How far runs fall short of `target` on average; scores above it count as the target."""
     return mean(np.maximum(target - scores, 0.0))
 
 
 def win_rates(arm: Array, baseline: Array) -> Array:
-    """For each game the share of pairs of runs in which the arm's is better; a tie counts half.
+    """The share of pairs of runs in which the arm's is better, for each game; a tie counts half.
 
     Mann and Whitney's U divided by the number of pairs.
 
@@ -101,7 +102,7 @@ def win_rates(arm: Array, baseline: Array) -> Array:
 
 
 def probability_of_improvement(arm: Array, baseline: Array) -> Array:
-    """How likely a run of the arm beats one of the baseline on a game drawn at random."""
+    """Probability that a run of the arm beats one of the baseline on a random game."""
     return np.asarray(win_rates(arm, baseline).mean(axis=-1))
 
 
@@ -123,17 +124,17 @@ def estimate(
 ) -> Estimate:
     """A statistic of one or more arms with its stratified bootstrap interval.
 
-    Seeds are drawn within each game and arm. There is no interval with fewer than three seeds of
-    any game in any arm, and none where the seeds of every game agree completely: how far others
-    would scatter cannot be told from that.
+    Seeds are drawn within each game and arm. There is no interval if any game of any arm has fewer
+    than three seeds, or if the seeds of every game agree completely: they do not show how far other
+    seeds would scatter.
 
     Args:
-        statistic: of as many arrays (..., seeds, games) as there are arms, to (...).
+        statistic: maps as many arrays (..., seeds, games) as there are arms to (...).
         *arms: (seeds, games) each; their numbers of seeds may differ.
-        level: how often intervals hold the truth.
-        replicates: of the bootstrap.
+        level: confidence level.
+        replicates: number of bootstrap replicates.
         seed: the same seed gives the same interval.
-        bounds: what the statistic cannot leave.
+        bounds: the range of the statistic.
     """
     value = float(statistic(*arms))
     if min(int(np.isfinite(arm).sum(axis=0).min()) for arm in arms) < FEWEST_SEEDS:
@@ -147,7 +148,7 @@ def estimate(
     below, above = np.quantile(drawn, [tail, 1 - tail])
     wider = float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
     low, high = value - wider * (value - below), value + wider * (above - value)
-    # In standard normal quantiles: how far 0 is, on the side where it lies.
+    # The distance from 0 in standard normal quantiles, by the width on that side.
     side = value - below if value > 0 else above - value
     if value == 0 or side <= 0:
         p = 1.0
@@ -160,21 +161,21 @@ def estimate(
 def win_rate(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
     """The probability of improvement on one game with Newcombe's interval.
 
-    A bootstrap of seeds that do not overlap would claim certainty; this interval is the set of
-    probabilities under which what was seen is within reach (Newcombe 2006, method 5, with
+    If the scores of two arms do not overlap, a bootstrap would claim certainty. This interval
+    contains the probabilities that are compatible with the scores (Newcombe 2006, method 5, with
     Student's t).
 
     Args:
-        arm: (seeds,) of one game.
-        baseline: (seeds',).
-        level: how often intervals hold the truth.
+        arm: (seeds,) scores of one game.
+        baseline: (seeds',) scores of the same game.
+        level: confidence level.
     """
     arm, baseline = arm[np.isfinite(arm)], baseline[np.isfinite(baseline)]
     seen = float(win_rates(arm[:, None], baseline[:, None])[0])
     m, n = len(arm), len(baseline)
     if min(m, n) < FEWEST_SEEDS:
         return Estimate(seen)
-    # Newcombe takes the normal quantile, which covers 88 to 92 % with three seeds.
+    # Newcombe uses the normal quantile, whose intervals cover 88 to 92 % with three seeds.
     quantile = stats.t.ppf((1 + level) / 2, m + n - 2)
 
     def beyond(chance: float) -> float:
@@ -182,22 +183,23 @@ def win_rate(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
         variance = chance * (1 - chance) * (1 + ((m + n) / 2 - 1) * spread) / (m * n)
         return float((seen - chance) ** 2 - quantile**2 * variance)
 
-    # At exactly 0 and 1 the variance vanishes, which is the claim of certainty to be avoided.
+    # At exactly 0 and 1 the variance vanishes, which would claim certainty.
     low = 0.0 if seen == 0 else optimize.brentq(beyond, 0.0, min(seen, 1 - 1e-9))
     high = 1.0 if seen == 1 else optimize.brentq(beyond, max(seen, 1e-9), 1.0)
     return Estimate(seen, float(low), float(high))
 
 
 def improvement(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
-    """The probability of improvement over all games, with an interval from those of the games.
+    """The probability of improvement over all games, with an interval combined from all games.
 
-    Distances from the estimate to the ends are squared and added, as of independent things
-    (Zou & Donner 2008): it inherits that complete separation of few seeds is not certainty.
+    Distances from the estimate to the ends are squared and added, as for independent quantities
+    (Zou & Donner 2008). Like the intervals of the games, it does not treat complete separation of
+    few seeds as certainty.
 
     Args:
         arm: (seeds, games).
         baseline: (seeds', games).
-        level: how often intervals hold the truth.
+        level: confidence level.
     """
     rates = [win_rate(arm[:, game], baseline[:, game], level=level) for game in range(arm.shape[1])]
     value = float(probability_of_improvement(arm, baseline))
@@ -213,12 +215,13 @@ def difference_of_means(arm: Array, baseline: Array, *, level: float = LEVEL) ->
     """Arm - baseline on one game, with the interval and the p-value of Welch's t-test.
 
     Args:
-        arm: (seeds,) of one game.
-        baseline: (seeds',).
-        level: how often intervals hold the truth.
+        arm: (seeds,) scores of one game.
+        baseline: (seeds',) scores of the same game.
+        level: confidence level.
 
     Returns:
-        No interval with fewer than three seeds of either, or where all seeds of both agree.
+        The difference; without an interval if either arm has fewer than three seeds or all seeds
+        of both agree.
     """
     arm, baseline = arm[np.isfinite(arm)], baseline[np.isfinite(baseline)]
     value = float(arm.mean() - baseline.mean())
@@ -232,14 +235,15 @@ def difference_of_means(arm: Array, baseline: Array, *, level: float = LEVEL) ->
 
 
 def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
-    """P-values corrected for being looked at together, in the order given (Holm 1979).
+    """P-values corrected for multiple testing, in the order given (Holm 1979).
 
-    Whatever is true, the chance that any of them falls below 0.05 without cause is at most 0.05.
+    This controls the family-wise error rate: whichever null hypotheses are true, the probability
+    that any of their corrected p-values falls below 0.05 is at most 0.05.
 
     Args:
-        p_values: of every claim.
-        weights: what share of the level each claim gets, as in the weighted form that Holm gives;
-            alike if left out. Only their proportions matter.
+        p_values: p-value of each claim.
+        weights: the share of the level that each claim gets, as in Holm's weighted method; equal
+            if left out. Only their proportions matter.
     """
     shares = np.ones(len(p_values)) if weights is None else np.asarray(weights, dtype=float)
     needed = np.asarray(p_values, dtype=float) / shares
@@ -268,9 +272,9 @@ def _resampled(scores: Array, replicates: int, rng: np.random.Generator) -> Arra
 
 
 def _degrees_of_freedom(arms: Sequence[Array]) -> float | None:
-    """Of the sum of the variances of every game's mean in every arm (Welch and Satterthwaite).
+    """Welch-Satterthwaite degrees of freedom of the summed variances of every game's mean.
 
-    None if there is no variance beyond that of rounding.
+    None if there is no variance beyond rounding errors.
     """
     counts = np.concatenate([np.isfinite(arm).sum(axis=0) for arm in arms])
     variances = np.concatenate([np.nanvar(arm, axis=0, ddof=1) for arm in arms]) / counts

@@ -1,4 +1,4 @@
-"""Which differences may be claimed, corrected for all that a report looks at."""
+"""Which differences may be claimed, corrected for every comparison that a report makes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
 
 @dataclass(frozen=True)
 class Claim:
-    """That an arm differs from another on one game, or over all of them.
+    """The claim that an arm differs from another on one game or over all games.
 
     Attributes:
-        part: the algorithm or the part of a plan that it belongs to.
+        part: the algorithm or the part of a plan that the claim belongs to.
         arm: the arm.
-        other: what it is compared with: the baseline or the arm's control.
-        game: its name; None for all games together.
+        other: the arm it is compared with: the baseline or the arm's control.
+        game: name of the game; None for all games together.
     """
 
     part: str
@@ -29,10 +29,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim.
+    """The outcome of a claim.
 
     Attributes:
-        p: corrected for the whole family; None where nothing can be claimed.
+        p: p-value corrected for the whole family; None if there are too few seeds for a claim.
         word: better, worse or undecided.
     """
 
@@ -41,10 +41,11 @@ class Verdict:
 
 
 def weights(family: Iterable[Claim]) -> dict[Claim, float]:
-    """What share of the level each claim of a family gets.
+    """The weight of each claim of a family, proportional to its share of the level.
 
-    The claims over all games share one half and those of single games the other: a report's answer
-    is not to be lost among its games. If there are claims of one kind only, they share all of it.
+    The claims over all games share one half of the level and the claims on single games the other,
+    so that many games do not cost a report its main answer. Claims of a single kind share all of
+    it.
     """
     claims = list(dict.fromkeys(family))
     pooled = sum(claim.game is None for claim in claims)
@@ -57,8 +58,8 @@ def decide(found: Mapping[Claim, Estimate], promised: Iterable[Claim] = ()) -> d
     """Verdicts on one family of claims by Holm's weighted method.
 
     Args:
-        found: difference and p-value of each claim; p is None where nothing can be claimed.
-        promised: claims that a plan has made and that count as looked at, found or not.
+        found: difference and p-value of each claim; p is None if there are too few seeds.
+        promised: claims of a plan, which count as tested whether their runs exist or not.
     """
     known = {claim: e.p for claim, e in found.items() if e.p is not None}
     shares = weights([*known, *promised])

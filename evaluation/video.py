@@ -1,4 +1,4 @@
-"""What a recorded game shows: the screen, and under it the score, the step and the action."""
+"""Frames of a recorded game: the screen with score, step and action below it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from files.video import Frame
 
 SCALE = 3
 SCREEN = (160 * SCALE, 210 * SCALE)
-# 630 + 58 = 688 and 480 are multiples of 16, as video encoders like them.
+# Chosen so that 630 + 58 = 688 and 480 are multiples of 16, which video encoders prefer.
 CAPTION_HEIGHT = 58
 WIDTH, HEIGHT = SCREEN[0], SCREEN[1] + CAPTION_HEIGHT
 LEGEND_HEIGHT = 16
@@ -21,10 +21,10 @@ MARGIN = 10
 
 @dataclass(frozen=True)
 class ShownStep:
-    """One agent step as a video shows it: the screen (210, 160, 3) and what is written under it.
+    """One agent step as a video shows it: the screen (210, 160, 3) and the text below it.
 
-    `checkpoint` is the step of the one that plays, where a video shows several.
-    `legend` is a further line, of what was drawn on the screen.
+    `checkpoint` is the step of the checkpoint that plays, if a video shows several.
+    `legend` is an additional line that explains what was drawn on the screen.
     """
 
     screen: Frame
@@ -38,7 +38,7 @@ class ShownStep:
 
 
 def captioned(shown: ShownStep) -> Frame:
-    """The screen three times as large with text under it: (688, 480, 3), or 704 with a legend."""
+    """The enlarged screen with text below it: (688, 480, 3), or (704, 480, 3) with a legend."""
     screen = Image.fromarray(shown.screen).resize(SCREEN, Image.Resampling.NEAREST)
     if shown.over:
         screen = Image.eval(screen, lambda value: value // 3)
@@ -61,5 +61,5 @@ def captioned(shown: ShownStep) -> Frame:
 
 
 def side_by_side(steps: Sequence[ShownStep]) -> Frame:
-    """Captioned pictures next to each other."""
+    """Captioned pictures side by side."""
     return np.concatenate([captioned(step) for step in steps], axis=1)

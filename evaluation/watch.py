@@ -1,4 +1,4 @@
-"""Agents that play in a window at the speed of real time: who plays, and what each key does."""
+"""Watch agents play in a window at the speed of real time, controlled by keys."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from records.kept_checkpoints import list_checkpoints
 
 MOST_PLAYERS = 2
 SECONDS_BETWEEN_GAMES = 2.0
-# The colors of a saliency map are scaled by the newest of them, half a minute of Atari.
+# Saliency colors are scaled by the most recent steps: half a minute of Atari.
 STEPS_OF_A_SCALE = 450
-# How soon a key counts while no step is due.
+# How soon a key takes effect while no step is due.
 SECONDS_BETWEEN_LOOKS = 0.01
 
 PAUSE, ONE_STEP, NEXT_GAME, SALIENCY = "space", ".", "n", "s"
@@ -45,18 +45,18 @@ KEYS = (
 
 
 class Player:
-    """An agent that plays one game after the other, and what there is to see of it.
+    """An agent that plays one game after the other, and the pane that shows its newest step.
 
     Args:
-        config: of the run whose game and protocol it plays.
-        agent: what plays.
-        title: of the agent.
-        weights: which of its weights play.
+        config: settings of the run whose game and protocol are played.
+        agent: the agent.
+        title: name of the agent.
+        weights: label of the weights that play.
 
     Attributes:
         config: as above.
-        shows_saliency: whether the screen shows what moves the agent, from its next step on.
-        pane: the newest step; there is one as soon as a game has begun.
+        shows_saliency: whether the screen shows saliency, from the next step on.
+        pane: the newest step; set as soon as a game has started.
     """
 
     pane: Pane
@@ -69,22 +69,22 @@ class Player:
         self._panes: Generator[Pane, None, None] | None = None
 
     def begin(self, seed: int) -> None:
-        """Begin the game that `evaluate.py score` plays from this seed, with its first step."""
+        """Start the game that `evaluate.py score` plays from this seed, and play its first step."""
         self.close()
         self._panes = self._play(seed)
         self.pane = next(self._panes)
 
     def step(self) -> None:
-        """Play a step; a game that is over keeps its last picture."""
+        """Play a step; a finished game keeps its last picture."""
         if self._panes is not None:
             self.pane = next(self._panes, self.pane)
 
     def change_checkpoint(self, direction: int) -> bool:
-        """Take the next older (-1) or newer (1) checkpoint; false if the agent stays the same."""
+        """Load the next older (-1) or newer (1) checkpoint; false if the agent stays the same."""
         return False
 
     def close(self) -> None:
-        """Leave the game."""
+        """End the game."""
         if self._panes is not None:
             self._panes.close()
 
@@ -102,7 +102,7 @@ class Player:
                 yield Pane(shown, moment.decision, names, self._weights, self._agent.mode, note)
 
     def _looked_at(self, moment: Moment) -> tuple[Frame, str]:
-        """The screen to show, and what its colors mean."""
+        """The screen to show, and a legend for its colors."""
         if not self.shows_saliency or not isinstance(self._agent, PolicyAgent):
             return moment.screen, ""
         action = moment.decision.action
@@ -118,10 +118,10 @@ class TrainedPlayer(Player):
         path: the run folder.
         checkpoint: "newest", "best" or a step.
         trusted: as in `load_agent`.
-        deterministic: play most likely actions.
+        deterministic: play the most likely actions.
 
     Attributes:
-        run: its folder.
+        run: the run folder.
 
     Raises:
         UserError: not a run folder, no such checkpoint, or a damaged file.
@@ -132,20 +132,20 @@ class TrainedPlayer(Player):
     ) -> None:
         self.run = RunFolder(path)
         self._trusted, self._deterministic = trusted, deterministic
-        agent, config, self._step = self._loaded(checkpoint)
+        agent, config, self._step = self._load(checkpoint)
         title = f"{config.algo} {config.extractor}"
         super().__init__(config, agent, title, f"checkpoint {self._step:,}")
 
     def change_checkpoint(self, direction: int) -> bool:
-        """As `Player`; a checkpoint that is missing or damaged leaves a note in the pane."""
+        """As in `Player`; if a checkpoint is missing or damaged, the pane shows a note."""
         steps = [int(path.name) for path in list_checkpoints(self.run)]
         others = [step for step in steps if (step - self._step) * direction > 0]
         if not others:
             kind = "older" if direction < 0 else "newer"
-            self.pane = replace(self.pane, note=f"No {kind} checkpoint is kept.")
+            self.pane = replace(self.pane, note=f"There is no {kind} checkpoint.")
             return False
         try:
-            self._agent, _, self._step = self._loaded(
+            self._agent, _, self._step = self._load(
                 str(min(others) if direction > 0 else max(others))
             )
         except UserError as error:
@@ -154,7 +154,7 @@ class TrainedPlayer(Player):
         self._weights = f"checkpoint {self._step:,}"
         return True
 
-    def _loaded(self, checkpoint: str) -> tuple[Agent, RunConfig, int]:
+    def _load(self, checkpoint: str) -> tuple[Agent, RunConfig, int]:
         return load_agent(
             self.run.path,
             checkpoint=checkpoint,
@@ -172,23 +172,24 @@ def watch_runs(
     trusted: Collection[str] = (),
     first_game: int = 0,
 ) -> None:
-    """Show agents playing in a window until it is closed, or Ctrl-C or SIGTERM ends it.
+    """Show agents playing in a window until it is closed or Ctrl-C or SIGTERM ends it.
 
     Args:
-        paths: one run folder, or two of one game and protocol, which play the same games.
-        random: random play beside the one run.
-        deterministic: most likely actions instead of drawn ones.
+        paths: one run folder, or two with the same game and protocol, which play the same games.
+        random: also show random play next to the run.
+        deterministic: play the most likely actions instead of sampled ones.
         checkpoint: "newest", "best" or a step.
         trusted: as in `load_agent`.
-        first_game: which of the evaluation's games to begin with.
+        first_game: index of the scored game to start with.
 
     Raises:
-        UserError: not run folders, too many or different ones, or there is no display.
+        UserError: not run folders, too many runs, runs of different games, or no display.
     """
     if len(paths) + random > MOST_PLAYERS:
-        beside = " beside --random" if random else ""
+        with_random = " with --random" if random else ""
         raise UserError(
-            f"watch shows at most {MOST_PLAYERS - random} run folders{beside}, got {len(paths)}"
+            f"watch shows at most {MOST_PLAYERS - random} run folders{with_random}, got "
+            f"{len(paths)}"
         )
     trained = [TrainedPlayer(path, checkpoint, trusted, deterministic) for path in paths]
     config = trained[0].config
@@ -204,7 +205,7 @@ def watch_runs(
     ):
         session = Session(players, window, first_game)
         try:
-            while not stop.requested and session.goes_on():
+            while not stop.requested and session.advance():
                 time.sleep(session.seconds_to_wait())
         finally:
             for player in players:
@@ -212,12 +213,12 @@ def watch_runs(
 
 
 class Session:
-    """Games in a window: which one, how fast, and whether it stands still.
+    """The state of a window: the current game, its speed, and whether it is paused.
 
     Args:
-        players: who play the same games.
-        window: in which they are shown.
-        first_game: which of the evaluation's games to begin with.
+        players: players of the same games.
+        window: window that shows them.
+        first_game: index of the scored game to start with.
     """
 
     def __init__(self, players: Sequence[Player], window: Window, first_game: int) -> None:
@@ -229,12 +230,12 @@ class Session:
         self._over_since: float | None = None
         self._begin()
 
-    def goes_on(self) -> bool:
-        """Answer the keys and play a step if it is due; false once the person has ended it."""
+    def advance(self) -> bool:
+        """Handle pressed keys and play a step if it is due; false once the user has quit."""
         for key in self._window.pressed_keys():
             if key in ENDS:
                 return False
-            self._answer(key)
+            self._handle(key)
         now = time.monotonic()
         if self._over_since is not None:
             if now - self._over_since >= SECONDS_BETWEEN_GAMES and not self._paused:
@@ -244,12 +245,12 @@ class Session:
         return True
 
     def seconds_to_wait(self) -> float:
-        """Until there may be something to do."""
+        """Seconds until `advance` should be called again."""
         if self._paused or self._over_since is not None:
             return SECONDS_BETWEEN_LOOKS
         return min(max(self._pace.seconds_left(time.monotonic()), 0), SECONDS_BETWEEN_LOOKS)
 
-    def _answer(self, key: str) -> None:
+    def _handle(self, key: str) -> None:
         if key == PAUSE:
             self._paused = not self._paused
             self._pace.interrupt()
@@ -279,20 +280,20 @@ class Session:
         self._begin()
 
     def _begin(self) -> None:
-        """Begin the present game, once more for another checkpoint."""
+        """Start the current game, or restart it after a change of checkpoint."""
         (seed,) = evaluation_seeds(1, self._game)
         for player in self._players:
             player.begin(seed)
         self._over_since = None
         self._pace.interrupt()
-        self._shown_step(time.monotonic())
+        self._show_step(time.monotonic())
 
     def _step(self, now: float) -> None:
         for player in self._players:
             player.step()
-        self._shown_step(now)
+        self._show_step(now)
 
-    def _shown_step(self, now: float) -> None:
+    def _show_step(self, now: float) -> None:
         self._pace.stepped(now)
         if all(player.pane.shown.over for player in self._players):
             self._over_since = now

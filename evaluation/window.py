@@ -1,4 +1,4 @@
-"""A window on the screen: it shows pictures, and tells which keys were pressed."""
+"""A window on the screen that shows pictures and reports pressed keys."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from types import TracebackType
 from cli.errors import UserError
 from files.video import Frame
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it would greet on stdout
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame would print a banner to stdout
 INSTEAD = "record the game with `python evaluate.py record RUN`"
 try:
     import pygame
 except ImportError as error:
-    raise UserError(f"a window needs `pip install pygame-ce`; or {INSTEAD}") from error
+    raise UserError(f"a window needs pygame: `pip install pygame-ce`, or {INSTEAD}") from error
 
 CLOSED = "closed"
-# What a window may take of a desktop that also has bars and borders.
+# Share of the desktop that a window may take, leaving room for bars and borders.
 ROOM = 0.92
 UNSEEN = ("dummy", "offscreen")
-# One of these tells SDL on Linux where windows go.
+# SDL on Linux needs one of these to open a window.
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
 
 
 class Window:
-    """Opens with the first picture, in the picture's size or the largest that the desktop has.
+    """A window that opens with the first picture, in its size or as large as the desktop allows.
 
     Args:
-        title: of the window.
+        title: title of the window.
 
     Raises:
         UserError: there is no display.
@@ -40,7 +40,7 @@ class Window:
 
     def __enter__(self) -> Window:
         if sys.platform == "linux" and not any(name in os.environ for name in SCREENS):
-            # SDL would complain by a line of its own, and draw into memory.
+            # SDL would print a message of its own and draw into memory.
             raise UserError(f"there is no display for a window: {INSTEAD}")
         try:
             pygame.display.init()
@@ -79,9 +79,9 @@ class Window:
         pygame.display.flip()
 
     def pressed_keys(self) -> list[str]:
-        """Names of the keys that were pressed since the last call, `CLOSED` for closing the window.
+        """Names of the keys pressed since the last call, `CLOSED` if the window was closed.
 
-        Where the desktop asks for it, the picture is shown again.
+        Also redraws the picture if the desktop asks for it.
         """
         pressed: list[str] = []
         is_stale = False

@@ -1,6 +1,6 @@
-"""The arms of the comparison: who looks at the screen, with and without coordinates.
+"""The arms of the comparison: networks with and without coordinates.
 
-What they are made of is the library's, `coordconv.sb3`.
+They are built from the library `coordconv.sb3`.
 
 >>> from stable_baselines3 import PPO
 >>> from policies import AtariPolicy, policy_kwargs

@@ -1,4 +1,4 @@
-"""An arm's network, built outside any training."""
+"""Build an arm's network without training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def build_policy(
     n_actions: int,
     precision: Precision = "float32",
 ) -> AtariPolicy:
-    """The policy of an arm as training builds it."""
+    """Build the policy of an arm, as training does."""
     return AtariPolicy(
         spaces.Box(0, 255, observation_shape, np.uint8),
         spaces.Discrete(n_actions),

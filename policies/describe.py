@@ -1,4 +1,4 @@
-"""A network on paper: every layer's output shape, parameters and multiply-adds."""
+"""Describe a network: output shape, parameters and multiply-adds of every layer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from coordconv.parameters import parameter_count
 from coordconv.sb3.policy import AtariPolicy
 from policies.build import build_policy
 
-# Of the columns of every arm's description, so that two can be compared line by line.
+# Column widths, the same for every arm, so that two descriptions can be compared line by line.
 WIDTHS = (21, 11, 13, 11, 13)
 
 
 def short_name(name: str) -> str:
-    """A layer's dotted name without what every name in a policy of ours has in common."""
+    """A layer's dotted name without the parts that all names in `AtariPolicy` share."""
     trunk = name.removeprefix("features_extractor.").removesuffix(".convolution")
     return trunk.replace("vf_features_extractor.", "critic.")
 
@@ -37,11 +37,11 @@ class Layer:
 
 
 def layers(policy: AtariPolicy) -> list[Layer]:
-    """The layers with parameters in the order in which one observation passes them.
+    """The layers with parameters, in the order in which an observation passes them.
 
-    A CoordConv's where-map does not depend on the observation: it is computed once a forward pass
-    for the whole batch and is not counted among an observation's multiply-adds, except for adding
-    it to the output, which like a bias counts as nothing.
+    A CoordConv's where-map does not depend on the observation: it is computed once per forward pass
+    for the whole batch, so it does not count in an observation's multiply-adds. Adding it to the
+    output is not counted either, like adding a bias.
     """
     rows: list[Layer] = []
     # A shared trunk is registered under three names; named_modules gives the first.

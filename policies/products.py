@@ -1,11 +1,11 @@
-"""Which library multiplies float32 matrices: measured on the spot, and only if it stays float32.
+"""Choose the library that multiplies float32 matrices, by measuring speed and precision.
 
-torch multiplies float32 matrices with the BLAS it was built with, MKL on most PCs, and on some
-processors oneDNN, which torch carries too, multiplies them twice as fast. torch reaches it through
-a setting of the process that is named for bfloat16 (`torch.backends.mkldnn.matmul.fp32_precision`):
-oneDNN then *may* use bfloat16 units. Without such units for float32 operands it computes in float32
-all the same. Whether it does is seen in the product, so that is what is looked at; neither the
-processor's name nor its flags decide anything.
+torch multiplies float32 matrices with the BLAS that it was built with, MKL on most PCs. On some
+processors oneDNN, which torch also contains, multiplies them twice as fast. torch uses it after a
+process-wide setting that is named for bfloat16 (`torch.backends.mkldnn.matmul.fp32_precision`):
+oneDNN then *may* use bfloat16 units, but without such units for float32 operands it still computes
+in float32. The product shows whether it does, so the choice depends on measured products and not on
+the processor's name or flags.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # The Nature-CNN's fully connected layer (512 × 3136), nine tenths of its weights; IMPALA's is
-# 256 × 3872. 64 observations lie between what acting (4 to 16) and learning (80 to 256) see.
+# 256 × 3872. 64 observations are between the batches of acting (4 to 16) and learning (80 to 256).
 OUTPUTS, INPUTS, ROWS = 512, 3136, 64
 ROUNDS = 5
-# Below this the choice could fall differently from one start to the next, and with it the last
-# bits of a run that a seed is to repeat.
+# With a smaller speedup, the choice could vary from one start to the next, and with it the last
+# bits of a run that should be reproducible from its seed.
 WORTHWHILE = 1.4
 # Largest error, relative to the product of the absolute values: float32 gives some 4e-8 on these
 # shapes, operands rounded to bfloat16 (8 bits) 3e-4 and to TF32 (11 bits) 4e-5.
@@ -38,13 +38,13 @@ ONEDNN = "oneDNN"
 
 @dataclass(frozen=True)
 class Products:
-    """What multiplies float32 matrices in this process, and why.
+    """The library that multiplies float32 matrices in this process, and the measurements.
 
     Attributes:
         taken: `DEFAULT` or `ONEDNN`.
-        default_ms: forward and backward pass of a fully connected layer by torch's default.
-        onednn_ms: the same by oneDNN; None where this torch has no such setting.
-        onednn_error: of oneDNN's product, relative; None likewise.
+        default_ms: milliseconds of a fully connected layer's products with torch's default.
+        onednn_ms: milliseconds with oneDNN; None if this torch has no such setting.
+        onednn_error: relative error of oneDNN's product; None if this torch has no such setting.
     """
 
     taken: str
@@ -53,20 +53,20 @@ class Products:
     onednn_error: float | None = None
 
     def __str__(self) -> str:
-        """One line for people."""
+        """The choice and its reason on one line."""
         if self.onednn_ms is None or self.onednn_error is None:
-            return f"{self.taken} (this torch offers no other)"
+            return f"{self.taken} (this torch offers no alternative)"
         if self.onednn_error > FLOAT32_ERROR:
-            return f"{self.taken} (oneDNN's are not float32 here: error {self.onednn_error:.0e})"
+            return f"{self.taken} (oneDNN is not float32 here: error {self.onednn_error:.0e})"
         speed = self.default_ms / self.onednn_ms
         return f"{self.taken} (oneDNN multiplies at {speed:.2f} times the default's speed)"
 
 
 @cache
 def chosen_products() -> Products:
-    """The fastest float32 products of this machine: some tenths of a second at the first call.
+    """The fastest float32 products on this machine; the first call measures for tenths of a second.
 
-    Measured on one thread, whatever the process uses, so that runs of any thread count agree.
+    Measured on one thread, so that runs with any number of threads agree.
     """
     switch = _switch()
     threads = torch.get_num_threads()
@@ -93,9 +93,9 @@ def chosen_products() -> Products:
 
 @contextmanager
 def fast_products() -> Iterator[Products]:
-    """Within this, float32 matrices are multiplied by what `chosen_products` takes.
+    """Within this context, `chosen_products` multiplies float32 matrices.
 
-    The setting is the process's, all threads included, and is put back at the end.
+    The setting applies to all threads of the process and is restored at the end.
     """
     products = chosen_products()
     switch = _switch()
@@ -114,7 +114,7 @@ def float32_error(x: Tensor, weight: Tensor) -> float:
 
 
 def _layer_ms(x: Tensor, weight: Tensor) -> float:
-    """Milliseconds of the three products of a fully connected layer's forward and backward."""
+    """Milliseconds for a fully connected layer's three products, forward and backward."""
     start = time.perf_counter()
     gradient = F.linear(x, weight)
     torch.mm(gradient, weight)
@@ -123,7 +123,7 @@ def _layer_ms(x: Tensor, weight: Tensor) -> float:
 
 
 def _switch() -> Any:
-    """The setting, or None where there is none: torch before 2.9, a build without oneDNN."""
+    """The setting; None if there is none, as in torch before 2.9 or a build without oneDNN."""
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return getattr(torch.backends.mkldnn, "matmul", None) if has_onednn else None
 

@@ -1,4 +1,4 @@
-"""The arms of the comparison by name, and a user's own extractor by its import path."""
+"""The arms of the comparison by name, and user extractors by import path."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from coordconv.sb3 import ImpalaExtractor, NatureExtractor, Precision, policy_kw
 
 
 class UnknownExtractorError(ValueError):
-    """No extractor goes by that name, or the class that was named cannot be used."""
+    """No extractor has this name, or the named class cannot be used."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of the comparison: what looks at the screen.
+    """One arm of the comparison: a features extractor with its arguments.
 
     Attributes:
-        summary: one line for people.
-        extractor: the class that the policy builds.
+        summary: one-line description.
+        extractor: class of the features extractor.
         kwargs: its arguments.
-        critic_kwargs: where the critic has a trunk of its own, that trunk's arguments.
-        control: the arm with the same layers and channels that say nothing; None if there is none.
-        controls_for: of a control, the baseline whose lack of weights it makes up for.
+        critic_kwargs: arguments of the critic's trunk; None if actor and critic share one.
+        control: the arm with the same layers and channels without information; None if there is
+            none.
+        controls_for: for a control, the baseline whose number of weights it corrects for.
     """
 
     summary: str
@@ -40,8 +41,8 @@ class Arm:
 
 
 _COORDINATES = {"channels": "coordinates"}
-# The control: as many weights, and channels that say nothing. Kernels that start at zero leave the
-# first network the baseline's; drawn like those of coordinates they would be a handicap
+# The control has as many weights, and channels without information. Its kernels start at zero, so
+# that the network starts as the baseline; drawn like those of coordinates they would be a handicap
 # (tests/policies/test_probe.py).
 _CONTROL = {"channels": "noise", "zero_start": True}
 
@@ -65,7 +66,7 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             {**_COORDINATES, "with_r": True},
         ),
         "coordconv-zero": Arm(
-            "as coordconv with coordinate kernels of zero at the start: begins as nature",
+            "as coordconv, with coordinate kernels that start at zero: starts as nature",
             NatureExtractor,
             {**_COORDINATES, "zero_start": True},
             control="control-noise",
@@ -78,7 +79,7 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             control="control-noise-actor",
         ),
         "control-noise": Arm(
-            "as coordconv-zero with fixed noise for coordinates: the parameter-matched control",
+            "as coordconv-zero, with fixed noise for coordinates: the parameter-matched control",
             NatureExtractor,
             _CONTROL,
             controls_for="nature",
@@ -91,12 +92,12 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             controls_for="nature",
         ),
         "nature-gap": Arm(
-            "as nature with global average pooling in place of flattening",
+            "as nature, with global average pooling instead of flattening",
             NatureExtractor,
             {"pool": True},
         ),
         "coordconv-gap": Arm(
-            "as coordconv with global average pooling in place of flattening",
+            "as coordconv, with global average pooling instead of flattening",
             NatureExtractor,
             {**_COORDINATES, "pool": True},
             control="control-noise-gap",
@@ -124,13 +125,13 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
 def check_extractor_name(name: str) -> None:
     """Raises UnknownExtractorError unless `name` is an arm or has the form of an import path.
 
-    Imports nothing: a name that came with somebody's run folder is safe to check.
+    Imports nothing, so a name from someone else's run folder is safe to check.
     """
     if is_import_path(name):
         if has_form_of_import_path(name):
             return
         raise UnknownExtractorError(
-            f"extractor {name!r} is not of the form their_package.module:Class"
+            f"extractor {name!r} does not have the form their_package.module:Class"
         )
     if name not in ARMS:
         near = difflib.get_close_matches(name, ARMS, n=1, cutoff=0.5)
@@ -142,32 +143,32 @@ def check_extractor_name(name: str) -> None:
 
 
 def find_arm(name: str) -> Arm:
-    """The arm called `name`; imports the user's module when it is an import path.
+    """The arm called `name`; imports the user's module if it is an import path.
 
     Raises:
-        UnknownExtractorError: the name is unknown, the import fails, or what it finds is not a
-            subclass of SB3's BaseFeaturesExtractor.
+        UnknownExtractorError: the name is unknown, the import fails, or the imported object is not
+            a subclass of SB3's BaseFeaturesExtractor.
     """
     check_extractor_name(name)
     if not is_import_path(name):
         return ARMS[name]
     try:
         found = import_own(name)
-    except Exception as error:  # importing runs the user's code, and that may raise anything
+    except Exception as error:  # importing runs user code, which may raise anything
         raise UnknownExtractorError(f"extractor {name!r} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, BaseFeaturesExtractor)):
         raise UnknownExtractorError(
-            f"extractor {name!r} is not a class derived from "
+            f"extractor {name!r} is not a subclass of "
             "stable_baselines3.common.torch_layers.BaseFeaturesExtractor"
         )
     return Arm(f"user's own: {name}", found)
 
 
 def policy_kwargs(name: str, precision: Precision = "float32") -> dict[str, Any]:
-    """`policy_kwargs` for SB3 that make its policy look at the screen through arm `name`.
+    """`policy_kwargs` that make a policy of SB3 use the network of arm `name`.
 
-    Works with `PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("coordconv"))`;
-    `coordconv-actor`, whose critic differs from its actor, and bfloat16 need
+    Use it as in `PPO("CnnPolicy", env, policy_kwargs=policy_kwargs("coordconv"))`. Arms whose
+    critic differs from the actor, such as `coordconv-actor`, and bfloat16 need
     `policies.AtariPolicy`.
     """
     arm = find_arm(name)

@@ -1,4 +1,4 @@
-"""One cell on its way: train.py and evaluate.py as processes of their own, until it is complete."""
+"""Complete one cell: run train.py and evaluate.py as processes until nothing is left to do."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from sweeps.status import (
 
 ROOT = Path(__file__).parents[1]
 LINES_OF_AN_ERROR = 6
-# Exit codes of who was asked to stop: train.py's, and those of a process that had not begun.
+# Exit codes after a request to stop: train.py's own, and those of a process that had not started.
 ASKED_TO_STOP = (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def next_command(sweep: Sweep, cell: Cell) -> list[str] | None:
-    """What brings a cell further: a script of the suite with its arguments; None: it is complete.
+    """The next script that a cell needs, with its arguments; None if the cell is complete.
 
     Raises:
         UserError: a file of the run is damaged.
@@ -59,23 +59,23 @@ def next_command(sweep: Sweep, cell: Cell) -> list[str] | None:
 
 
 def own_code_of(config: RunConfig, *names: str) -> list[str]:
-    """The options that let a process import what a run uses of somebody's own code."""
+    """The options that allow a process to import the user code of a run."""
     values = config.values()
     return words({name: values[name] for name in names if is_import_path(values[name])})
 
 
 class CellProcess:
-    """Runs what a cell still needs, one process after the other; `poll` moves it on.
+    """Runs what a cell still needs, one process after the other; `poll` starts the next one.
 
     Args:
-        sweep: the grid it belongs to.
-        cell: what to complete.
-        cores: the cores its processes stay on; empty for any.
+        sweep: the grid that the cell belongs to.
+        cell: the cell to complete.
+        cores: the cores that its processes may use; empty for any.
 
     Attributes:
-        state: where it stands.
-        error: what a process that failed said last.
-        diverged: whether it failed because training was not finite any more.
+        state: state of the cell.
+        error: last lines of output of a process that failed.
+        diverged: whether training failed because a number was no longer finite.
     """
 
     def __init__(self, sweep: Sweep, cell: Cell, cores: Collection[int] = ()) -> None:
@@ -92,10 +92,10 @@ class CellProcess:
         self._log_begins = 0
 
     def poll(self) -> State:
-        """Start the next process if the last one has ended; "running" until there is none left."""
+        """Start the next process if the last one has ended; "running" until all have ended."""
         try:
             self._move_on()
-        # No process runs: it could not be started, or has ended.
+        # No process is running: it has ended or could not be started.
         except CannotWriteError as error:
             self.state, self.error = "failed", (str(error),)
         except OSError as error:
@@ -117,19 +117,18 @@ class CellProcess:
         since = time.monotonic() - self._heartbeat
         if self.state == "running" and since > SECONDS_BETWEEN_HEARTBEATS:
             self._heartbeat = time.monotonic()
-            with suppress(
-                OSError, CannotWriteError
-            ):  # a full disk is the run's to report, if it matters to it
+            # A full disk is for the run to report, if it affects the run.
+            with suppress(OSError, CannotWriteError):
                 write_record(self.sweep, self.cell, "running")
 
     def progress(self) -> Progress:
-        """Where the cell stands, also where no record of it could be written."""
+        """The cell's progress, even if no record of it could be written."""
         if self.state == "failed":
             return Progress("failed", error=self.error)
         return progress(self.sweep, self.cell)
 
     def stop(self) -> None:
-        """Ask the process to stop: training finishes its update and writes a checkpoint."""
+        """Ask the process to stop; training finishes its update and writes a checkpoint."""
         self._stopping = True
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
@@ -144,7 +143,7 @@ class CellProcess:
         if self._stopping:
             self._end("interrupted")
             return
-        if is_held(self.cell.path):  # a worker that was thought dead may still be at it
+        if is_held(self.cell.path):  # a worker that was presumed dead may still be running
             return
         try:
             command = next_command(self.sweep, self.cell)
@@ -154,7 +153,7 @@ class CellProcess:
         if command is None:
             self._end("done")
         elif command == self._last_command:
-            self._end("failed", ("it ended without an error, and is not complete",))
+            self._end("failed", ("it ended without an error, but is not complete",))
         else:
             self._last_command = command
             self._start(command)
@@ -174,7 +173,7 @@ class CellProcess:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the sweep, which passes it on once
+            start_new_session=True,  # Ctrl-C reaches only the sweep, which passes it on
         )
         if self.cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(self._process.pid, self.cores)
@@ -188,17 +187,17 @@ class CellProcess:
 
     def _last_lines(self) -> tuple[str, ...]:
         with self._log_path.open("rb") as file:
-            # Of this process: what an earlier one said is no longer true.
+            # Only the output of this process: an earlier one's is outdated.
             file.seek(max(self._log_begins, self._log_path.stat().st_size - 4000))
             lines = file.read().decode(errors="replace").splitlines()
-        told = [line.rstrip() for line in lines if line.strip() and not line.startswith("$ ")]
-        return tuple(told[-LINES_OF_AN_ERROR:])
+        printed = [line.rstrip() for line in lines if line.strip() and not line.startswith("$ ")]
+        return tuple(printed[-LINES_OF_AN_ERROR:])
 
 
 def complete_cell(sweep: Sweep, cell: Cell) -> tuple[State, tuple[str, ...]]:
-    """Bring a cell to its end in this process's time; how it ended, and the error if it failed.
+    """Complete a cell and return its final state, and the error if it failed.
 
-    A KeyboardInterrupt stops it with a checkpoint.
+    A KeyboardInterrupt makes the run write a checkpoint and stop.
     """
     running = CellProcess(sweep, cell)
     try:

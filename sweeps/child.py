@@ -1,8 +1,8 @@
-"""Runs a script that ends with its parent: `python child.py PARENT NICENESS SCRIPT ARGUMENTS...`.
+"""Run a script that ends with its parent: `python child.py PARENT NICENESS SCRIPT ARGUMENTS...`.
 
-Whatever becomes of a sweep, its runs may not go on unseen: when the parent dies, the system asks
-the script to stop (SIGTERM), and training writes a checkpoint and ends. Linux only; elsewhere the
-script just runs. The script has the priority that its parent had (`sweeps.priority`).
+The runs of a sweep must not outlive it unnoticed: when the parent dies, the system sends SIGTERM to
+the script, and training writes a checkpoint and ends. This works on Linux only; on other systems
+the script runs on. The script gets the priority of its parent (`sweeps.priority`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main() -> None:
-    """Become the script."""
+    """Replace this process by the script."""
     parent, niceness, script = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        # By this Slurm tells every process of a job that its time is up; our parent acts on it.
+        # Slurm sends this to every process of a job when its time is up; the parent handles it.
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        if os.getppid() != parent:  # it died before we could ask
+        if os.getppid() != parent:  # the parent died before prctl was called
             raise SystemExit(130)
     take_priority(niceness)
     os.execv(sys.executable, [sys.executable, *script])

@@ -1,4 +1,4 @@
-"""What a sweep consists of: a cell for each game, algorithm, extractor and seed."""
+"""The grid of a sweep: one cell for each game, algorithm, extractor and seed."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from records.config import (
 )
 from records.folder import RunFolder, default_path
 
-# Beside the runs: what the sweep itself keeps.
+# Folder for the sweep's own files, next to the runs.
 FOLDER = ".sweep"
 RECORD = "sweep.json"
 MOST_CELLS = 100_000
 MOST_SEEDS = 10_000
 
 
-# A grid's runs share the machine; everything else has the algorithm's defaults.
+# Runs of a grid share the machine; all other settings have the algorithm's defaults.
 DEFAULTS: Mapping[str, Any] = {"threads": 1, "device": "cpu"}
-# What a sweep itself lays out.
+# Settings that are the axes of every sweep.
 OF_THE_SWEEP = ("game", "algo", "extractor", "seed")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid and where it is kept.
+    """One run of the grid.
 
     Attributes:
-        config: the run.
-        path: its folder.
-        varied: the settings of which the grid has several values, as a person reads them.
+        config: settings of the run.
+        path: the run folder.
+        varied: the settings that have several values in the grid, as text.
     """
 
     config: RunConfig
@@ -54,7 +54,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The cell's name in tables and messages."""
         config = self.config
         name = f"{config.algo} {config.game} {config.extractor} seed {config.seed}"
         return f"{name} {self.varied}".rstrip()
@@ -65,14 +65,14 @@ class Sweep:
     """A grid of runs.
 
     Attributes:
-        games: by their usual names.
+        games: names of the games.
         algos: algorithms.
         extractors: arms of the comparison, or a user's own as package.module:Class.
-        seeds: of each combination.
+        seeds: seeds of each combination.
         episodes: whole games that each finished run is scored on; 0 for none.
-        runs_dir: where runs are kept, as <algo>/<game>/<extractor>/seed-<n>. Where a setting has
-            several values, each combination has a grid of its own in a folder below.
-        settings: the values of any other setting of a run. Several are an axis of the grid, for
+        runs_dir: folder of the runs, as <algo>/<game>/<extractor>/seed-<n>. If a setting has
+            several values, each combination has a grid of its own in a subfolder.
+        settings: values of other settings of a run. Several values are an axis of the grid, for
             the algorithms that have the setting.
     """
 
@@ -85,26 +85,26 @@ class Sweep:
     settings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def with_settings(self, **settings: Any) -> Sweep:
-        """The same grid with one value for each of these settings."""
+        """A copy of the grid with one value for each of these settings."""
         return replace(
             self, settings={**self.settings, **{n: (value,) for n, value in settings.items()}}
         )
 
     @property
     def threads(self) -> int:
-        """Threads of each run."""
+        """Number of threads of each run."""
         return int(self.settings.get("threads", (DEFAULTS["threads"],))[0])
 
     @property
     def device(self) -> str:
-        """Where runs are trained."""
+        """Device that runs are trained on."""
         return str(self.settings.get("device", (DEFAULTS["device"],))[0])
 
     def cells(self) -> list[Cell]:
-        """Every run, all first seeds before all second ones: each prefix is a comparison.
+        """Every run, all first seeds before all second ones, so that each prefix can be compared.
 
         Raises:
-            UserError: a name or number is not allowed, or one is given twice.
+            UserError: a name or number is not allowed, or is given twice.
         """
         self._check()
         return [
@@ -117,7 +117,7 @@ class Sweep:
         ]
 
     def _combinations(self, algo: str) -> list[dict[str, Any]]:
-        """One value of each setting that an algorithm has, in every combination."""
+        """All combinations of the values of the settings that an algorithm has."""
         names = [name for name in self.settings if name in settings_of(algo).model_fields]
         return [
             dict(zip(names, values, strict=True))
@@ -137,7 +137,7 @@ class Sweep:
         for name in ("games", "algos", "extractors", "seeds"):
             values: Sequence[object] = getattr(self, name)
             if not values:
-                raise UserError(f"--{name} needs at least one")
+                raise UserError(f"--{name} needs at least one value")
             _require_distinct(name, values)
         if not 0 <= self.episodes <= 100_000:
             raise UserError(f"--episodes must be between 0 and 100,000, got {self.episodes}")
@@ -164,7 +164,7 @@ class Sweep:
             _require_distinct(name, values)
             if len(values) > 1 and is_of_the_machine(name):
                 raise UserError(
-                    f"{option(name)} changes nothing about what is learned: give it one value, got "
+                    f"{option(name)} does not affect what is learned: give it one value, got "
                     f"{', '.join(map(str, values))}"
                 )
 
@@ -172,11 +172,11 @@ class Sweep:
 def _require_distinct(name: str, values: Sequence[object]) -> None:
     for value in values:
         if values.count(value) > 1:
-            raise UserError(f"{option(name)} names {value} twice")
+            raise UserError(f"{option(name)} contains {value} twice")
 
 
 def seeds_named(words: Sequence[str]) -> tuple[int, ...]:
-    """The seeds that a person names: a number counts from 1; several, and ranges, are a list.
+    """Parse `--seeds`: one number counts from 1; several numbers, and ranges, are a list.
 
     >>> seeds_named(["3"]), seeds_named(["6-8"]), seeds_named(["1", "4-5"])
     ((1, 2, 3), (6, 7, 8), (1, 4, 5))
@@ -189,24 +189,24 @@ def seeds_named(words: Sequence[str]) -> tuple[int, ...]:
         first, dash, last = word.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(word) > 24:
             raise UserError(
-                f"--seeds takes how many there are (5), a range (6-10) or a list (1 4 7), got "
+                f"--seeds takes a number of seeds (5), a range (6-10) or a list (1 4 7), got "
                 f"{word[:40]!r}"
             )
         low, high = int(first), int(last) if dash else int(first)
         if len(words) == 1 and not dash:
             low = 1
         if not low <= high or high - low >= MOST_SEEDS:
-            raise UserError(f"--seeds must be between 1 and {MOST_SEEDS:,} seeds, got {word}")
+            raise UserError(f"--seeds must name between 1 and {MOST_SEEDS:,} seeds, got {word}")
         seeds += range(low, high + 1)
     return tuple(seeds)
 
 
 class OtherRunError(UserError):
-    """A cell's folder holds a run that would learn otherwise."""
+    """A cell's folder contains a run with other settings."""
 
 
 def require_same_run(cell: Cell) -> None:
-    """Raises UserError if a cell's folder holds another run, or a finished one without config."""
+    """Raises UserError if a cell's folder has another run, or a finished one without config."""
     folder = RunFolder(cell.path)
     if not (folder.config_file.exists() or folder.is_done):
         return
@@ -215,23 +215,23 @@ def require_same_run(cell: Cell) -> None:
     if different:
         there, asked = config.values(), cell.config.values()
         shown = ", ".join(
-            f"{name} {there.get(name)} in place of {asked.get(name)}" for name in different
+            f"{name} {there.get(name)} instead of {asked.get(name)}" for name in different
         )
         raise OtherRunError(
-            f"{cell.path} holds another run ({shown}): choose another --runs-dir, or ask for what "
-            "is there"
+            f"{cell.path} contains another run ({shown}): choose another --runs-dir, or use the "
+            "settings of that run"
         )
     if folder.ancestors():
         raise OtherRunError(
-            f"{cell.path} holds another run (it began with the weights of an earlier one): choose "
-            "another --runs-dir"
+            f"{cell.path} contains another run (it started from the weights of an earlier one): "
+            "choose another --runs-dir"
         )
 
 
 def require_same_runs(cells: Sequence[Cell]) -> None:
-    """Raises OtherRunError if the folder of any cell holds another run.
+    """Raises OtherRunError if the folder of any cell contains another run.
 
-    A folder that cannot be read is a failed cell among others, and no reason to stop them.
+    A folder that cannot be read is ignored here: its cell fails later without stopping the others.
     """
     for cell in cells:
         try:
@@ -242,8 +242,8 @@ def require_same_runs(cells: Sequence[Cell]) -> None:
             continue
 
 
-def sweep_folder(sweep: Sweep) -> Path:
-    """Where a sweep keeps what is its own; made if it is not there."""
+def make_sweep_folder(sweep: Sweep) -> Path:
+    """Create the folder for a sweep's own files, unless it exists, and return it."""
     folder = sweep.runs_dir / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -253,20 +253,20 @@ def sweep_folder(sweep: Sweep) -> Path:
 
 
 def save_sweep(sweep: Sweep, made_by: dict[str, Any]) -> None:
-    """Write down what is being run, for `--status` and for people."""
+    """Record what is being run, for `--status` and for people."""
     values = {**vars(sweep), "runs_dir": str(sweep.runs_dir)}
-    write_durably(sweep_folder(sweep) / RECORD, as_json({"sweep": values, **made_by}))
+    write_durably(make_sweep_folder(sweep) / RECORD, as_json({"sweep": values, **made_by}))
 
 
 def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:
-    """The sweep that was started last in a folder, and its number of workers.
+    """The most recently started sweep of a folder, and its number of workers.
 
     Raises:
-        UserError: there is none, or its record is damaged.
+        UserError: there is no sweep, or its record is damaged.
     """
     path = runs_dir / FOLDER / RECORD
     if not os.path.exists(path):
-        raise UserError(f"no sweep was started in {runs_dir}: name --games, or another --runs-dir")
+        raise UserError(f"no sweep was started in {runs_dir}: give --games or another --runs-dir")
     content = read_json(path)
     try:
         values = {**content["sweep"], "runs_dir": runs_dir}
@@ -279,11 +279,11 @@ def load_sweep(runs_dir: Path) -> tuple[Sweep, int]:
         }
         sweep, workers = Sweep(**values), _whole(content["workers"])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {error}; name --games instead") from error
+        raise UserError(f"{path} is damaged: {error}; give --games instead") from error
     return sweep, max(1, workers)
 
 
 def _whole(value: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"{str(value)[:40]} is no whole number")
+        raise TypeError(f"{str(value)[:40]} is not an integer")
     return value

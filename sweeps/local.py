@@ -1,4 +1,4 @@
-"""The cells of a sweep on this machine's cores."""
+"""Run the cells of a sweep on this machine."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from sweeps.table import LiveTable
 
 
 def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, Progress]:
-    """Complete the cells, `workers` at a time, each on cores of its own if that takes all.
+    """Complete the cells, `workers` at a time, pinned to cores if they use the whole machine.
 
-    Ctrl-C, SIGTERM and SIGHUP stop the runs with a checkpoint each; a second Ctrl-C ends them at
-    once.
+    Ctrl-C, SIGTERM and SIGHUP make the runs write a checkpoint and stop; a second Ctrl-C kills
+    them.
 
     Returns:
-        What became of every cell.
+        The progress of every cell.
     """
     results = {cell: progress(sweep, cell) for cell in cells}
     waiting = deque(cell for cell in cells if results[cell].state != "done")
     running: dict[int, CellProcess] = {}  # by the worker's number
     cores = cores_of_workers(workers, sweep.threads)
-    told = False
+    stop_sent = False
     with StopRequest(second_interrupts=False) as stop, LiveTable(workers) as table:
         while running or (waiting and not stop.requested):
             for worker in range(workers):
                 if worker not in running and waiting and not stop.requested:
                     running[worker] = CellProcess(sweep, waiting.popleft(), cores[worker])
-            if stop.requested and not told:
-                told = True
+            if stop.requested and not stop_sent:
+                stop_sent = True
                 for process in running.values():
                     process.stop()
             for worker, process in list(running.items()):
@@ -50,10 +50,10 @@ def run_local(sweep: Sweep, cells: Sequence[Cell], workers: int) -> dict[Cell, P
 
 
 def cores_of_workers(workers: int, threads: int) -> list[tuple[int, ...]]:
-    """Cores for each worker if together they take all there are; else the system deals them out.
+    """Cores for each worker if together they use all cores; otherwise empty, for any core.
 
-    A sweep that takes a part of the machine does not choose which: two of them side by side would
-    choose the same one.
+    A sweep that uses only part of the machine pins nothing, because two such sweeps would choose
+    the same cores.
     """
     if not hasattr(os, "sched_getaffinity"):
         return [()] * workers

@@ -1,4 +1,4 @@
-"""The options of `sweep.py`: those of a grid, and every setting of the runs, derived from them."""
+"""The options of `sweep.py`: those of a grid, and one for every setting of its runs."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from sweeps.grid import DEFAULTS, OF_THE_SWEEP, Sweep, seeds_named
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """What a grid consists of."""
+    """The grid."""
 
     games: tuple[str, ...]
-    """Games, by their usual names, or sets of the family's: atari5, atari10, all (57)."""
+    """Names of games, or sets of games: atari5, atari10, all (57)."""
     algos: tuple[str, ...] = ("ppo",)
     """Algorithms: ppo, a2c, or your own as package.module:NAME."""
     extractors: tuple[str, ...] = ("nature", "coordconv")
     """Arms of the comparison, or your own as package.module:Class."""
     seeds: tuple[str, ...] = ("3",)
-    """How many seeds, counted from 1 (5), a range (6-10) or a list (1 4 7). Fewer than 5 allow no
-    verdict on a single game."""
+    """Number of seeds, counted from 1 (5), a range (6-10) or a list (1 4 7). A verdict on a single
+    game needs at least 5."""
     episodes: int = 100
     """Whole games that each finished run is scored on; 0 for none."""
     runs_dir: Path = Path("runs")
-    """Where runs are kept, as <algo>/<game>/<extractor>/seed-<n>."""
+    """Folder of the runs, as <algo>/<game>/<extractor>/seed-<n>."""
 
 
 def grid_options(algos: Sequence[str]) -> type[Any]:
-    """A dataclass of `Grid`'s options and of every setting that these algorithms' runs have.
+    """A dataclass with the options of `Grid` and every setting that these algorithms' runs have.
 
-    A setting may be given several values, which are then an axis of the grid.
+    Several values of a setting are an axis of the grid.
     """
     kinds = {algo: settings_of(algo) for algo in algos}
     names = dict.fromkeys(name for kind in kinds.values() for name in kind.model_fields)
@@ -45,7 +45,7 @@ def grid_options(algos: Sequence[str]) -> type[Any]:
 
 
 def _declared(name: str, kinds: dict[str, type[RunConfig]]) -> tuple[Any, Any]:
-    """Type and default of an option; its help says what a run has without it."""
+    """Type and default of an option; its help shows the default of each algorithm."""
     mine = {
         algo: kind.model_fields[name] for algo, kind in kinds.items() if name in kind.model_fields
     }
@@ -65,7 +65,7 @@ def _declared(name: str, kinds: dict[str, type[RunConfig]]) -> tuple[Any, Any]:
 
 
 def names_of_options() -> dict[str, tuple[str, ...]]:
-    """The suite's own names for each option that takes anybody's too, for a shell to complete."""
+    """The built-in values of each option that also takes user code, for shell completion."""
     names = names_to_offer()
     family = FAMILIES.find(RunConfig.model_fields["family"].default)
     return {
@@ -77,7 +77,7 @@ def names_of_options() -> dict[str, tuple[str, ...]]:
 
 
 def sweep_of(options: Any) -> Sweep:
-    """The grid that options ask for."""
+    """The grid described by the options."""
     of_the_grid = {field.name for field in dataclasses.fields(Grid)}
     settings = {
         name: values for name, values in vars(options).items() if name not in of_the_grid and values

@@ -1,4 +1,4 @@
-"""The cells of a sweep on the machines of a Ray cluster, results in a folder they all see.
+"""Run the cells of a sweep on a Ray cluster, with results in a shared folder.
 
 Every machine needs the suite installed at the same path and the runs folder mounted at the same
 path. A cell is a task that needs `threads` CPUs (or a GPU). When a machine dies, Ray gives its
@@ -26,23 +26,24 @@ MOST_LOSSES = 10
 def run_ray(
     sweep: Sweep, cells: Sequence[Cell], workers: int | None, address: str
 ) -> dict[Cell, Progress]:
-    """Complete the cells on a cluster.
+    """Complete the cells on a Ray cluster.
 
-    Ctrl-C, SIGTERM and SIGHUP stop the runs with a checkpoint each; a second Ctrl-C waits for none.
+    Ctrl-C, SIGTERM and SIGHUP make the runs write a checkpoint and stop; a second Ctrl-C does not
+    wait for them.
 
     Args:
-        sweep: with an absolute runs_dir that every machine sees.
-        cells: of it.
-        workers: most cells at a time; None for as many as the cluster has room for.
-        address: of the cluster's head, HOST:PORT.
+        sweep: the sweep, with an absolute runs_dir that every machine sees.
+        cells: cells of the sweep.
+        workers: largest number of cells at a time; None for as many as the cluster can run.
+        address: HOST:PORT of the cluster's head, or "auto".
 
     Returns:
-        What became of every cell.
+        The progress of every cell.
 
     Raises:
         UserError: Ray is not installed, or no cluster answers.
     """
-    ray = _connected(address)
+    ray = _connect(address)
     gpus = 0 if sweep.device == "cpu" else 1
     task = ray.remote(num_cpus=sweep.threads, num_gpus=gpus, max_retries=MOST_LOSSES)(complete_cell)
     results = {cell: progress(sweep, cell) for cell in cells}
@@ -51,7 +52,7 @@ def run_ray(
     running: dict[Any, Cell] = {}
     capacity = int(ray.cluster_resources().get("CPU", 1)) // sweep.threads
     try:
-        # After Ray, which handles signals of its own.
+        # Entered after Ray is initialized, which installs signal handlers of its own.
         with StopRequest() as stop, LiveTable(min(workers or capacity, max(capacity, 1))) as table:
             while (waiting or running) and not stop.requested:
                 while waiting and (workers is None or len(running) < workers):
@@ -66,7 +67,7 @@ def run_ray(
                     results[cell] = progress(sweep, cell)
                 table.update(results)
             for reference in running:
-                ray.cancel(reference)  # a KeyboardInterrupt there: the run writes a checkpoint
+                ray.cancel(reference)  # raises KeyboardInterrupt there; the run writes a checkpoint
             if running:
                 ray.wait(list(running), num_returns=len(running), timeout=120)
             for cell in running.values():
@@ -76,7 +77,7 @@ def run_ray(
     return results
 
 
-def _connected(address: str) -> Any:
+def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError as error:
@@ -93,14 +94,14 @@ def _connected(address: str) -> Any:
 
 
 def _require_listener(address: str) -> None:
-    """Raises OSError or ValueError if nobody is there; Ray would try for minutes."""
+    """Raises OSError or ValueError if nothing listens there; Ray would retry for minutes."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER):
         pass
 
 
 def _collect(ray: Any, sweep: Sweep, cell: Cell, reference: Any) -> None:
-    """Take a finished task's word for its cell, or write down how it was lost."""
+    """Record the failure of a finished task, or that it was lost."""
     try:
         state: State
         state, error = ray.get(reference)

@@ -1,10 +1,11 @@
-"""The cells of a sweep as jobs of Slurm, through submitit, results in a folder that all nodes see.
+"""Run the cells of a sweep as Slurm jobs through submitit, with results in a shared folder.
 
 A cell is a job that needs `threads` CPUs (or a GPU). When its time is up or it is preempted, it
 writes a checkpoint and Slurm queues it again; when it is lost, it is submitted again.
 
-submitit writes what a job calls as a pickle, and the job executes it. So these files lie where no
-one else can write, and nothing else is read from them: how a cell stands is told by its folder.
+submitit pickles what a job calls, and the job executes the pickle. These files are therefore kept
+where nobody else can write, and nothing else is read from them: a cell's progress is read from its
+run folder.
 """
 
 from __future__ import annotations
@@ -24,28 +25,28 @@ from cli.errors import UserError
 from cli.shell import quoted
 from cli.signals import StopRequest
 from sweeps.cell import ROOT, SECONDS_BETWEEN_LOOKS, CellProcess
-from sweeps.grid import Cell, Sweep, sweep_folder
+from sweeps.grid import Cell, Sweep, make_sweep_folder
 from sweeps.status import Progress, progress, write_record
 from sweeps.table import LiveTable
 
 FOLDER = "slurm"
-MINUTES = 240  # of a job, unless the person says; it goes on in another one
+MINUTES = 240  # default time limit of a job; the cell continues in another one
 MOST_TIMEOUTS = 1000
-# How often a cell may lose its job.
+# How often a cell's job may be lost before the cell fails.
 MOST_LOSSES = 10
 SECONDS_TO_STOP = 120.0
 LINES_OF_AN_ERROR = 6
 
 
 class CellJob:
-    """What runs on a node: a cell until it is complete or the job has to end."""
+    """Runs on a node: completes a cell, or stops it when the job has to end."""
 
     def __init__(self, sweep: Sweep, cell: Cell) -> None:
         self.sweep, self.cell = sweep, cell
         self._running: CellProcess | None = None
 
     def __call__(self) -> None:
-        """Complete the cell; SIGTERM and SIGINT stop it with a checkpoint."""
+        """Complete the cell. SIGTERM and SIGINT make it write a checkpoint and stop."""
         self._running = CellProcess(self.sweep, self.cell)
         with StopRequest(second_interrupts=False) as stop:
             while self._running.poll() == "running":
@@ -53,11 +54,11 @@ class CellJob:
                     self._running.stop()
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         if stop.requested:
-            # Without a result: so submitit asks Slurm whether the job ended or is queued again.
+            # With no result, submitit asks Slurm whether the job ended or is queued again.
             raise SystemExit(130)
 
     def checkpoint(self) -> Any:
-        """What submitit asks for before the job's time is up: stop, and the job to queue again."""
+        """Stop the cell and return the job to queue again; called before the job's time is up."""
         from submitit.helpers import DelayedSubmission
 
         if self._running is not None:
@@ -74,26 +75,26 @@ def run_slurm(
     words: Sequence[str],
     cluster: str = "slurm",
 ) -> dict[Cell, Progress]:
-    """Complete the cells on a cluster.
+    """Complete the cells on a Slurm cluster.
 
-    Ctrl-C and SIGTERM cancel the jobs, whose runs write a checkpoint; a second Ctrl-C waits for
-    none.
+    Ctrl-C and SIGTERM cancel the jobs, whose runs write a checkpoint; a second Ctrl-C does not wait
+    for them.
 
     Args:
-        sweep: with an absolute runs_dir that every node sees.
-        cells: of it.
-        workers: most jobs at a time; None for all of them, which Slurm then queues.
-        words: what Slurm is asked for, KEY=VALUE each.
-        cluster: as submitit calls it; "local" runs the jobs on this machine.
+        sweep: the sweep, with an absolute runs_dir that every node sees.
+        cells: cells of the sweep.
+        workers: largest number of jobs at a time; None to submit all of them for Slurm to queue.
+        words: options for Slurm as KEY=VALUE.
+        cluster: submitit's name of the cluster; "local" runs the jobs on this machine.
 
     Returns:
-        What became of every cell.
+        The progress of every cell.
 
     Raises:
-        UserError: submitit is not installed, there is no Slurm, it refuses a job, or others can
-            write where the jobs are kept.
+        UserError: submitit is not installed, there is no Slurm, Slurm refuses a job, or others can
+            write to the folder of the jobs.
     """
-    executor = _executor(sweep, words, cluster)
+    executor = _make_executor(sweep, words, cluster)
     results = {cell: progress(sweep, cell) for cell in cells}
     waiting = [cell for cell in cells if results[cell].state != "done"]
     waiting.reverse()
@@ -104,7 +105,7 @@ def run_slurm(
             while (waiting or jobs) and not stop.requested:
                 while waiting and (workers is None or len(jobs) < workers):
                     cell = waiting.pop()
-                    jobs[cell] = _submitted(executor, sweep, cell)
+                    jobs[cell] = _submit(executor, sweep, cell)
                 time.sleep(SECONDS_BETWEEN_LOOKS)
                 for cell, job in list(jobs.items()):
                     ended = job.done()
@@ -113,7 +114,7 @@ def run_slurm(
                         del jobs[cell]
                         if _is_lost(results[cell], job):
                             losses[cell] += 1
-                            if _fails(sweep, cell, job, results[cell], losses[cell]):
+                            if _give_up(sweep, cell, job, results[cell], losses[cell]):
                                 results[cell] = progress(sweep, cell)
                             else:
                                 waiting.append(cell)
@@ -125,31 +126,31 @@ def run_slurm(
     return results
 
 
-def _submitted(executor: Any, sweep: Sweep, cell: Cell) -> Any:
-    """A job for a cell, whose record is fresh: how an earlier job ended is no longer true."""
+def _submit(executor: Any, sweep: Sweep, cell: Cell) -> Any:
+    """Submit a job for a cell, and reset its record, which may describe an earlier job."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     write_record(sweep, cell, "waiting")
     try:
         return executor.submit(CellJob(sweep, cell))
     except (FailedJobError, FailedSubmissionError) as error:
-        raise UserError(f"Slurm refuses the job: {str(error).strip()[-300:]}") from error
+        raise UserError(f"Slurm refused the job: {str(error).strip()[-300:]}") from error
 
 
 def _is_lost(now: Progress, job: Any) -> bool:
-    """Whether an ended job has left its cell unfinished, and nobody cancelled it."""
+    """Whether an ended job left its cell unfinished and was not canceled."""
     return now.state not in ("done", "failed") and not str(job.state).startswith("CANCELLED")
 
 
-def _fails(sweep: Sweep, cell: Cell, job: Any, now: Progress, losses: int) -> bool:
-    """Give a cell up that never began or was lost too often, and write down why."""
+def _give_up(sweep: Sweep, cell: Cell, job: Any, now: Progress, losses: int) -> bool:
+    """Record a cell as failed if it never started or was lost too often; whether it was."""
     if now.state != "waiting" and losses <= MOST_LOSSES:
         return False
-    told = f"lost by Slurm {losses} times" if now.state != "waiting" else "the job did not begin"
+    why = f"lost by Slurm {losses} times" if now.state != "waiting" else "the job did not start"
     log = Path(job.paths.stderr)
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     last = [line.rstrip() for line in lines if line.strip()][-LINES_OF_AN_ERROR:]
-    write_record(sweep, cell, "failed", (f"{told} ({job.state}); its log: {log}", *last))
+    write_record(sweep, cell, "failed", (f"{why} ({job.state}); its log: {log}", *last))
     return True
 
 
@@ -163,20 +164,21 @@ def _cancel(sweep: Sweep, jobs: Mapping[Cell, Any]) -> None:
     ):
         time.sleep(SECONDS_BETWEEN_LOOKS)
     for cell, job in jobs.items():
-        if job.done() and progress(sweep, cell).state == "running":  # killed before it said so
+        # Killed before it could record this.
+        if job.done() and progress(sweep, cell).state == "running":
             write_record(sweep, cell, "interrupted")
 
 
-def _executor(sweep: Sweep, words: Sequence[str], cluster: str) -> Any:
+def _make_executor(sweep: Sweep, words: Sequence[str], cluster: str) -> Any:
     try:
         import submitit
     except ImportError as error:
         raise UserError(
             "--engine slurm needs submitit: pip install -e '.[app,slurm]', or use --engine local"
         ) from error
-    asked = _asked(words)
-    folder = Path(asked.pop("folder", sweep_folder(sweep) / FOLDER)).absolute()
-    _require_private(folder)
+    asked = _parse_options(words)
+    folder = Path(asked.pop("folder", make_sweep_folder(sweep) / FOLDER)).absolute()
+    _make_private_folder(folder)
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     python = shlex.join(["env", f"PYTHONPATH={os.pathsep.join(paths)}", sys.executable])
     try:
@@ -186,7 +188,7 @@ def _executor(sweep: Sweep, words: Sequence[str], cluster: str) -> Any:
             **{f"{cluster}_python": python, f"{cluster}_max_num_timeout": MOST_TIMEOUTS},
         )
     except RuntimeError as error:
-        raise UserError(f"--engine slurm: no Slurm is found here ({error})") from error
+        raise UserError(f"--engine slurm found no Slurm on this machine: {error}") from error
     needs = {
         "name": "coordconv",
         "timeout_min": asked.pop("time", MINUTES),
@@ -201,27 +203,27 @@ def _executor(sweep: Sweep, words: Sequence[str], cluster: str) -> Any:
     return executor
 
 
-def _asked(words: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE words; numbers where Slurm is asked for an amount."""
+def _parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """Parse KEY=VALUE words; time, memory and cpus are integers."""
     asked: dict[str, Any] = {}
     for word in words:
         key, _, value = word.partition("=")
         if not re.fullmatch("[a-z][a-z-]*", key) or not value or not value.isprintable():
             raise UserError(
-                f"--slurm takes words such as partition=gpu time=240 memory=4, got {word[:60]!r}"
+                f"--slurm takes KEY=VALUE, as in partition=gpu time=240 memory=4, got {word[:60]!r}"
             )
         if key in ("time", "memory", "cpus"):
             if not value.isdecimal() or not 0 < int(value) <= 10**6:
                 unit = {"time": "minutes", "memory": "GB", "cpus": "CPUs"}[key]
-                raise UserError(f"--slurm {key} is a whole number of {unit}, got {value[:40]!r}")
+                raise UserError(f"--slurm {key} must be an integer ({unit}), got {value[:40]!r}")
             asked[key] = int(value)
         else:
             asked[key] = value
     return asked
 
 
-def _require_private(folder: Path) -> None:
-    """Make the folder for jobs; raises UserError if others could put theirs in its place."""
+def _make_private_folder(folder: Path) -> None:
+    """Create the folder for jobs; raises UserError if others could write or replace it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         places = [folder.resolve(), *folder.resolve().parents]
@@ -231,9 +233,9 @@ def _require_private(folder: Path) -> None:
             sticky = found.st_mode & stat.S_ISVTX and place != places[0]
             if found.st_uid not in (0, os.getuid()) or (shared and not sticky):
                 raise UserError(
-                    f"others can write in {place}, and Slurm's jobs would run what they put there: "
-                    f"take that away (chmod go-w {quoted(place)}), or name a folder of "
-                    "your own that every node sees with --slurm folder=DIR"
+                    f"others can write to {place}, and Slurm jobs would execute files from it: "
+                    f"make it private (chmod go-w {quoted(place)}), or name a private folder that "
+                    "every node sees with --slurm folder=DIR"
                 )
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error

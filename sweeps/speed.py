@@ -1,4 +1,4 @@
-"""How long a sweep will take, from a speed measured here."""
+"""Training speed for estimating how long a sweep will take."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sweeps.grid import Cell, Sweep
 from sweeps.status import Progress
 
 
-def measured_speeds(
+def measure_speeds(
     sweep: Sweep, cells: Mapping[Cell, Progress], workers: int
 ) -> dict[str, tuple[float, str]]:
-    """Agent steps per second of a run of each algorithm, and where the number is from.
+    """Measure agent steps per second of a run of each algorithm, with the source of the number.
 
-    From the runs that are there; otherwise as many short runs as there are workers are trained
-    side by side in a temporary folder.
+    Speeds are taken from existing runs. If an algorithm has none, one short run per worker is
+    trained in a temporary folder, all at the same time.
 
     Raises:
         UserError: a short run failed.
@@ -37,7 +37,7 @@ def measured_speeds(
         mine = [cell for cell in cells if cell.config.algo == algo]
         known = [speed for cell in mine if (speed := cells[cell].per_second) is not None]
         if known:
-            speeds[algo] = (float(np.mean(known)), f"of {len(known)} runs that are there")
+            speeds[algo] = (float(np.mean(known)), f"from {len(known)} existing runs")
         else:
             count = min(workers, len(mine), os.cpu_count() or 1)
             speeds[algo] = (_measure(sweep, algo, count), f"measured now, {count} side by side")

@@ -1,4 +1,4 @@
-"""How far the cells of a sweep have come, read from their folders by whoever asks."""
+"""Progress of the cells of a sweep, read from their folders."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ State = Literal["waiting", "running", "interrupted", "failed", "done"]
 
 MODE = "stochastic"
 SECONDS_BETWEEN_HEARTBEATS = 10.0
-# Seconds of training that are believed: up to some three years.
+# Plausible seconds of training: up to about three years.
 SHORTEST, LONGEST = 1e-3, 1e8
-LATEST = 1e12  # in seconds since 1970: no time that anybody had
-# A process that has not been heard of for so long is gone.
+LATEST = 1e12  # in seconds since 1970; later times are damage
+# A process without a heartbeat for this long counts as gone.
 SECONDS_ALIVE = 60.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a cell stands.
+    """Progress of a cell.
 
     Attributes:
-        state: of the cell.
-        step: agent steps done, as far as its files tell.
+        state: state of the cell.
+        step: agent steps done, up to the last finished game.
         per_second: agent steps per second of training so far; None before the first game is over.
-        scored: games of its last checkpoint that were scored.
-        where: the host it is on.
-        error: last lines of its log, of a failed one.
+        scored: number of scored games of its last checkpoint.
+        where: the host that it runs or ran on.
+        error: last lines of its log, if it failed.
     """
 
     state: State
@@ -50,13 +50,13 @@ class Progress:
 
 
 def sweep_file(sweep: Sweep, cell: Cell, ending: str) -> Path:
-    """A file the sweep keeps of a cell: `.json`, its record, or `.log`, what it printed."""
+    """The sweep's file for a cell: its record (`.json`) or its output (`.log`)."""
     relative = cell.path.relative_to(sweep.runs_dir)
     return sweep.runs_dir / FOLDER / relative.with_name(f"{relative.name}{ending}")
 
 
 def write_record(sweep: Sweep, cell: Cell, state: State, error: tuple[str, ...] = ()) -> None:
-    """Tell everybody what became of a cell; of a running one again and again, as a heartbeat."""
+    """Record the state of a cell; for a running cell, repeatedly as a heartbeat."""
     path = sweep_file(sweep, cell, ".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"state": state, "host": socket.gethostname(), "time": time.time(), "error": error}
@@ -64,14 +64,14 @@ def write_record(sweep: Sweep, cell: Cell, state: State, error: tuple[str, ...] 
 
 
 def scored_count(cell: Cell, episodes: int) -> int:
-    """How many of the games that `evaluate.py score` would play are scored already."""
+    """How many of the games that `evaluate.py score` would play are already scored."""
     path = RunFolder(cell.path).evaluation_file
     known = scored_games(path, cell.config.total_steps, MODE)
     return sum(seed in known for seed in evaluation_seeds(episodes))
 
 
 def progress(sweep: Sweep, cell: Cell) -> Progress:
-    """Where a cell stands; its files may be damaged or belong to a machine far away."""
+    """The progress of a cell, which may be on another machine; damaged files make it failed."""
     try:
         require_same_run(cell)
         scored = scored_count(cell, sweep.episodes)
@@ -87,10 +87,10 @@ def progress(sweep: Sweep, cell: Cell) -> Progress:
     if done and scored >= sweep.episodes:
         return Progress("done", step, per_second, scored)
     state: State = record.get("state", "waiting" if step == 0 else "interrupted")
-    # Either way: a clock may have been set back.
+    # In either direction, because a clock may have been set back.
     if state == "running" and abs(time.time() - record.get("time", 0.0)) > SECONDS_ALIVE:
         state = "interrupted"
-    if state == "done":  # its files have gone since, or more games are asked for
+    if state == "done":  # its files were deleted since, or more games are requested
         state = "waiting"
     error = tuple(str(line) for line in record.get("error", ())) if state == "failed" else ()
     return Progress(state, step, per_second, scored, str(record.get("host", "")), error)
@@ -114,9 +114,9 @@ def _record(sweep: Sweep, cell: Cell) -> dict[str, Any]:
 
 
 def _training(cell: Cell) -> tuple[int, float | None]:
-    """(agent step, steps per second) by the newest finished game; (0, None) before there is one."""
+    """(agent step, steps per second) at the newest finished game; (0, None) before the first."""
     last = last_episode(RunFolder(cell.path).episodes_file)
-    # A row that is damaged is told of by whoever reads all of them.
+    # Damaged rows are reported by code that reads all of them.
     if (
         last is None
         or not 0 < last.step <= cell.config.total_steps

@@ -1,4 +1,4 @@
-"""How a sweep stands, as a table: live on a terminal, a line for each change elsewhere."""
+"""Progress of a sweep: a live table on a terminal, a line for each change elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS_BETWEEN_SUMMARIES = 60.0
 
 
 def seconds_left(cells: Mapping[Cell, Progress], workers: int) -> float | None:
-    """Time until all training is done, by the speed of what was trained; scoring not counted."""
+    """Seconds until all training is done, from the speeds so far; scoring is not included."""
     speeds: dict[str, list[float]] = {}
     for cell, now in cells.items():
         if now.per_second is not None:
@@ -41,7 +41,7 @@ def seconds_left(cells: Mapping[Cell, Progress], workers: int) -> float | None:
 
 
 def summary(cells: Mapping[Cell, Progress], workers: int) -> str:
-    """The whole sweep in a line."""
+    """The whole sweep on one line."""
     counts = Counter(now.state for now in cells.values())
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done"]
     left = seconds_left(cells, workers)
@@ -51,11 +51,11 @@ def summary(cells: Mapping[Cell, Progress], workers: int) -> str:
 
 
 COLUMNS = ("cell", "state", "steps", "steps/s", "left", "scored", "on")
-LESS_IMPORTANT = ("on", "scored", "steps/s", "state")  # the least first
+LESS_IMPORTANT = ("on", "scored", "steps/s", "state")  # the least important first
 
 
 def overview(cells: Mapping[Cell, Progress], workers: int, console: Console) -> Group:
-    """A summary over a row for each cell that is not simply done or waiting."""
+    """A summary, and below it a row for each cell that is neither done nor waiting."""
     shown = [item for item in cells.items() if item[1].state not in ("done", "waiting")]
     rows = [_row(cell, now) for cell, now in shown[:MOST_ROWS]]
 
@@ -76,7 +76,7 @@ def overview(cells: Mapping[Cell, Progress], workers: int, console: Console) -> 
 
 
 def _row(cell: Cell, now: Progress) -> dict[str, str]:
-    """What each column says of a cell."""
+    """The cell's row, by column."""
     total = cell.config.total_steps
     left = "" if not now.per_second else duration((total - now.step) / now.per_second)
     return {
@@ -91,7 +91,7 @@ def _row(cell: Cell, now: Progress) -> dict[str, str]:
 
 
 def every_cell(cells: Mapping[Cell, Progress], workers: int) -> str:
-    """A line for each cell, as `--status` prints them."""
+    """The summary and a line for each cell, as `--status` prints them."""
     lines = [summary(cells, workers)]
     width = max(len(cell.name) for cell in cells)
     for cell, now in cells.items():
@@ -111,7 +111,7 @@ def every_cell(cells: Mapping[Cell, Progress], workers: int) -> str:
 
 
 class LiveTable:
-    """Shows a sweep while it runs, on stderr."""
+    """Shows a running sweep on stderr."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -130,13 +130,13 @@ class LiveTable:
             self._live.stop()
 
     def update(self, cells: Mapping[Cell, Progress]) -> None:
-        """Show how things are now."""
+        """Show the current progress."""
         if self._live is not None:
             shown = overview(cells, self._workers, self._live.console)
             self._live.update(shown, refresh=True)
             return
         for cell, now in cells.items():
-            # What was done or waiting from the start is no news.
+            # Cells that were done or waiting from the start are not reported.
             if now.state != self._known.get(cell, now.state) or (
                 cell not in self._known and now.state == "running"
             ):

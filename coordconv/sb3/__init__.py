@@ -1,7 +1,6 @@
-"""CoordConv for agents of Stable-Baselines3: features extractors, and a faster policy.
+"""CoordConv for Stable-Baselines3: features extractors, and a faster policy.
 
-Needs stable-baselines3 beside torch. An extractor goes with SB3's own policies and with
-`AtariPolicy`:
+Requires stable-baselines3. The extractors work with SB3's own policies and with `AtariPolicy`:
 
 Examples:
     >>> from coordconv.sb3 import AtariPolicy, NatureExtractor, policy_kwargs_for

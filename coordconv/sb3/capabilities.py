@@ -1,12 +1,11 @@
-"""What an extractor says of itself, so that training may take a faster way with it.
+"""Capabilities that an extractor declares, which allow faster training.
 
-A capability is a class attribute, declared where `forward` is written:
+A capability is a class attribute of the class that defines `forward`:
 
     class Mine(BaseFeaturesExtractor):
         bears_threads = True
 
-A subclass that writes `forward` anew has to declare it anew: what held of its parent need not hold
-of it.
+A subclass that overrides `forward` must declare its capabilities again.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from typing import Literal
 
 from torch import nn
 
-# bears_threads: several threads may call it at once, without gradients (nothing is kept from one
-#     pass to the next).
-# is_rounded_whole: in bfloat16 a copy with rounded weights answers what it answers.
-# recalls: all its parameters belong to layers of the kinds `ConvReLU` and `LinearReLU`
-#     (coordconv.sb3.layers), and it calls each of them once in a pass.
+# bears_threads: several threads may call it at the same time without gradients, because it keeps no
+#     state between passes.
+# is_rounded_whole: in bfloat16, a copy with rounded weights has the same outputs.
+# recalls: all its parameters belong to layers of type `ConvReLU` or `LinearReLU`
+#     (coordconv.sb3.layers), and it calls each of them once per pass.
 Capability = Literal["bears_threads", "is_rounded_whole", "recalls"]
 
 
 def has(extractor: type[nn.Module], capability: Capability) -> bool:
-    """Whether a class declares a capability, and no class derived from that changed its ways."""
+    """Whether a class has a capability: declared, and `forward` not overridden since."""
     for kind in extractor.__mro__:
         if capability in vars(kind):
             return bool(vars(kind)[capability])

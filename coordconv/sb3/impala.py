@@ -29,7 +29,7 @@ class ResidualBlock(nn.Module):
         self.first, self.second = convolution(), convolution()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H, W)."""
+        """Map (N, C, H, W) to (N, C, H, W)."""
         residual: Tensor = self.second(F.relu(self.first(F.relu(x)), inplace=True))
         return x + residual
 
@@ -37,13 +37,16 @@ class ResidualBlock(nn.Module):
 class ImpalaExtractor(BaseFeaturesExtractor):
     """Three stages of convolution, pooling and two residual blocks, then one hidden layer.
 
-    Input (N, C, H, W) float in [0, 1]; output (N, features_dim).
+    The input is (N, C, H, W) float in [0, 1], the output (N, features_dim).
 
     Args:
-        observation_space: Box of shape (C, H, W), at least 8×8.
-        channels: what is added to the input of every convolution, as in `NatureExtractor`.
-        zero_start: likewise.
-        features_dim: units of the fully connected layer; 256 in the paper.
+        observation_space: Box of shape (C, H, W), at least 8×8 pixels.
+        channels: channels to add to the input of every convolution, as in `NatureExtractor`.
+        zero_start: as in `NatureExtractor`.
+        features_dim: number of units of the fully connected layer; 256 in the paper.
+
+    Raises:
+        ValueError: `channels` is unknown, or the observation space is not suitable.
     """
 
     bears_threads = is_rounded_whole = True  # coordconv.sb3.capabilities
@@ -60,7 +63,10 @@ class ImpalaExtractor(BaseFeaturesExtractor):
             raise ValueError(f"channels must be one of {', '.join(CHANNELS)}, got {channels!r}")
         in_channels, height, width = image_shape(observation_space, type(self).__name__)
         if min(height, width) < 8:
-            raise ValueError(f"ImpalaExtractor halves images three times: {height}×{width} < 8×8")
+            raise ValueError(
+                f"ImpalaExtractor needs images of at least 8×8 pixels, got {height}×{width}: "
+                "enlarge the observations"
+            )
         super().__init__(observation_space, features_dim)
         stages: list[nn.Module] = []
         for out_channels in IMPALA_CHANNELS:

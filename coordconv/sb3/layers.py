@@ -1,4 +1,4 @@
-"""The layers that every trunk is built from: plain, with coordinates or with noise."""
+"""Building blocks of the trunks: layers that are plain, with coordinates or with noise."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def make_convolution(
     zero_start: bool = False,
     input_size: tuple[int, int],
 ) -> nn.Module:
-    """One convolution of a trunk, with the extra input channels it is asked for.
+    """Build one convolution of a trunk, with the given extra input channels.
 
-    SB3 draws orthogonal weights with gain √2 for every plain convolution of an extractor after
-    its construction. The layers with extra channels are invisible to that pass, so they are drawn
-    here, and jointly: as the one kernel of the concatenating network would be. With `zero_start`
-    the kernel of the extra channels is zero instead, and the rest that of a plain convolution.
+    After construction, SB3 draws orthogonal weights with gain √2 for every plain convolution of an
+    extractor. It does not recognize layers with extra channels, so these are drawn here, jointly
+    like the one kernel of the concatenating network. With `zero_start`, the kernel of the extra
+    channels is zero instead, and the data kernel is drawn as in a plain convolution.
     """
     if extra == "none":
         return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
     if zero_start:
-        # Random numbers are drawn as for the plain layer, so that with one seed the layers that
-        # follow are the baseline's too; `AtariPolicy` redraws this one with SB3's pass.
+        # Draw as many random numbers as the plain layer does, so that with the same seed the
+        # following layers equal the baseline's; `AtariPolicy` redraws this one in SB3's pass.
         nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
         with torch.random.fork_rng(devices=[]):
             started = make_convolution(
@@ -63,7 +63,7 @@ def make_convolution(
 
 
 def draw_as_plain_(layer: nn.Module, gain: float) -> None:
-    """Draw a layer with extra channels as SB3 draws a plain one; the channels count for nothing."""
+    """Draw the data kernel as SB3 draws a plain layer; set the extra channels' kernel to zero."""
     assert isinstance(layer, CoordConv2d)
     nn.init.orthogonal_(layer.weight, gain)
     nn.init.zeros_(layer.coord_weight)
@@ -72,14 +72,14 @@ def draw_as_plain_(layer: nn.Module, gain: float) -> None:
 
 
 class ConvReLU(nn.Module):
-    """A convolution and its ReLU, in one pass over the output where the layer has coordinates."""
+    """A convolution and its ReLU, in one pass over the output if the layer has coordinates."""
 
     def __init__(self, convolution: nn.Module) -> None:
         super().__init__()
         self.convolution = convolution
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C', H', W')."""
+        """Map (N, C, H, W) to (N, C', H', W')."""
         if isinstance(self.convolution, CoordConv2d):
             return coord_conv_relu(self.convolution, x)
         return F.relu(self.convolution(x), inplace=True)
@@ -89,16 +89,20 @@ class LinearReLU(nn.Linear):
     """A fully connected layer and its ReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_features) to (N, out_features)."""
+        """Map (N, in_features) to (N, out_features)."""
         return F.relu(super().forward(x), inplace=True)
 
 
 def image_shape(observation_space: spaces.Space[object], name: str) -> tuple[int, int, int]:
-    """(C, H, W) of an image observation space, or a ValueError that says what to do."""
+    """(C, H, W) of an image observation space.
+
+    Raises:
+        ValueError: it is not a Box with three dimensions.
+    """
     if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 3:
         raise ValueError(
-            f"{name} looks at images of shape (C, H, W), got {observation_space}: "
-            "use it with a policy for images and a Box observation space of three dimensions"
+            f"{name} needs images of shape (C, H, W), got {observation_space}: "
+            "use it with a policy for images and a Box observation space with three dimensions"
         )
     channels, height, width = observation_space.shape
     return channels, height, width

@@ -28,19 +28,22 @@ NATURE_LAYERS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 class NatureExtractor(BaseFeaturesExtractor):
     """The three convolutions and the fully connected layer of Mnih et al. 2015.
 
-    Input (N, C, H, W) float in [0, 1], at least 36×36; output (N, features_dim).
+    The input is (N, C, H, W) float in [0, 1], at least 36×36 pixels, the output (N, features_dim).
 
     Args:
         observation_space: Box of shape (C, H, W).
-        channels: what is added to the input of the convolutions: `"none"` (the baseline),
+        channels: channels to add to the input of the convolutions: `"none"` (the baseline),
             `"coordinates"` (CoordConv, Liu et al. 2018) or `"noise"` (the control).
-        only_first: add them to the first convolution only.
-        with_r: add the radius channel too.
-        zero_start: begin with kernels of zero for them: the first network is the baseline's, and
-            with one seed it is that network to the bit under `AtariPolicy`.
-        pool: average over all positions in place of flattening. Flattening tells the fully
-            connected layer where each feature was; pooling makes the trunk translation invariant.
-        features_dim: units of the fully connected layer.
+        only_first: add them only to the first convolution.
+        with_r: also add the radius channel.
+        zero_start: initialize the kernels of the added channels with zero, so that the network
+            starts as the baseline; with the same seed and `AtariPolicy`, bit for bit.
+        pool: average over all positions instead of flattening. Flattening preserves where each
+            feature was; pooling makes the trunk translation invariant.
+        features_dim: number of units of the fully connected layer.
+
+    Raises:
+        ValueError: `channels` is unknown, or the observation space is not suitable.
     """
 
     bears_threads = is_rounded_whole = recalls = True  # coordconv.sb3.capabilities
@@ -87,13 +90,13 @@ class NatureExtractor(BaseFeaturesExtractor):
         return features
 
     def _vector(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to what the fully connected layer sees."""
+        """Map (N, C, H, W) to the input of the fully connected layer."""
         if self.pool:
             return x.mean(dim=(2, 3))
         if not is_recorded(x) and x.requires_grad:
-            # Flattening puts the channels first, and so the gradient arrives. ReLU's gradient reads
-            # it beside its own output: across two memory orders that takes twice as long as
-            # putting them into one.
+            # After flattening, the gradient arrives with channels first. ReLU's backward pass reads
+            # it together with its own channels-last output: with two memory orders, this takes
+            # twice as long as converting the gradient first.
             x.register_hook(_channels_last)  # type: ignore[no-untyped-call]
         return torch.flatten(x, 1)
 

@@ -1,4 +1,4 @@
-"""The parameter-matched control: CoordConv whose extra channels say nothing about position."""
+"""The parameter-matched control: CoordConv whose extra channels do not encode position."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from coordconv.tracing import is_proxy
 
 
 class NoiseConv2d(CoordConv2d):
-    """A CoordConv2d that sees fixed noise in place of its coordinates.
+    """A CoordConv2d that sees fixed noise instead of coordinates.
 
-    Each extra channel holds the very values of the coordinate channel it replaces, in a random
-    order of positions: same range, same distribution, same parameters and cost, and no geometry.
-    What CoordConv gains over this layer it gains by knowing where, not by having more weights.
-    The order is drawn from torch's global generator at construction and is saved with the weights.
+    Each extra channel contains the values of the coordinate channel that it replaces, in a random
+    order of positions: range, distribution, parameters and cost are equal, but there is no
+    geometry. A gain of CoordConv over this layer therefore comes from position and not from
+    additional weights. The order is drawn from torch's global generator at construction and is
+    saved with the weights.
 
     Args:
-        *args: as CoordConv2d.
-        input_size: (H, W) of the only input size the layer accepts.
-        **kwargs: as CoordConv2d.
+        *args: as in CoordConv2d.
+        input_size: (H, W), the only input size that the layer accepts.
+        **kwargs: as in CoordConv2d.
     """
 
     noise: Tensor
@@ -41,7 +42,7 @@ class NoiseConv2d(CoordConv2d):
         """The fixed noise channels (n, H, W)."""
         if not is_proxy(size) and tuple(size) != tuple(self.noise.shape[1:]):
             raise ValueError(
-                f"this NoiseConv2d was made for inputs of {tuple(self.noise.shape[1:])}, got "
+                f"this NoiseConv2d was built for inputs of {tuple(self.noise.shape[1:])}, got "
                 f"{tuple(size)}: build one with input_size={tuple(size)}"
             )
         return self.noise.to(device=device, dtype=dtype)

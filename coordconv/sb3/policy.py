@@ -1,4 +1,4 @@
-"""The actor-critic policy that every arm shares: SB3's, in the memory layout CPUs are fast in."""
+"""The actor-critic policy of every arm: SB3's, in a memory layout that is fast on CPUs."""
 
 from __future__ import annotations
 
@@ -21,33 +21,34 @@ from coordconv.sb3 import capabilities
 from coordconv.sb3.layers import draw_as_plain_
 from coordconv.sb3.precision import DTYPES, PRECISIONS, Precision, bfloat16
 
-# 900 kB of float32 at 84×84×4, of which the processor's second cache holds most.
+# 900 kB of float32 at 84×84×4, most of which fit into the processor's second-level cache.
 OBSERVATIONS_IN_CACHE = 8
 
 
 class AtariPolicy(ActorCriticCnnPolicy):
-    """SB3's CnnPolicy for images and discrete actions, computed with less waste.
+    """A faster version of SB3's CnnPolicy for images and discrete actions.
 
-    Same parameters, same initialisation, same distribution and same random draws as SB3's policy;
+    Parameters, initialization, distribution and random draws are the same as in SB3's policy, and
     outputs agree to floating-point tolerance. The differences: images are scaled once, in place
-    and channels-last; the log-softmax takes the place of distribution objects; and the critic may
-    have a trunk that differs from the actor's.
+    and channels-last; a log-softmax replaces the distribution objects; and the critic may have a
+    trunk that differs from the actor's.
 
     Args:
         observation_space: Box (C, H, W) of uint8.
         action_space: Discrete.
-        lr_schedule: learning rate by remaining progress.
+        lr_schedule: learning rate as a function of the remaining progress.
+        *args: as in SB3's ActorCriticCnnPolicy.
         critic_extractor_kwargs: arguments of the critic's own trunk, of the same class as the
-            actor's; `None` shares one trunk. Needs `share_features_extractor=False`.
-        precision: what the trunk computes in, `"float32"` or `"bfloat16"`. Parameters, heads,
-            distributions and values are float32 in both.
-        **kwargs: as SB3's ActorCriticCnnPolicy.
+            actor's; None if they do not differ. Needs `share_features_extractor=False`.
+        precision: precision of the trunk, `"float32"` or `"bfloat16"`. Parameters, heads,
+            distributions and values are always float32.
+        **kwargs: as in SB3's ActorCriticCnnPolicy.
 
     Attributes:
-        reuses_memory: whether `evaluate_actions` may put the scaled images where those of its last
-            call were. They are the largest block of a gradient step, and the system clears new
-            memory page by page. For training loops that finish one step before the next: a
-            backward pass that comes too late raises torch's error about in-place changes.
+        reuses_memory: whether `evaluate_actions` may overwrite the scaled images of its last call.
+            They are the largest memory block of a gradient step, and the system clears new memory
+            page by page. Only for training loops that finish each step before the next: a backward
+            pass after the next call raises torch's error about in-place changes.
     """
 
     reuses_memory = False
@@ -63,21 +64,21 @@ class AtariPolicy(ActorCriticCnnPolicy):
         **kwargs: Any,
     ) -> None:
         if not isinstance(action_space, spaces.Discrete):
-            raise ValueError(f"AtariPolicy acts in Discrete spaces, got {action_space}")
+            raise ValueError(f"AtariPolicy needs a Discrete action space, got {action_space}")
         if not isinstance(observation_space, spaces.Box) or observation_space.dtype != "uint8":
-            raise ValueError(f"AtariPolicy looks at uint8 images, got {observation_space}")
+            raise ValueError(f"AtariPolicy needs a Box of uint8 images, got {observation_space}")
         if critic_extractor_kwargs is not None and kwargs.get("share_features_extractor", True):
             raise ValueError("critic_extractor_kwargs needs share_features_extractor=False")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         self.precision = precision
-        # Of `playing`: by extractor, its copy with rounded weights.
+        # For `playing`: the copy of each extractor with rounded weights.
         self._rounded_copies: dict[nn.Module, BaseFeaturesExtractor] = {}
         self._playing = False
         self.critic_extractor_kwargs = critic_extractor_kwargs
         self._images: Tensor | None = None
         super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
-        # After construction: orthogonal initialisation fails on channels-last weights.
+        # After construction, because orthogonal initialization fails on channels-last weights.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
@@ -89,14 +90,14 @@ class AtariPolicy(ActorCriticCnnPolicy):
 
     @staticmethod
     def init_weights(module: nn.Module, gain: float = 1) -> None:
-        """SB3's orthogonal initialisation; layers that start as plain convolutions get it too."""
+        """SB3's orthogonal initialization, also for layers that start as plain convolutions."""
         if getattr(module, "starts_as_plain", False):
             draw_as_plain_(module, gain)
         else:
             ActorCriticCnnPolicy.init_weights(module, gain)
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
-        """The actor's trunk at the first call, the critic's at the second, as SB3 asks for them."""
+        """Build the actor's trunk at the first call and the critic's at the second."""
         is_critic = "features_extractor" in self._modules
         if is_critic and self.critic_extractor_kwargs is not None:
             return self.features_extractor_class(
@@ -105,15 +106,15 @@ class AtariPolicy(ActorCriticCnnPolicy):
         return super().make_features_extractor()
 
     def scaled(self, observations: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) to channels-last numbers in [0, 1], of the trunk's precision."""
+        """Scale uint8 images (N, C, H, W) to [0, 1], channels-last and in the trunk's precision."""
         if not (self.reuses_memory and torch.is_grad_enabled()):
             dtype = DTYPES[self.precision]
             images = observations.to(dtype, memory_format=torch.channels_last)
-            # An input of that type is not converted, and is not to be scaled in its own memory.
+            # An input that already has this type is not copied and must not be scaled in place.
             return images.mul_(1 / 255) if images is not observations else images / 255
         images = self._remembered_images(observations)
-        # A few at a time: they are still in the processor's cache when they are scaled. A GPU is
-        # better off with all at once.
+        # On a CPU, a few at a time, so that they are still in the cache when they are scaled. A GPU
+        # is faster with all at once.
         count = OBSERVATIONS_IN_CACHE if images.device.type == "cpu" else len(images)
         parts = (torch.split(whole, count) for whole in (images, observations))
         for part, pixels in zip(*parts, strict=True):
@@ -121,7 +122,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
         return images
 
     def _remembered_images(self, like: Tensor) -> Tensor:
-        """Channels-last memory for images of this number and size."""
+        """Channels-last memory for as many images of this size, allocated or reused."""
         count, channels, height, width = like.shape
         rest = (height, width, channels)
         memory = self._images
@@ -140,7 +141,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
         return nullcontext() if self.precision == "float32" else bfloat16(images.device.type)
 
     def _played_by(self, extractor: BaseFeaturesExtractor) -> BaseFeaturesExtractor:
-        """The extractor, or while `playing` the copy that need not round its weights again."""
+        """The extractor, or within `playing` its copy with rounded weights, if it has one."""
         return self._rounded_copies.get(extractor, extractor) if self._playing else extractor
 
     def _latents(self, observations: PyTorchObs) -> tuple[Tensor, Tensor]:
@@ -164,7 +165,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
         if deterministic:
             actions = log_probs.argmax(dim=1, keepdim=True)
         else:
-            # The draw that torch's Categorical makes, so that seeds mean the same as under SB3.
+            # Draws as torch's Categorical does, so that seeds give the same actions as with SB3.
             actions = torch.multinomial(log_probs.exp(), 1, replacement=True)
         return (
             actions.squeeze(1),
@@ -195,22 +196,22 @@ class AtariPolicy(ActorCriticCnnPolicy):
 
     @property
     def playing_trunk(self) -> BaseFeaturesExtractor:
-        """The actor's trunk, or within `playing` what answers for it."""
+        """The actor's trunk, or within `playing` its rounded copy, if it has one."""
         return self._played_by(self.pi_features_extractor)
 
     @contextmanager
     def playing(self) -> Iterator[None]:
-        """Within this, no weight changes: what depends on weights alone is computed once.
+        """Context for inference while no weight changes: compute what depends only on weights once.
 
-        That is where-maps and, in bfloat16, the rounded weights of extractors that allow it.
-        Outputs of passes without gradient stay the same to the last bit; passes with gradient do
-        not belong in here.
+        This concerns where-maps and, in bfloat16, the rounded weights of extractors that allow it.
+        Outputs of passes without gradient are equal to the last bit. Do not run passes with
+        gradient inside the context.
         """
         players: list[nn.Module] = [self]
         if self.precision != "float32":
             for extractor in {self.pi_features_extractor, self.vf_features_extractor}:
                 if capabilities.has(type(extractor), "is_rounded_whole"):
-                    players.append(self._rounded_copy(extractor))
+                    players.append(self._update_rounded_copy(extractor))
         self._playing = True
         try:
             with ExitStack() as constant:
@@ -221,11 +222,11 @@ class AtariPolicy(ActorCriticCnnPolicy):
             self._playing = False
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy is not playing, and its layers may be exchanged.
+        # A copy is not inside `playing`, and its layers may be replaced.
         return {**vars(self), "_playing": False, "_rounded_copies": {}}
 
-    def _rounded_copy(self, extractor: BaseFeaturesExtractor) -> BaseFeaturesExtractor:
-        """The extractor's copy with weights rounded anew; its memory is kept."""
+    def _update_rounded_copy(self, extractor: BaseFeaturesExtractor) -> BaseFeaturesExtractor:
+        """Update the extractor's copy with rounded weights, reusing its memory, and return it."""
         rounded = self._rounded_copies.get(extractor)
         if rounded is None or rounded.state_dict().keys() != extractor.state_dict().keys():
             rounded = copy.deepcopy(extractor).to(DTYPES[self.precision]).requires_grad_(False)
@@ -234,7 +235,7 @@ class AtariPolicy(ActorCriticCnnPolicy):
         return rounded.train(extractor.training)
 
     def action_logits(self, obs: Tensor) -> Tensor:
-        """Unnormalised log-probabilities (N, n_actions) for uint8 images (N, C, H, W)."""
+        """Unnormalized log-probabilities (N, n_actions) for uint8 images (N, C, H, W)."""
         features = self._features(self.pi_features_extractor, self.scaled(obs))
         logits: Tensor = self.action_net(self.mlp_extractor.forward_actor(features))
         return logits

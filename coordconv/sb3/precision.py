@@ -1,15 +1,14 @@
-"""bfloat16: what it is for, where it is real, and the same arithmetic where it is not.
+"""bfloat16 for trunks, emulated on processors without bfloat16 instructions.
 
-In bfloat16 the trunk's convolutions and matrix products take operands of 8 significant bits, add up
-in float32, and round what comes out: half the bytes, and on processors that have the instructions
-half the time. `torch.autocast` decides operation by operation, so that it holds for any extractor,
-somebody's own included, and on CPU and CUDA alike. Weights, heads and everything behind them stay
-float32.
+In bfloat16, the trunk's convolutions and matrix products take operands of 8 significant bits, sum
+in float32, and round the result. This halves the memory, and on processors with the instructions
+also the time. `torch.autocast` decides for each operation, so it works for any extractor, including
+a user's own, on CPU and CUDA. Weights, heads and everything after them stay float32.
 
-On a processor without those instructions torch's own bfloat16 convolutions are some ten times as
-slow as float32's. There the operands are rounded and multiplied in float32, whose sums are the ones
-that the instructions compute, and the result is rounded: the same arithmetic up to the order of
-sums, at some nine tenths of float32's speed.
+On a processor without these instructions, torch's bfloat16 convolutions are about ten times as slow
+as float32. There, the operands are rounded and multiplied in float32, which gives the sums that the
+instructions compute, and the result is rounded: the same arithmetic up to the order of sums, at
+about nine tenths of the speed of float32.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch
 
 @contextmanager
 def bfloat16(device_type: str) -> Iterator[None]:
-    """Within this, products are taken of bfloat16 operands, on this kind of device."""
+    """Within this context, products on this type of device have bfloat16 operands."""
     emulated = EmulatedProducts() if is_emulated(device_type) else nullcontext()
     with torch.autocast(device_type, torch.bfloat16), emulated:
         yield
@@ -40,9 +39,9 @@ def bfloat16(device_type: str) -> Iterator[None]:
 
 @cache
 def is_emulated(device_type: str) -> bool:
-    """Whether this machine has no bfloat16 products worth the name: slower ones than float32's.
+    """Whether bfloat16 products are emulated, because they are slower than float32 products here.
 
-    Measured, some milliseconds at the first call; what a processor calls itself decides nothing.
+    The first call measures this, in a few milliseconds, independently of the processor's name.
     """
     if device_type != "cpu":
         return False
@@ -68,7 +67,7 @@ def _best_seconds(product: Callable[[], Tensor]) -> float:
 
 
 def caveat(precision: Precision, device: torch.device) -> str | None:
-    """What somebody who asks for a precision should know of this machine first, in one line."""
+    """A warning about a precision on this machine, on one line; None if there is nothing to say."""
     if precision == "float32":
         return None
     if device.type == "cuda":
@@ -79,11 +78,11 @@ def caveat(precision: Precision, device: torch.device) -> str | None:
         return None
     return (
         "this machine only emulates bfloat16, slower than float32: "
-        "use --precision float32 unless you mean to repeat a bfloat16 run"
+        "use --precision float32 unless you want to reproduce a bfloat16 run"
     )
 
 
-# What `torch.autocast` runs in the lower precision, of what a network of images is made of.
+# Operations of image networks that `torch.autocast` runs in lower precision.
 PRODUCTS = frozenset(
     {
         torch.conv1d, torch.conv2d, torch.conv3d,
@@ -95,9 +94,9 @@ PRODUCTS = frozenset(
 
 
 class EmulatedProducts(TorchFunctionMode):
-    """Within this, products round their operands and results to bfloat16 and are taken in float32.
+    """Mode in which products are computed in float32 with operands and results in bfloat16.
 
-    Gradients likewise: what flows back is rounded at the same places.
+    Gradients are rounded at the same places.
     """
 
     def __torch_function__(
@@ -107,7 +106,7 @@ class EmulatedProducts(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run one operation of torch."""
+        """Intercept one operation of torch."""
         kwargs = kwargs or {}
         if func not in PRODUCTS:
             return func(*args, **kwargs)
@@ -118,7 +117,7 @@ class EmulatedProducts(TorchFunctionMode):
 
 
 def _rounded(value: Any) -> Any:
-    """A float32 copy that holds bfloat16 numbers; what is no such tensor as it is."""
+    """A float32 copy rounded to bfloat16 values; other values are returned unchanged."""
     if isinstance(value, Tensor) and value.dtype in (torch.float32, torch.bfloat16):
         return value.to(torch.bfloat16).float()
     return value

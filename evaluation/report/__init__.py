@@ -1,1 +1,1 @@
-"""The report that people look at: figures, tables and one page that holds them all."""
+"""The comparison report: figures, tables, and one page with all of them."""

@@ -10,7 +10,7 @@ import yaml
 
 FILE = Path(__file__).parents[2] / "CITATION.cff"
 KINDS = {"software": "software", "conference-paper": "inproceedings"}
-# BibTeX's fields and what CFF calls them, https://github.com/citation-file-format.
+# BibTeX fields and their names in CFF, https://github.com/citation-file-format.
 FIELDS = {
     "title": "title",
     "booktitle": "collection-title",
@@ -22,7 +22,7 @@ FIELDS = {
 
 
 def bibtex() -> str:
-    """This software, and the work that it asks to be cited first."""
+    """BibTeX entries of the preferred citation and of this software."""
     software = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     return f"{_entry(software['preferred-citation'])}\n\n{_entry(software)}"
 

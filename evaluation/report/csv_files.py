@@ -1,4 +1,4 @@
-"""A comparison as CSV files, for whoever goes on with its numbers."""
+"""A comparison as CSV files, for further analysis."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class AggregateRow(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """A row of runs.csv: a run that counted."""
+    """A row of runs.csv: a run of the comparison."""
 
     algo: str
     game: str
@@ -94,9 +94,9 @@ class RunRow(NamedTuple):
 def write_csv(
     comparisons: Sequence[Comparison], training: Sequence[Comparison], folder: Path
 ) -> None:
-    """`verdicts.csv`, `games.csv`, `aggregates.csv` and `runs.csv`.
+    """Write `verdicts.csv`, `games.csv`, `aggregates.csv` and `runs.csv`.
 
-    The first two again for scores during training: `training-verdicts.csv`, `training-games.csv`.
+    Scores during training have files of their own: `training-verdicts.csv`, `training-games.csv`.
     """
     for prefix, compared in (("", comparisons), ("training-", training)):
         results = [(c, result) for c in compared for result in c.results]
@@ -223,7 +223,7 @@ def _standing(grid: Grid) -> str:
 
 
 def _write(path: Path, kind: Any, rows: Sequence[tuple[object, ...]]) -> None:
-    """The columns of a kind of row, and the rows; None is an empty cell."""
+    """Write a header with the fields of `kind`, and the rows; None becomes an empty cell."""
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(kind._fields)

@@ -26,7 +26,7 @@ mpl.use("Agg")
 STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # names are not formulas
-    "svg.hashsalt": "report",  # the same figure is the same file
+    "svg.hashsalt": "report",  # makes files reproducible
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 9,
     "axes.spines.top": False,
@@ -35,7 +35,7 @@ STYLE: Any = {
     "grid.alpha": 0.25,
     "figure.constrained_layout.use": True,
 }
-# Okabe and Ito's palette, told apart by the colour-blind; grey is the baseline.
+# Okabe and Ito's color-blind safe palette; the baseline is gray.
 BASELINE_COLOR = "#6b6b6b"
 COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a800")
 DOTS_PER_INCH = 150
@@ -43,32 +43,32 @@ AXES = {"steps": "agent steps", "hours": "hours of training"}
 COLUMNS_OF_CURVES = 3
 WIDTH_OF_CURVES = {1: 5.0, 2: 8.0, 3: 9.6}  # inches, by the number of columns
 PROFILE_POINTS = 101
-# A largest difference beyond so many medians puts the bars on an axis with logarithmic ends.
+# The axis is symlog if the largest difference exceeds this many times the median one.
 OUTLIER = 20
 PROFILE_REPLICATES = 400
 
 
 class PlainLogFormatter(LogFormatterSciNotation):
-    """The labels Matplotlib gives a logarithmic axis, as plain numbers.
+    """Matplotlib's labels of a logarithmic axis as plain numbers.
 
-    Its own are formulas, which would appear as their source: names are text here, not formulas.
+    Its own labels are formulas, which would appear as source text because math parsing is off.
     """
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        """The label at `x`; empty where Matplotlib sets none."""
+        """The label at `x`; empty if Matplotlib sets none."""
         return f"{x:,g}" if super().__call__(x, pos) else ""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure that was drawn.
+    """A finished figure.
 
     Attributes:
-        name: of its files, without ending.
-        title: over it.
+        name: name of its files, without the suffix.
+        title: title above it.
         caption: what it shows and how to read it.
-        svg: the drawing.
-        png: the same.
+        svg: the figure as SVG.
+        png: the figure as PNG.
     """
 
     name: str
@@ -78,13 +78,13 @@ class Picture:
     png: bytes
 
     def save(self, folder: Path) -> None:
-        """Write both files."""
+        """Write the SVG and the PNG file."""
         (folder / f"{self.name}.svg").write_bytes(self.svg)
         (folder / f"{self.name}.png").write_bytes(self.png)
 
 
 def arm_colors(grid: Grid) -> dict[str, str]:
-    """A colour for each arm, the same in every figure."""
+    """A color for each arm, the same in every figure."""
     others = {arm: COLORS[index % len(COLORS)] for index, arm in enumerate(grid.arms)}
     return {grid.baseline: BASELINE_COLOR, **others}
 
@@ -179,7 +179,7 @@ def _profile_band(scores: Array, thresholds: Array) -> tuple[list[float], list[f
 
 
 def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
-    """Bars of the per-game difference, sorted."""
+    """Sorted bars of the difference on each game."""
     grid = comparison.grid
     rows = [(game, game.normalised) for game in result.games if game.normalised is not None]
     if not rows:
@@ -198,15 +198,16 @@ def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
         axis.set_ylim(-0.7, len(rows) - 0.3)
         axis.axvline(0, color="#333333", lw=0.8)
         sizes = [abs(difference.value) for _, difference in rows]
-        if max(sizes) > OUTLIER * float(np.median(sizes)) > 0:  # or one game would hide the rest
+        # Otherwise one game would hide the rest.
+        if max(sizes) > OUTLIER * float(np.median(sizes)) > 0:
             axis.set_xscale("symlog", linthresh=2 * float(np.median(sizes)))
         axis.set_xlabel(f"human-normalized score, {result.arm} minus {grid.baseline}")
     return picture(
         figure,
         f"{grid.part}-improvement-{file_name(result.arm)}",
         f"{result.arm} minus {grid.baseline}, game by game",
-        "Differences of the means over seeds. A line is the 95 % interval of its game by itself. "
-        "Pale bars are undecided after correction for the number of comparisons.",
+        "Differences of the means over seeds. Lines are uncorrected 95 % intervals. Pale bars are "
+        "undecided after correction for the number of comparisons.",
     )
 
 
@@ -238,14 +239,14 @@ def sample_efficiency(comparison: Comparison, curves: Curves) -> Picture | None:
         figure,
         f"{grid.part}-efficiency",
         "Sample efficiency",
-        f"IQM of the runs' scores during training, in {WINDOWS} equal windows of agent steps: each "
-        "is the mean of the games that ended in its window. Intervals are of 95 % at each point. "
-        "Hours are those of the machines the runs were made on.",
+        f"IQM of the runs' scores during training, in {WINDOWS} equal windows of agent steps; the "
+        "score of a window is the mean of the games that ended in it. Bands are 95 % intervals at "
+        "each point. Hours depend on the machines that the runs were made on.",
     )
 
 
 def learning_curves(comparison: Comparison, curves: Curves, unit: str) -> Picture | None:
-    """Every seed's curve, game by game."""
+    """The learning curve of every seed, game by game."""
     grid = comparison.grid
     if not curves.of:
         return None
@@ -265,8 +266,8 @@ def learning_curves(comparison: Comparison, curves: Curves, unit: str) -> Pictur
         f"{grid.part}-curves-{unit}",
         f"Learning curves against {unit}",
         f"Mean raw score of the training games that ended in each of {WINDOWS} equal windows of "
-        "agent steps, drawn at the middle of the window. A thin line is one seed, the thick line "
-        "the mean of the seeds up to where the first of them ends.",
+        "agent steps, drawn at the middle of the window. Thin lines are single seeds; the thick "
+        "line is their mean, up to the point where the first of them ends.",
     )
 
 
@@ -290,7 +291,7 @@ def _curves_of_game(axis: Axes, grid: Grid, curves: Curves, game: str, unit: str
 
 
 def legend_above(figure: Figure, axis: Axes) -> None:
-    """A legend that covers nothing, in as many columns as fit."""
+    """Put a legend above the axes, in as many columns as fit."""
     handles, labels = axis.get_legend_handles_labels()
     columns = int(figure.get_figwidth() * 12 / (max(map(len, labels)) + 6))
     columns = max(1, min(len(labels), columns))
@@ -304,7 +305,7 @@ def _interval(axis: Any, value: Estimate, height: float, color: str) -> None:
 
 
 def picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
-    """A figure in both formats."""
+    """Render a figure as SVG and PNG."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             base = getattr(axis.get_transform(), "base", 10)
@@ -323,12 +324,12 @@ def picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
 
 
 def number_of(count: int, what: str) -> str:
-    """A count with its noun in the right number."""
+    """A count with its noun in singular or plural."""
     return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def file_name(arm: str) -> str:
-    """An arm's name as part of a file's, which the system allows 255 bytes."""
+    """An arm's name for use in a file name, shortened because systems allow 255 bytes."""
     name = arm.replace(":", ".")
     if len(name) <= 80:
         return name

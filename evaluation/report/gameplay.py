@@ -17,7 +17,7 @@ STEPS = SECONDS * 15  # agent steps a second, in real time
 
 @dataclass(frozen=True)
 class Clip:
-    """A recorded pair.
+    """A recorded video of baseline and arm.
 
     Attributes:
         title: game, arms and seed.
@@ -31,13 +31,13 @@ class Clip:
 def record_clips(
     grid: Grid, count: int, deterministic: bool, trusted: Collection[str], videos: Path
 ) -> tuple[list[Clip], list[str]]:
-    """The first half minute of the first scored game, for the first games by name.
+    """Record the first half minute of the first scored game, for the first games by name.
 
-    Neither games nor seeds are chosen by how they went: the lowest seed both arms have. The videos
-    are kept in `videos`, whose parent exists: the runs may be read-only.
+    The seed is the lowest that both arms have; neither games nor seeds are chosen by their results.
+    The videos are written to `videos`, whose parent must exist, because the runs may be read-only.
 
     Returns:
-        Clips, and why others could not be made.
+        The clips, and a notice about videos that could not be made.
     """
     shown = [arm for arm in grid.arms if not is_control(arm)] or list(grid.arms)
     clips, why = [], {}

@@ -24,7 +24,7 @@ from records.folder import RunFolder
 from records.layers import read_layer_uses, read_where_maps, where_map_steps
 
 DEPENDENCE, MAPS = "translation_dependence/", "where_maps/"
-# Reading events is slow: one seed of so many games shows what happens.
+# Reading events is slow, and one seed of a few games is enough to see what happens.
 MOST_GAMES = 6
 MOMENTS = 3
 KEPT = {"scalars": 500, "images": 12, "tensors": 1, "histograms": 1, "compressedHistograms": 1}
@@ -34,11 +34,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Layers:
-    """Of one run, by layer.
+    """How the layers of one run used position, by layer name.
 
     Attributes:
         dependence: (steps, translation dependence).
-        maps: (step, all channels' where-maps side by side, grey) at moments of training.
+        maps: (step, gray image of all channels' where-maps side by side), at a few steps.
     """
 
     dependence: Mapping[str, tuple[list[int], list[float]]]
@@ -46,7 +46,7 @@ class Layers:
 
 
 def read_layers(path: Path) -> Layers | None:
-    """What a run folder tells of its layers; None if that is nothing, or damaged."""
+    """The layer records of a run folder; None if there are none or they are damaged."""
     folder = RunFolder(path)
     if not folder.layers_file.exists():
         return _read_events(path)
@@ -68,7 +68,7 @@ def read_layers(path: Path) -> Layers | None:
 
 
 def _read_events(path: Path) -> Layers | None:
-    """What TensorBoard's events tell: runs made before there was layers.csv have nothing else."""
+    """The layer records in TensorBoard events, for runs made before layers.csv existed."""
     if not any(path.glob("events.out.tfevents.*")):
         return None
     events = EventAccumulator(str(path), size_guidance=KEPT)
@@ -85,16 +85,16 @@ def _read_events(path: Path) -> Layers | None:
         for tag in tags["images"]:
             if tag.startswith(MAPS):
                 maps[tag.removeprefix(MAPS)] = [
-                    (frame.step, _grey(frame.encoded_image_string))
+                    (frame.step, _gray(frame.encoded_image_string))
                     for frame in _spread(events.Images(tag))
                 ]
-    except Exception:  # a damaged file makes the reader raise whatever it met
+    except Exception:  # the reader may raise anything on a damaged file
         return None
     return Layers(dependence, maps) if dependence else None
 
 
 def _spread(moments: Sequence[T]) -> list[T]:
-    """The first, the last and some between."""
+    """Up to `MOMENTS` of them, evenly spaced, the first and the last included."""
     count = min(MOMENTS, len(moments))
     return [moments[i] for i in np.linspace(0, len(moments) - 1, count).astype(int)]
 
@@ -137,8 +137,8 @@ def _dependence(grid: Grid, arm: str, seen: Mapping[str, Layers]) -> Picture:
         f"{grid.part}-dependence-{file_name(arm)}",
         f"Translation dependence of {arm}",
         "Energy of the where-map's spatial variation relative to that of the layer's response to "
-        "the data: 0 is an ordinary convolution, 1 means that place moves the output as much as "
-        f"what is seen there. Lowest seed of each game{_first_games(grid)}.",
+        "the data: 0 is an ordinary convolution, 1 means that position changes the output as much "
+        f"as the image content does. Lowest seed of each game{_first_games(grid)}.",
     )
 
 
@@ -158,16 +158,16 @@ def _maps(grid: Grid, arm: str, game: str, layers: Layers) -> Picture:
         figure,
         f"{grid.part}-where-maps-{file_name(arm)}",
         f"Where-maps of {arm} in {game}",
-        "What each output channel adds at each place, over training: a tile a channel, from its "
-        "lowest value (black) to its highest (white).",
+        "What each output channel adds at each position, over training. Each tile is one channel, "
+        "from its lowest value (black) to its highest (white).",
     )
 
 
-def _grey(encoded: bytes) -> NDArray[np.uint8]:
+def _gray(encoded: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(encoded)).convert("L"))
 
 
 def _first_games(grid: Grid) -> str:
     if len(grid.games) <= MOST_GAMES:
         return ""
-    return f", of the first {MOST_GAMES} games by name"
+    return f"; only the first {MOST_GAMES} games by name"

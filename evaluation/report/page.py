@@ -35,30 +35,34 @@ from evaluation.runs import EvaluatedRun
 from evaluation.statistics import FEWEST_SEEDS_OF_A_VERDICT
 from records.config import RunConfig
 
-# Drawings with more than this are shown as pixels: a browser draws every line of an SVG anew.
+# Figures with a larger SVG (in bytes) are shown as PNG: browsers are slow to draw many lines.
 LARGEST_SVG = 1_500_000
 # Below this no published score of any game is within reach, and most games are near random play.
 FEW_STEPS = 1_000_000
 SHIFTED = (
-    "How far each policy moves when the whole picture is shifted by so many pixels, as the total "
-    "variation distance between action distributions (docs/saliency.md), and as yardsticks how "
-    "far it moves to the next step and to another game's picture. Of the first games by name, the "
-    "lowest seed of each arm; ± is the standard error over the games that agent played."
+    "How far each policy changes when the whole picture is shifted by the given number of pixels: "
+    "the total variation distance between action distributions (docs/saliency.md). For scale, the "
+    "last two columns show how far it changes from one step to the next and to a picture from "
+    "another game that the agent played. Measured for the lowest seed of each arm on the first "
+    "games by name; ± is the standard error over the games that the agent played."
 )
 
 
 @dataclass(frozen=True)
 class Section:
-    """Everything about one algorithm.
+    """Everything that the report shows for one algorithm or one part of a plan.
 
     Attributes:
-        comparison: of final scores.
-        training: of mean scores during training; None where too few runs have learning curves.
+        comparison: the comparison of final scores.
+        training: the comparison of mean scores during training; None if too few runs have
+            learning curves.
         mode: how actions were chosen in scored games.
         pictures: figures of the comparison.
         layers: figures of the layers with coordinates.
-        clips: gameplay.
-        notices: what a reader must know that no number shows.
+        clips: gameplay videos.
+        notices: caveats that no number shows.
+        shifts: figures of translation sensitivity.
+        shifts_table: table of translation sensitivity; None if nothing was measured.
     """
 
     comparison: Comparison
@@ -88,7 +92,7 @@ def _sentences(comparison: Comparison) -> list[str]:
 
 
 def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> str:
-    """The page; needs no other file and no network."""
+    """The report as one HTML page that needs no other file and no network."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("evaluation.report"),
         autoescape=True,
@@ -112,7 +116,7 @@ def html(sections: Sequence[Section], notices: Sequence[str], command: str) -> s
 
 
 def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) -> str:
-    """The same for papers and pull requests: verdicts, tables, and links to the figures."""
+    """The report as Markdown for papers and pull requests: verdicts, tables, links to figures."""
     parts = [f"# {title(sections)}", *(_subtitle(section) for section in sections)]
     small = small_budget(sections)
     parts += [f"**{small}**"] if small else []
@@ -155,7 +159,7 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
 
 
 def title(sections: Sequence[Section]) -> str:
-    """What is compared."""
+    """The report's title: the arms and the baseline."""
     every = dict.fromkeys(arm for s in sections for arm in s.comparison.grid.arms)
     arms = [arm for arm in every if not is_control(arm)] or list(every)
     return f"{', '.join(arms)} against {sections[0].comparison.grid.baseline} on Atari"
@@ -167,56 +171,57 @@ def small_budget(sections: Sequence[Section]) -> str | None:
     if steps >= FEW_STEPS:
         return None
     return (
-        f"With {steps:,} agent steps a run, this report says nothing about an architecture: "
+        f"With {steps:,} agent steps per run, this report says nothing about an architecture: "
         "published comparisons train for 10 million. Use it to see how the comparison works, or "
         "how learning begins."
     )
 
 
 def how_to_read(comparison: Comparison) -> list[str]:
-    """What the columns mean, and which corrections were made, in paragraphs."""
+    """Paragraphs on what the columns mean and which corrections were made."""
     paragraphs = [
-        "Scores are raw points of whole games: the mean over the games of a run, then over seeds, "
-        "± the standard deviation between seeds. Human-normalized means that random play scores 0 "
-        "and a person 1. P(improvement) is the chance that a run of the arm beats one of the "
-        "baseline.",
-        "The verdict over all games comes from a permutation test: seeds of arm and baseline "
-        "change places within each game, and every game counts alike, in standard deviations of "
-        "its runs. The difference of IQMs shows the size on the human scale and decides nothing. "
-        "The verdict on a single game comes from Welch's t-test and needs "
-        f"{FEWEST_SEEDS_OF_A_VERDICT} seeds of both.",
-        f"p is corrected by Holm's method for all {comparison.family} claims that were tested "
-        "together, over all algorithms, arms, games and controls. The claims over all games share "
-        "one half of the 0.05, those of single games the other. A verdict is better or worse "
-        "where p < 0.05, and undecided otherwise. Undecided does not mean equal.",
-        "Each 95 % interval stands by itself. Intervals of differences on a game are Welch's, "
-        "those of aggregates are stratified bootstraps over seeds, widened for few seeds, and "
-        "those of P(improvement) are Newcombe's. Seeds that agree completely have no interval, "
-        "because they do not show how far others would scatter.",
+        "Scores are raw points of whole games, averaged over the games of a run and then over "
+        "seeds; ± is the standard deviation between seeds. Human-normalized means that random play "
+        "scores 0 and a human 1. P(improvement) is the probability that a run of the arm beats a "
+        "run of the baseline.",
+        "The verdict over all games comes from a permutation test that exchanges the seeds of arm "
+        "and baseline within each game. Every game has equal weight, and differences are measured "
+        "in standard deviations of the game's runs. The difference of IQMs shows the effect size "
+        "on the human scale and does not affect the verdict. The verdict on a single game comes "
+        f"from Welch's t-test and needs {FEWEST_SEEDS_OF_A_VERDICT} seeds of both arms.",
+        f"p-values are corrected by Holm's method for all {comparison.family} claims that were "
+        "tested together, across all algorithms, arms, games and controls. The claims over all "
+        "games share one half of the 0.05 level, and the claims on single games share the other. "
+        "A verdict is better or worse if p < 0.05, and undecided otherwise. Undecided does not "
+        "mean equal.",
+        "Each 95 % interval is uncorrected. Intervals of differences on a game are Welch's, "
+        "intervals of aggregates are stratified bootstraps over seeds, widened for few seeds, and "
+        "intervals of P(improvement) are Newcombe's. If all seeds agree completely, there is no "
+        "interval, because they do not show how far other seeds would scatter.",
     ]
     if not comparison.grid.standing:
-        paragraphs.append("No plan was named, so take every verdict as exploratory.")
+        paragraphs.append("No plan was given, so treat every verdict as exploratory.")
     return paragraphs
 
 
 def how_to_read_training(training: Comparison) -> list[str]:
-    """What a score during training is, and what its verdicts are worth, in paragraphs."""
+    """Paragraphs on what a score during training is and how far to trust its verdicts."""
     return [
         "The mean score during training is the area under a run's learning curve divided by its "
-        f"budget, in raw points. The budget is cut into {WINDOWS} equal windows of agent steps, a "
-        "game counts in the window in which it ends, and every window counts alike. A window in "
-        "which no game ended is interpolated between its neighbors. Long games are counted late, "
-        "because they began in an earlier window, and games that were still being played at the "
-        "end are not counted at all; an arm whose games last longer is held back a little by both.",
-        "The tests are those of the final scores. All verdicts here are exploratory: "
-        f"Holm's method corrects these {training.family} claims as a family of their own, so no "
-        "verdict on final scores changes because of them, and the chance that any verdict in the "
-        "whole report is false is up to 5 % for each family.",
+        f"budget, in raw points. The budget is divided into {WINDOWS} equal windows of agent "
+        "steps. A game counts in the window in which it ends, and every window has equal weight. A "
+        "window in which no game ended is interpolated between its neighbors. Long games count "
+        "late, because they began in an earlier window, and games that were unfinished at the end "
+        "do not count at all; both put an arm whose games last longer at a slight disadvantage.",
+        "The tests are the same as for final scores. All verdicts here are exploratory: Holm's "
+        f"method corrects these {training.family} claims as a separate family, so they do not "
+        "affect the verdicts on final scores. The probability of any false verdict is at most 5 % "
+        "within each family, not over the whole report.",
     ]
 
 
 def missing_lines(grid: Grid) -> list[str]:
-    """Cells of the grid that are not there, and games that were left out for it."""
+    """Missing cells of the grid, and games that are left out because of them."""
     lines = [
         f"{grid.algo} {game} {arm} seed {seed}: {why}"
         for (arm, game, seed), why in sorted(grid.missing.items())
@@ -225,12 +230,12 @@ def missing_lines(grid: Grid) -> list[str]:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A file as an address that holds it."""
+    """A file's content as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _bullets(lines: Iterable[str]) -> str:
-    """A Markdown list; what comes from run folders stays text."""
+    """A Markdown list, with special characters escaped: lines may quote run folders."""
     escaped = (re.sub(r"([\\`*_<>\[\]|])", r"\\\1", " ".join(line.split())) for line in lines)
     return "\n".join(f"- {line}" for line in escaped)
 
@@ -291,7 +296,7 @@ def _learning(section: Section) -> list[tuple[ArmResult, ArmResult]]:
 
 
 def _unbroken(text: str) -> str:
-    """A cell of which a line break parts no number."""
+    """A cell's text with non-breaking spaces inside numbers and intervals."""
     return re.sub(
         r" ± |^below |\[[^\]]*\]", lambda part: part[0].replace(" ", "\N{NO-BREAK SPACE}"), text
     )
@@ -311,7 +316,7 @@ def _subtitle(section: Section) -> str:
     games, seeds = number_of(len(grid.games), "game"), number_of(len(grid.seeds), "seed")
     return (
         f"{grid.title}: {games}, {seeds}, "
-        f"{run.config.total_steps:,} agent steps a run; every run scored on the same "
+        f"{run.config.total_steps:,} agent steps per run; every run scored on the same "
         f"{len(run.games)} whole games, protocol {run.config.protocol}, {section.mode} actions"
     )
 
@@ -328,12 +333,12 @@ def _facts(section: Section) -> list[tuple[str, str]]:
     return [
         ("protocol", f"{run.config.protocol} ({_seen(runs, 'protocol_hash')})"),
         ("precision", run.config.precision),
-        ("agent steps a run", f"{run.config.total_steps:,}"),
-        ("games scored a run", f"{len(run.games)}, {section.mode} actions"),
+        ("agent steps per run", f"{run.config.total_steps:,}"),
+        ("games scored per run", f"{len(run.games)}, {section.mode} actions"),
         ("seeds", ", ".join(map(str, grid.seeds))),
         ("hyperparameters", _hyperparameters(run)),
         ("commit", _seen(runs, "commit")),
-        ("with local changes", _seen(runs, "dirty")),
+        ("uncommitted changes", _seen(runs, "dirty")),
         ("versions", ", ".join(sorted(packages)) or "unknown"),
         ("processor", _seen(runs, "processor")),
         ("float32 products", _seen(runs, "float32_products")),
@@ -345,13 +350,13 @@ def _hyperparameters(run: EvaluatedRun) -> str:
 
 
 def _seen(runs: Iterable[EvaluatedRun], name: str) -> str:
-    """Every value that the runs' provenance has for a name."""
+    """All values of one entry in the runs' provenance."""
     values = {str(run.provenance[name]) for run in runs if run.provenance.get(name) is not None}
     return ", ".join(sorted(values)) or "unknown"
 
 
 def _commands(grid: Grid, command: str) -> str:
-    """What trains and scores these very runs, and what made this report."""
+    """The commands that train and score these runs, and the one that made this report."""
     config = grid.any_run.config
     fields = RunConfig.model_fields
     shared = {name: getattr(config, name) for name in ("steps", "protocol", "precision")}

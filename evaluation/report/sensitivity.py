@@ -1,4 +1,4 @@
-"""How far policies move with a shifted picture: a table, and maps of baseline and arms."""
+"""Translation sensitivity of policies: a table, and maps of baseline and arms."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from evaluation.sensitivity import GAMES, MOMENTS, STEPS_BETWEEN, Measured, meas
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 
-# A few seconds an agent: one seed of so many games shows what happens.
+# Measuring takes a few seconds per agent; one seed of a few games is enough to see what happens.
 MOST_GAMES = 2
 
-# By game, what each agent is called and what was measured.
+# For each game: the label of each agent and its measurement.
 Rows = Mapping[str, Sequence[tuple[str, Sensitivity]]]
 
 
-def measured_arms(grid: Grid, trusted: Collection[str]) -> tuple[Rows, list[str]]:
-    """Baseline and arms on the first games by name, the lowest seed of each.
+def measure_arms(grid: Grid, trusted: Collection[str]) -> tuple[Rows, list[str]]:
+    """Measure baseline and arms on the first games by name, with the lowest seed of each.
 
     Returns:
-        What was measured, and why other agents were not.
+        The measurements, and a notice about agents that could not be measured.
     """
     found: dict[str, list[tuple[str, Sensitivity]]] = {}
     why = {}
@@ -39,7 +39,7 @@ def measured_arms(grid: Grid, trusted: Collection[str]) -> tuple[Rows, list[str]
         for arm in grid.every_arm:
             path = grid.of(arm, game)[0].path
             if not list_checkpoints(RunFolder(path)):
-                why[f"{game} {arm}"] = "the run's checkpoints are not there"
+                why[f"{game} {arm}"] = "the run has no checkpoints"
                 continue
             try:
                 measured = measure(path, trusted=trusted)
@@ -48,11 +48,13 @@ def measured_arms(grid: Grid, trusted: Collection[str]) -> tuple[Rows, list[str]
                 continue
             found.setdefault(game, []).append((arm, measured.sensitivity))
     reason = next(iter(why.values()), "")
-    return found, [f"no translation sensitivity of {', '.join(why)}: {reason}"] if why else []
+    return found, [
+        f"translation sensitivity was not measured for {', '.join(why)}: {reason}"
+    ] if why else []
 
 
 def by_game(measured: Sequence[Measured]) -> Rows:
-    """Agents that were named one by one."""
+    """Group single measurements by game, each agent labeled by its run and step."""
     rows: dict[str, list[tuple[str, Sensitivity]]] = {}
     for one in measured:
         config = one.config
@@ -62,7 +64,7 @@ def by_game(measured: Sequence[Measured]) -> Rows:
 
 
 def sensitivity_table(rows: Rows) -> Table:
-    """Total variation distances: by shift of the whole picture, and the yardsticks."""
+    """Total variation distances for each shift, and two distances for scale."""
     headings = (
         "game", "agent", *(f"{pixels} px" for pixels in SHIFTS), "next step", "another game",
     )  # fmt: skip
@@ -88,7 +90,7 @@ def _shown(of_games: Any) -> str:
 
 
 def sensitivity_picture(rows: Rows, name: str) -> Picture:
-    """A row for each game: what was seen, a map for each agent, and the whole picture's curve."""
+    """A row for each game: the mean picture, a map for each agent, and curves over the shift."""
     most = max(map(len, rows.values()))
     with mpl.rc_context({**STYLE, "axes.grid": False, "axes.titlesize": 8}):
         figure = Figure(figsize=(2.2 * (most + 1) + 3, 2.5 * len(rows)))
@@ -105,15 +107,15 @@ def sensitivity_picture(rows: Rows, name: str) -> Picture:
     return picture(
         figure,
         name,
-        f"How far the policies move when the picture shifts by {SHIFT} pixels",
-        "Left, the mean of what the first agent saw. Maps: only what is at a place is shifted, by "
-        f"{SHIFT} pixels of the observation; a row has one scale. Right: the whole picture is "
-        "shifted; dashed, another game's picture in its place, dotted, the next step's. All are "
-        "total variation distances between action distributions, from 0, plays the same, to 1, no "
-        f"action in common: means over four directions and {GAMES * MOMENTS} observations, "
-        f"{MOMENTS} from each of {GAMES} games that the agent played itself, {STEPS_BETWEEN} steps "
-        "apart, with standard errors over games. One seed shows how one agent looks and decides "
-        f"nothing about its arm.",
+        f"How far the policies change when the picture shifts by {SHIFT} pixels",
+        "Left: the mean of what the first agent saw. Maps: only the area around each position is "
+        f"shifted, by {SHIFT} pixels of the observation; each row has one color scale. Right: the "
+        "whole picture is shifted; dashed lines compare with pictures from another of the agent's "
+        "games, dotted lines with the next step. All values are total variation distances between "
+        "action distributions, from 0 (plays the same) to 1 (no action in common): means over four "
+        f"directions and {GAMES * MOMENTS} observations, {MOMENTS} from each of {GAMES} games that "
+        f"the agent played itself, {STEPS_BETWEEN} steps apart, with standard errors over games. "
+        "One seed shows how one agent behaves and does not characterize its arm.",
     )
 
 

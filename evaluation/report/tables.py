@@ -1,4 +1,4 @@
-"""The tables of a comparison: rows for Markdown and the page, and CSV files for whoever goes on."""
+"""The tables of a comparison, for a terminal, Markdown and the HTML page."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Table:
     """Text cells under headings; the first column names the row.
 
     Attributes:
-        headings: of the columns.
+        headings: column titles.
         rows: the cells.
-        words: columns of words instead of numbers, by index: for each row the kind of its word,
-            a verdict for instance.
+        words: columns of words instead of numbers, by index; for each row the CSS class of its
+            word, such as a verdict.
     """
 
     headings: tuple[str, ...]
@@ -36,16 +36,16 @@ class Table:
     words: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def text(self) -> str:
-        """For a terminal."""
+        """The table for a terminal."""
         return aligned([self.headings, *self.rows], left={0, *self.words})
 
     def markdown(self) -> str:
-        """As a Markdown table."""
+        """The table in Markdown."""
         return markdown(self.headings, self.rows)
 
 
 def sort_value(cell: str) -> float | None:
-    """What a cell is sorted by: the number it begins with; None if it begins with none."""
+    """The number that a cell begins with, to sort by; None if it does not begin with a number."""
     found = NUMBER.match(cell)
     if found is None:
         return None
@@ -74,8 +74,8 @@ def learning_table(result: ArmResult, final: ArmResult, grid: Grid) -> Table:
     """The mean score during training, game by game, with the verdict on the final score.
 
     Args:
-        result: of scores during training.
-        final: the same arm's of final scores.
+        result: the arm's result on scores during training.
+        final: the same arm's result on final scores.
         grid: the runs.
     """
     headings = (
@@ -106,7 +106,7 @@ def learning_table(result: ArmResult, final: ArmResult, grid: Grid) -> Table:
 
 
 def runs_table(grid: Grid, training: Grid | None) -> Table:
-    """Every run that counted, with its two scores."""
+    """Every run of the comparison, with its final score and its score during training."""
     during = {} if training is None else {run.path: run.score for run in training.runs.values()}
     runs = [run for game in grid.games for arm in grid.every_arm for run in grid.of(arm, game)]
     rows = tuple(
@@ -125,14 +125,14 @@ def runs_table(grid: Grid, training: Grid | None) -> Table:
 
 
 def plan_of(grid: Grid, run: EvaluatedRun) -> str:
-    """Whether a run was planned; empty without a plan."""
+    """Either "planned" or "not planned"; empty without a plan."""
     if not grid.standing:
         return ""
     return "not planned" if run.path in grid.unplanned else "planned"
 
 
 def _with_plan(table: Table, words: Sequence[str]) -> Table:
-    """The table with what a plan says of each row, if there is a plan."""
+    """The table with a "plan" column, if any row has a word for it."""
     if not any(words):
         return table
     rows = tuple((*row, word) for row, word in zip(table.rows, words, strict=True))
@@ -155,20 +155,20 @@ def aggregates_table(comparison: Comparison, result: ArmResult) -> Table | None:
     ]
     rows.append(("P(improvement)", "", "", shown(result.improvement, 2)))
     p = "" if result.p is None else f", p {p_value(result.p)}"
-    rows.append(("standard deviations a game", "", "", f"{result.standardized:+.2f}{p}"))
+    rows.append(("standard deviations per game", "", "", f"{result.standardized:+.2f}{p}"))
     return Table(
         ("human-normalized", comparison.grid.baseline, result.arm, "difference"), tuple(rows)
     )
 
 
 def distilled_table(distilled: Distilled) -> Table:
-    """The estimated median over many games of each arm."""
+    """The estimated median of each arm over many games."""
     rows = [(arm, shown(value, 3)) for arm, value in distilled.arms.items()]
     return Table(("arm", f"human-normalized {distilled.title}"), tuple(rows))
 
 
 def arms_table(grid: Grid) -> Table:
-    """What each arm is made of and what it costs."""
+    """Runs, parameters and training speed of each arm."""
     rows = []
     first = grid.any_run.config.replaced(game=grid.games[0], seed=1)
     for arm in grid.every_arm:
@@ -189,7 +189,7 @@ def arms_table(grid: Grid) -> Table:
 
 
 def references_table(grid: Grid) -> Table | None:
-    """Published scores of other implementations beside the baseline's; None if there are none."""
+    """Published scores of other implementations next to these runs'; None if there are none."""
     family, protocol = grid.family, grid.any_run.config.protocol
     rows = []
     labels: tuple[str, ...] = ()
@@ -248,5 +248,5 @@ def _raw(score: float) -> str:
 
 
 def _digits(score: float) -> int:
-    """Decimals that a raw score of this size deserves."""
+    """Number of decimals for a raw score of this size."""
     return 0 if abs(score) >= 1000 else 1

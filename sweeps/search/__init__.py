@@ -1,1 +1,1 @@
-"""A search for an arm's settings: Optuna asks, runs of train.py answer, every arm pays the same."""
+"""Hyperparameter search for each arm: Optuna proposes, train.py runs, every arm has one budget."""

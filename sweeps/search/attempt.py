@@ -1,4 +1,4 @@
-"""One point of a search on its way: its runs one after the other, looked at as they learn."""
+"""Train one point of a search: its runs one after the other, pruned on the way."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """Trains the runs of a point, always in the same order; `poll` moves them on.
+    """Trains the runs of a point, always in the same order; `poll` starts the next one.
 
-    After each tenth of a run the trial is told the mean of the scores so far: of the runs that are
-    finished, and of the one at hand up to there. The pruner compares it with other trials at the
-    same moment, which have the same runs behind them.
+    After each tenth of a run, the mean score so far is reported to the trial: over the finished
+    runs, and the current run up to this rung. The pruner compares it with other trials at the same
+    rung, which have finished the same runs.
 
     Args:
-        point: to try.
-        trial: Optuna's; None where nothing is pruned.
-        reported: moments that the trial was told of before an interruption.
-        cores: the cores its processes stay on; empty for any.
+        point: the point to try.
+        trial: Optuna's trial; None if the point is never pruned.
+        reported: rungs that were reported before an interruption.
+        cores: the cores that its processes may use; empty for any.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Attempt:
         self._scores: list[float] = []  # of the runs that are finished
         self._process: CellProcess | None = None
         self._stopping = False
-        # Killed after the decision and before it was written down.
+        # True if the process was killed after the decision to prune and before it was recorded.
         self.is_pruned = self._should_prune()
 
     @property
     def has_diverged(self) -> bool:
-        """Whether it failed because a number of training was not finite any more."""
+        """Whether training failed because a number was no longer finite."""
         return self._process is not None and self._process.diverged
 
     @property
@@ -63,11 +63,11 @@ class Attempt:
 
     @property
     def steps(self) -> int:
-        """Agent steps done, as far as the games tell."""
+        """Agent steps done, up to the last finished game of each run."""
         return sum(map(_steps, self.point.cells))
 
     def poll(self) -> State:
-        """Start the next run if the last one has ended; "running" until there is none left."""
+        """Start the next run if the last one has ended; returns "running" until all have ended."""
         if self.state == "running":
             try:
                 self._move_on()
@@ -77,13 +77,13 @@ class Attempt:
         return self.state
 
     def stop(self) -> None:
-        """Ask the run to stop: it writes a checkpoint."""
+        """Ask the run to write a checkpoint and stop."""
         if not self._stopping and self._process is not None:
             self._process.stop()
         self._stopping = True
 
     def kill(self) -> None:
-        """End the run at once."""
+        """Kill the run."""
         self._stopping = True
         if self._process is not None:
             self._process.kill()
@@ -108,7 +108,7 @@ class Attempt:
             self.state, self.error = state, process.error
 
     def _make_folder(self, cell: Cell) -> None:
-        """The run's folder, which says what it is for; train.py goes on from there."""
+        """Create the run's folder and mark it as part of a search; train.py continues there."""
         folder = RunFolder(cell.path)
         if folder.config_file.exists():
             require_same_run(cell)
@@ -117,7 +117,7 @@ class Attempt:
             RunFolder.create(cell.path, cell.config, noted=noted)
 
     def _report(self, cell: Cell) -> None:
-        """Tell the trial of the tenths that the run at hand has behind it."""
+        """Report the rungs that the current run has reached, and stop it if it is pruned."""
         if self.trial is None:
             return
         before = len(self._scores) * RUNGS

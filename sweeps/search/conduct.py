@@ -1,4 +1,4 @@
-"""A search from its first trial to its page, through any number of interruptions."""
+"""Conduct a search from its first trial to its page, across interruptions."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from sweeps.grid import FOLDER
 from sweeps.search.engine import is_complete, run_search
 from sweeps.search.page import BEST, PAGE, write_results
 from sweeps.search.request import Search, begin, make_folder
-from sweeps.search.trials import opened_trials
+from sweeps.search.trials import open_trials
 
 STOPPED = 130  # exit code after Ctrl-C or SIGTERM
 
 
 def conduct(search: Search, workers: int, command: str) -> int:
-    """Try what has not been tried, write the results and tell about them; the exit code.
+    """Run what is missing of a search, write and print its results; returns the exit code.
 
     Raises:
-        UserError: the folder holds something else, is in use or damaged, or cannot be written.
+        UserError: the folder contains something else, is in use or damaged, or cannot be written.
     """
     make_folder(search.out)
     with exclusive(search.out, "searching"):
         made_by = origin((*PACKAGES, "optuna"), search.config.resolved_device())
         made_by = begin(search, {**made_by, "told": command})
-        with opened_trials(search) as arms:
+        with open_trials(search) as arms:
             outcome = run_search(search, arms, workers)
             complete = is_complete(search, arms)
             write_results(search, arms, made_by, complete=complete)
@@ -42,5 +42,5 @@ def conduct(search: Search, workers: int, command: str) -> int:
             print(f"{arm}: python train.py --config {shlex.quote(str(best))} --game GAME")
     if complete:
         return 0
-    print(f"go on with: {command}")
+    print(f"continue with: {command}")
     return 1 if outcome.failed else STOPPED

@@ -1,4 +1,4 @@
-"""A search on this machine's cores: every arm the same number of trials, turn by turn."""
+"""Run a search on this machine: arms take turns and get the same number of trials."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sweeps.local import cores_of_workers
 from sweeps.search.attempt import Attempt
 from sweeps.search.fresh import fresh_points
 from sweeps.search.objective import steps_used
-from sweeps.search.point import told
+from sweeps.search.point import settings_text
 from sweeps.search.request import Search
 from sweeps.search.trials import Trials
 
 
 @dataclass
 class Outcome:
-    """What became of a search.
+    """How a search ended.
 
     Attributes:
-        stopped: somebody asked it to stop.
-        failed: by the point's name, the last words of a run that did not come to its end.
+        stopped: whether it was asked to stop.
+        failed: last lines of output of the runs that failed, by the point's name.
     """
 
     stopped: bool = False
@@ -33,9 +33,9 @@ class Outcome:
 
 
 def run_search(search: Search, arms: Mapping[str, Trials], workers: int) -> Outcome:
-    """Try everything that has not been tried, `workers` points at a time.
+    """Train all points that have not been trained yet, `workers` at a time.
 
-    Ctrl-C and SIGTERM stop the runs with a checkpoint each; a second Ctrl-C ends them at once.
+    Ctrl-C and SIGTERM make the runs write a checkpoint and stop; a second Ctrl-C kills them.
     """
     outcome, taken = Outcome(), set[str]()
     running: dict[int, Attempt] = {}  # by the worker's number
@@ -49,7 +49,7 @@ def run_search(search: Search, arms: Mapping[str, Trials], workers: int) -> Outc
             while True:
                 for worker in range(workers):
                     if worker not in running and not stop.requested:
-                        attempt = _next(search, arms, taken, cores[worker])
+                        attempt = _begin_next(search, arms, taken, cores[worker])
                         if attempt is not None:
                             running[worker] = attempt
                 if not running:
@@ -61,7 +61,7 @@ def run_search(search: Search, arms: Mapping[str, Trials], workers: int) -> Outc
                         attempt.kill()
                     if attempt.poll() != "running":
                         del running[worker]
-                        _ended(arms, attempt, outcome, stop.requested)
+                        _record_end(arms, attempt, outcome, stop.requested)
                 done = _steps_over(search, arms) + sum(a.steps for a in running.values())
                 progress.update(done, _note(search, arms))
                 time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -73,17 +73,17 @@ def run_search(search: Search, arms: Mapping[str, Trials], workers: int) -> Outc
 
 
 def is_complete(search: Search, arms: Mapping[str, Trials]) -> bool:
-    """Whether everything was tried, on fresh seeds too."""
+    """Whether all trials are over and all points are trained on fresh seeds."""
     return all(
         trials.is_over and all(point.is_trained for point in fresh_points(search, trials))
         for trials in arms.values()
     )
 
 
-def _next(
+def _begin_next(
     search: Search, arms: Mapping[str, Trials], taken: set[str], cores: tuple[int, ...]
 ) -> Attempt | None:
-    """A trial of the arm that has fewest, or a point to train again; None if nothing is left."""
+    """Start a trial of the arm with the fewest, or a point on fresh seeds; None if none is left."""
     for trials in sorted(arms.values(), key=lambda trials: trials.begun):
         found = trials.take()
         if found is not None:
@@ -98,8 +98,10 @@ def _next(
     return None
 
 
-def _ended(arms: Mapping[str, Trials], attempt: Attempt, outcome: Outcome, stopped: bool) -> None:
-    """Write down what became of a point; one that may still come to its end is left as it is."""
+def _record_end(
+    arms: Mapping[str, Trials], attempt: Attempt, outcome: Outcome, stopped: bool
+) -> None:
+    """Record how a point ended; one that may still be completed is not recorded."""
     if attempt.state == "done":
         state = "complete"
     elif attempt.is_pruned and attempt.state == "interrupted":
@@ -114,7 +116,9 @@ def _ended(arms: Mapping[str, Trials], attempt: Attempt, outcome: Outcome, stopp
     if attempt.trial is not None:
         arms[point.arm].tell(attempt.trial, state, attempt.score, steps_used(point.cells))
     score = "" if attempt.score is None else f", score {attempt.score:.4f}"
-    print(f"{point.name}: {told(point.values)}: {state}{score}", file=sys.stderr, flush=True)
+    print(
+        f"{point.name}: {settings_text(point.values)}: {state}{score}", file=sys.stderr, flush=True
+    )
 
 
 def _total_steps(search: Search, arms: Mapping[str, Trials]) -> int:
@@ -123,7 +127,7 @@ def _total_steps(search: Search, arms: Mapping[str, Trials]) -> int:
 
 
 def _steps_over(search: Search, arms: Mapping[str, Trials]) -> int:
-    """Steps that need not be made any more, made or pruned away."""
+    """Steps that no longer need to be trained, because they were trained or pruned."""
     steps = 0
     for trials in arms.values():
         steps += len(trials.over()) * search.steps_of_a_trial

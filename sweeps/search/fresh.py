@@ -1,6 +1,6 @@
-"""The default and the best settings of each arm, trained again on seeds that chose nothing.
+"""The default and the best settings of each arm, trained again on fresh seeds.
 
-The highest of several scores is high by luck too: on the seeds that chose it, it says too much.
+The highest of several scores is partly luck, so the score on the tuning seeds is too high.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from sweeps.search.trials import Trials
 
 
 def fresh_points(search: Search, trials: Trials) -> list[Point]:
-    """What is trained of an arm whose trials are over; one point if the default is the best."""
+    """The points to train on fresh seeds once an arm's trials are over.
+
+    There is one point if the default is the best, and none before the trials are over.
+    """
     best = trials.best()
     if not search.fresh_seeds or not trials.is_over:
         return []

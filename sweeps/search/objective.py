@@ -1,12 +1,12 @@
-"""What a search maximizes: how well training went in the end, on the human scale.
+"""The objective of a search: the score at the end of training, on the human scale.
 
-The objective of a point is the mean over its runs of the mean score of the games that ended in the
-last quarter of the run; where none ended there, the last game before counts. Scores are
-human-normalised (random play is 0, a human 1). Games without published scores have raw ones, which
-cannot be averaged over games: a search over such a family takes one game.
+The objective of a point is the mean score of the training games that ended in the last quarter of a
+run, averaged over its runs; if no game ended there, the last game before counts. Scores are
+human-normalized (random play is 0, a human 1). Games without published scores have raw scores,
+which cannot be averaged over games: such a search must use a single game.
 
-They are games of training: actions are drawn, and the network learns while it plays. They cost
-nothing, and they are not what `evaluate.py score` plays.
+These are games of training: actions are sampled, and the network learns while it plays. They need
+no extra steps and differ from the games that `evaluate.py score` plays.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from records.rows import last_episode, read_episodes
 from sweeps.grid import Cell
 
 LAST_SHARE = 0.25
-# How often on its way a run is looked at, and a trial may be pruned.
+# How many times during a run its score is reported and its trial may be pruned.
 RUNGS = 10
 
 
 def unit(family: str, games: Sequence[str]) -> str:
-    """What the objective is measured in.
+    """The unit of the objective, "human-normalized" or "raw".
 
     Raises:
         UserError: some of several games have no published scores.
     """
     known = [FAMILIES.find(family).human_normalised(game, 0.0) is not None for game in games]
     if all(known):
-        return "human-normalised"
+        return "human-normalized"
     if len(games) > 1:
         without = games[known.index(False)]
         raise UserError(
@@ -46,9 +46,9 @@ def unit(family: str, games: Sequence[str]) -> str:
 
 
 def score_at(cell: Cell, share: float) -> float | None:
-    """The objective of a run at a share of its way; None before a game has ended.
+    """The objective of a run after a share of its steps; None before a game has ended.
 
-    It depends on the games that had ended by then and on nothing later.
+    It depends only on games that had ended by then.
 
     Raises:
         UserError: episodes.csv is damaged.
@@ -62,8 +62,8 @@ def score_at(cell: Cell, share: float) -> float | None:
         return None
     recent = [game for game in games if game.step > (share - LAST_SHARE) * total] or games[-1:]
     score = float(np.mean([game.score for game in recent]))
-    normalised = FAMILIES.find(config.family).human_normalised(config.game, score)
-    return score if normalised is None else normalised
+    normalized = FAMILIES.find(config.family).human_normalised(config.game, score)
+    return score if normalized is None else normalized
 
 
 def score_of(cells: Sequence[Cell]) -> float:
@@ -77,15 +77,15 @@ def score_of(cells: Sequence[Cell]) -> float:
         score = score_at(cell, 1.0)
         if score is None:
             raise UserError(
-                f"{cell.name} ended before any of its games did: ask for more --steps than "
-                f"{cell.config.total_steps:,}, in another --out"
+                f"{cell.name} finished no game: use more --steps than "
+                f"{cell.config.total_steps:,} and another --out"
             )
         scores.append(score)
     return float(np.mean(scores))
 
 
 def rungs_reached(cell: Cell) -> int:
-    """How many tenths of its way a run has behind it, as far as its games tell."""
+    """How many tenths of its steps a run has done, up to the last finished game."""
     if RunFolder(cell.path).is_done:
         return RUNGS
     last = last_episode(RunFolder(cell.path).episodes_file)
@@ -93,7 +93,7 @@ def rungs_reached(cell: Cell) -> int:
 
 
 def steps_used(cells: Sequence[Cell]) -> int:
-    """The agent steps that runs have made, finished or not."""
+    """Agent steps of all runs up to their last checkpoint, finished or not."""
     used = 0
     for cell in cells:
         folder = RunFolder(cell.path)

@@ -1,4 +1,4 @@
-"""The options of `search.py`: what is tuned on, what is varied, and every setting of the runs."""
+"""The options of `search.py`: tuning, varied settings, and all settings of the runs."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from sweeps.search.request import Search, seeds_from
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """What every arm is given."""
+    """Tuning, the same for every arm."""
 
     games: tuple[str, ...]
-    """Games to tune on. Compare on others."""
+    """Games to tune on. Compare arms on other games."""
     out: Path
-    """Where the search is kept. Started again, it goes on there."""
+    """Folder of the search. If it contains an unfinished search, the search continues."""
     algo: str = "ppo"
     """The algorithm: ppo, a2c, or your own as package.module:NAME."""
     extractors: tuple[str, ...] = ("nature", "coordconv")
-    """Arms, each searched by itself, or your own as package.module:Class."""
+    """Arms, each searched separately, or your own as package.module:Class."""
     trials: int = 20
-    """Points that each arm tries. The default settings are the first."""
+    """Number of points that each arm tries. The first are the default settings."""
     seeds: int = 2
-    """Seeds to tune on, for each game."""
+    """Number of seeds to tune on, for each game."""
     first_seed: int = 1001
-    """The first of them. Compare on others."""
+    """The first of these seeds. Compare arms on other seeds."""
     fresh_seeds: int = 2
-    """Further seeds, on which each arm's default and best are trained again; 0 for none."""
+    """Number of further seeds to train each arm's default and best settings on; 0 for none."""
 
 
 def search_options(algo: str) -> type[Any]:
-    """A dataclass of all options of a search with an algorithm."""
+    """A dataclass of all options of a search for this algorithm."""
     varied = {name.replace("_", "-"): scale for name, scale in varied_settings(algo).items()}
     by_factors = ", ".join(name for name, scale in varied.items() if scale)
     evenly = ", ".join(name for name, scale in varied.items() if not scale)
     help_text = (
-        "A setting to search between two values; once for each setting. Log-uniform, so "
-        f"that each factor of ten counts alike: {by_factors}. Uniform: {evenly}."
+        "A setting to search between two values; give it once for each setting. Log-uniform "
+        f"(equal weight for each factor of ten): {by_factors}. Uniform: {evenly}."
     )
     kind: Any = Annotated[
         tyro.conf.UseAppendAction[tuple[tuple[str, float, float], ...]],
@@ -68,10 +68,10 @@ def search_options(algo: str) -> type[Any]:
 
 
 def search_of(options: Any) -> Search:
-    """The search that options ask for.
+    """The search described by the options.
 
     Raises:
-        UserError: something is not allowed.
+        UserError: a value is not allowed.
     """
     own = {field.name for field in dataclasses.fields(Tuning)} | {"vary"}
     settings = {name: value for name, value in vars(options).items() if name not in own}

@@ -1,4 +1,4 @@
-"""What came out of a search, for people and for train.py."""
+"""The results of a search: a page, a table, and settings for train.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from files.durable import write_durably
 from records.config import is_of_the_machine
 from sweeps.search.fresh import fresh_points
 from sweeps.search.objective import unit
-from sweeps.search.point import told
+from sweeps.search.point import settings_text
 from sweeps.search.request import Search, names
 from sweeps.search.trials import Trials, Tried
 
@@ -33,9 +33,9 @@ def write_results(
 
 
 def best_settings(search: Search, arm: str, best: Tried) -> str:
-    """The best trial's settings as `train.py --config` takes them; game, steps and seed are free.
+    """The best trial's settings for `train.py --config`, without game, steps and seed.
 
-    JSON's texts and numbers are TOML's too.
+    Values are written as JSON, whose strings and numbers are also valid TOML.
     """
     fields = type(search.config).model_fields
     named = {
@@ -45,7 +45,7 @@ def best_settings(search: Search, arm: str, best: Tried) -> str:
     }
     values = {"algo": search.algo, "extractor": arm, **named, **best.values}
     head = (
-        f"# Trial {best.number} of {search.trials}, {search.config.total_steps:,} steps a run; "
+        f"# Trial {best.number} of {search.trials}, {search.config.total_steps:,} steps per run; "
         f"score {best.score:.4f} on {names(search.games)}, seeds {names(search.seeds)}.\n"
     )
     return head + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
@@ -54,29 +54,29 @@ def best_settings(search: Search, arm: str, best: Tried) -> str:
 def page(
     search: Search, arms: Mapping[str, Trials], made_by: Mapping[str, Any], *, complete: bool
 ) -> str:
-    """The whole page as Markdown."""
+    """The page in Markdown."""
     measured = unit(search.config.family, search.games)
     parts = [
         f"# Which settings suit each arm? {search.algo.upper()}",
-        "" if complete else "**Not finished:** the command below goes on with it.",
-        f"Each arm had {search.trials} trials. A trial trains on {names(search.games)} from seeds "
-        f"{names(search.seeds)}, {search.config.total_steps:,} agent steps a run. Varied: "
-        f"{'; '.join(varied.told for varied in search.ranges)}. The first {search.first} trials "
-        "are the same points in every arm, the default before all others; TPE proposes the rest, "
-        "trial n with seed n. From its half on, a trial below the lower quartile of the complete "
-        "ones is pruned.",
-        f"The score is {measured}: the mean over the runs of the mean of the training games that "
-        "ended in the last quarter of the run.",
-        "## What came out",
+        "" if complete else "**Not finished:** the command below continues the search.",
+        f"Each arm had {search.trials} trials. A trial trains on {names(search.games)} with seeds "
+        f"{names(search.seeds)} for {search.config.total_steps:,} agent steps per run. Varied "
+        f"settings: {'; '.join(varied.text for varied in search.ranges)}. The first "
+        f"{search.first} trials try the same points in every arm, beginning with the default; TPE "
+        "proposes the other points, trial n with seed n. In its second half, a trial is pruned if "
+        "it falls below the lower quartile of the complete trials.",
+        f"The score is {measured}: the mean score of the training games that ended in the last "
+        "quarter of a run, averaged over the runs.",
+        "## Results",
         _outcome(search, arms),
         _caution(search),
-        "## What it took",
+        "## Budget",
         _budget(search, arms),
-        "## Every trial",
+        "## All trials",
         _trials(search, arms),
-        "A pruned trial's score is that of the moment when it was pruned, and is no result: what "
-        "it would have come to is not known.",
-        "## How it was made",
+        "The score of a pruned trial is its score when it was pruned and not a result: its final "
+        "score is unknown.",
+        "## How this page was made",
         _origin(made_by),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -92,9 +92,9 @@ def _outcome(search: Search, arms: Mapping[str, Trials]) -> str:
                 continue
             name = "default and best" if best is not None and best.number == 0 else which
             fresh = again.get(f"{which} on fresh seeds", "")
-            rows.append([arm, name, told(tried.values), _number(tried.score), fresh])
+            rows.append([arm, name, settings_text(tried.values), _number(tried.score), fresh])
     seeds = f" ({names(search.fresh_seeds)})" if search.fresh_seeds else ""
-    heads = ["arm", "settings", "values", "score where they were chosen", f"on fresh seeds{seeds}"]
+    heads = ["arm", "settings", "values", "score on tuning seeds", f"score on fresh seeds{seeds}"]
     return markdown(heads, rows)
 
 
@@ -105,19 +105,20 @@ def _default(trials: Trials) -> Tried | None:
 def _caution(search: Search) -> str:
     count = len(search.games) * len(search.fresh_seeds)
     again = (
-        f"So the default and the best were trained again on seeds that chose nothing: {count} "
-        f"{'run' if count == 1 else 'runs'} each, which is the column to read, and says nothing "
-        "about how far another seed would be from it."
+        "The default and the best settings were therefore trained again on fresh seeds, which did "
+        f"not influence the choice: {count} {'run' if count == 1 else 'runs'} each. Read that "
+        "column; it does not show how far other seeds would scatter."
         if search.fresh_seeds
-        else "Nothing was trained again on fresh seeds: the best is not shown to be better."
+        else "Nothing was trained again on fresh seeds, so the best settings are not shown to be "
+        "better."
     )
     return (
-        "What this can say is whether an arm has settings, among those tried, with which it does "
-        "better here than with the default. It is no verdict about the arms: these are few trials, "
-        "few games and seeds, and short runs, whose best settings need not be those of long ones. "
-        "The best of several scores is the best by luck as well, so the score where settings were "
-        f"chosen is too high. {again} Compare arms by `sweep.py` and `evaluate.py compare` on "
-        "other games and seeds, with the settings held fixed; `compare` leaves these runs out."
+        "A search can show whether some of the tried settings are better for an arm than the "
+        "default under these conditions. It is not a verdict on the arms: there are few trials, "
+        "games and seeds, and the best settings of short runs need not be the best of long runs. "
+        "The best of several scores is partly luck, so the score on the tuning seeds is too high. "
+        f"{again} Compare arms with `sweep.py` and `evaluate.py compare` on other games and seeds, "
+        "with the settings held fixed; `compare` leaves the runs of a search out."
     )
 
 
@@ -166,13 +167,15 @@ def _table(search: Search, arms: Mapping[str, Trials]) -> str:
 
 
 def _origin(made_by: Mapping[str, Any]) -> str:
-    commit = str(made_by.get("commit"))[:12] + (" with changes" if made_by.get("dirty") else "")
+    commit = str(made_by.get("commit"))[:12] + (
+        " with uncommitted changes" if made_by.get("dirty") else ""
+    )
     packages: Mapping[str, str] = made_by.get("packages") or {}
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     return (
         f"```\n{made_by.get('told')}\n```\n\n"
         f"Commit {commit}; {made_by.get('processor')}, {made_by.get('cores')} cores; {versions}; "
-        f"begun {made_by.get('started')}. `{TABLE}` has the trials unrounded."
+        f"started {made_by.get('started')}. `{TABLE}` contains the trials without rounding."
     )
 
 

@@ -1,4 +1,4 @@
-"""One point of a search: an arm with certain settings, and the runs that try it."""
+"""A point of a search: an arm with certain settings, and the runs that try it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sweeps.search.objective import score_of
 
 @dataclass(frozen=True)
 class Point:
-    """A point.
+    """A point of a search.
 
     Attributes:
         arm: the extractor.
-        what: which of the arm's points it is.
-        values: of the settings that are varied.
-        runs: its own grid: the games and seeds of the search.
+        what: which of the arm's points it is, such as "trial 3".
+        values: values of the varied settings.
+        runs: the grid of its runs, over the games and seeds of the search.
     """
 
     arm: str
@@ -29,12 +29,12 @@ class Point:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The point's name in messages."""
         return f"{self.arm} {self.what}"
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Its runs, in the order in which they are trained."""
+        """Its runs in the order of training."""
         return self.runs.cells()
 
     @property
@@ -48,6 +48,6 @@ class Point:
         return score_of(self.cells) if self.is_trained else None
 
 
-def told(values: Mapping[str, float]) -> str:
-    """Settings in words, as long as a person reads."""
+def settings_text(values: Mapping[str, float]) -> str:
+    """The settings as text, rounded to three digits."""
     return ", ".join(f"{name.replace('_', '-')} {value:.3g}" for name, value in values.items())

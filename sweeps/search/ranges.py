@@ -1,4 +1,4 @@
-"""The settings that a search varies, and the points where every arm begins."""
+"""The settings that a search varies, and the points that every arm tries first."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Range:
     """A setting between two values.
 
     Attributes:
-        name: of the setting.
+        name: name of the setting.
         low: the lowest value.
-        high: the highest.
-        log: drawn log-uniformly, as its declaration as a scale asks for; otherwise uniformly.
+        high: the highest value.
+        log: whether it is sampled log-uniformly, as settings declared as a scale are.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Range:
     log: bool
 
     @property
-    def told(self) -> str:
-        """In words."""
+    def text(self) -> str:
+        """The range as text."""
         how = "log-uniform" if self.log else "uniform"
         return f"{self.name.replace('_', '-')} between {self.low:g} and {self.high:g}, {how}"
 
     def at(self, share: float) -> float:
-        """The value at a share of the way from low (0) to high (1)."""
+        """The value at a fraction of the way from low (0) to high (1)."""
         if self.log:
             value = math.exp(math.log(self.low) + share * math.log(self.high / self.low))
         else:
@@ -48,28 +48,29 @@ class Range:
         return min(max(value, self.low), self.high)
 
     def drawn(self, trial: optuna.Trial) -> float:
-        """What a trial takes: what it was given, took before, or draws now."""
+        """The value of a trial: enqueued, chosen before an interruption, or sampled now."""
         return trial.suggest_float(self.name, self.low, self.high, log=self.log)
 
 
 def varied_settings(algo: str) -> dict[str, bool]:
     """The settings of an algorithm that a search can vary, and whether each is a scale.
 
-    Whole numbers are left out: they decide how long a run is, or have to divide each other.
+    Integers are left out: they determine the length of a run or must divide each other.
     """
     fields = settings_of(algo).model_fields
     return {n: is_a_scale(field) for n, field in fields.items() if field.annotation is float}
 
 
 def ranges_of(algo: str, said: Iterable[tuple[str, float, float]]) -> tuple[Range, ...]:
-    """The ranges that a person names.
+    """Parse and check the ranges of `--vary`.
 
     Args:
-        algo: whose settings they are.
-        said: for each its name as on the command line, the lowest and the highest value.
+        algo: the algorithm that has the settings.
+        said: (name as on the command line, lowest value, highest value) of each range.
 
     Raises:
-        UserError: none, one twice, no such setting, or no such values.
+        UserError: there is no range, a setting is unknown or given twice, or a value is not
+            allowed.
     """
     known = varied_settings(algo)
     ranges: dict[str, Range] = {}
@@ -79,11 +80,11 @@ def ranges_of(algo: str, said: Iterable[tuple[str, float, float]]) -> tuple[Rang
             allowed = (option(n).removeprefix("--") for n in known)
             raise UserError(unknown("setting to --vary", word, allowed))
         if name in ranges:
-            raise UserError(f"--vary names {word} twice")
+            raise UserError(f"--vary is given twice for {word}")
         least, most = bounds(settings_of(algo).model_fields[name])
         if not least <= low < high <= most:
             raise UserError(
-                f"--vary {word} takes a lower and a higher value between {least:g} and {most:g}, "
+                f"--vary {word} needs a lower and a higher value between {least:g} and {most:g}, "
                 f"got {low:g} and {high:g}"
             )
         if known[name] and not low > 0:
@@ -97,7 +98,7 @@ def ranges_of(algo: str, said: Iterable[tuple[str, float, float]]) -> tuple[Rang
 def first_points(
     ranges: Sequence[Range], default: Mapping[str, float], count: int
 ) -> list[dict[str, float]]:
-    """Where every arm begins: the default, then a Latin hypercube, the same one every time."""
+    """The points that every arm tries first: the default, then a fixed Latin hypercube."""
     rng = np.random.default_rng(0)
     strata = rng.permuted(np.tile(np.arange(count - 1), (len(ranges), 1)), axis=1)
     shares = (strata + rng.random(strata.shape)) / max(1, count - 1)

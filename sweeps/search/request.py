@@ -1,4 +1,4 @@
-"""What is searched, and where: the same for every arm."""
+"""The definition of a search, and its record on disk."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from sweeps.search.ranges import Range
 
 RECORD = "search.json"
 MOST_TRIALS = 1_000
-# Half of the trials, but at most so many, are the same points in every arm.
+# Half of the trials, but at most this many, try the same points in every arm.
 MOST_FIRST = 10
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search.
+    """A hyperparameter search with the same games, seeds and budget for every arm.
 
     Attributes:
         algo: the algorithm.
-        extractors: the arms, each searched by itself.
-        games: for tuning.
-        seeds: for tuning.
-        fresh_seeds: on which each arm's best and default settings are trained again.
-        trials: of each arm.
+        extractors: the arms, each searched separately.
+        games: games to tune on.
+        seeds: seeds to tune on.
+        fresh_seeds: seeds on which each arm's best and default settings are trained again.
+        trials: number of trials of each arm.
         ranges: the settings that are varied.
         settings: all other settings of a run.
-        out: where everything is kept.
+        out: folder of the search.
     """
 
     algo: str
@@ -54,7 +54,7 @@ class Search:
 
     @property
     def config(self) -> RunConfig:
-        """One of the runs, at the default point."""
+        """The settings of one of the runs, at the default point."""
         return run_config(
             **self.settings,
             algo=self.algo,
@@ -65,13 +65,13 @@ class Search:
 
     @property
     def default(self) -> dict[str, float]:
-        """The point that a run has without a search: the first trial of every arm."""
+        """The default values of the varied settings: the first trial of every arm."""
         values = self.config.values()
         return {varied.name: values[varied.name] for varied in self.ranges}
 
     @property
     def first(self) -> int:
-        """How many trials of an arm are points that every arm tries."""
+        """How many trials of an arm try the points that every arm tries."""
         return min(MOST_FIRST, math.ceil(self.trials / 2))
 
     @property
@@ -81,22 +81,22 @@ class Search:
 
     @property
     def steps_of_a_fresh_point(self) -> int:
-        """Agent steps of training one point on the fresh seeds."""
+        """Agent steps for training one point on the fresh seeds."""
         return len(self.games) * len(self.fresh_seeds) * self.config.total_steps
 
     @property
     def budget(self) -> str:
-        """What every arm is given, in words."""
+        """The budget of every arm as text."""
         budget = (
             f"each of {names(self.extractors)}: {self.trials} trials of "
-            f"{self.config.total_steps:,} steps on each of {names(self.games)} from each of seeds "
+            f"{self.config.total_steps:,} steps on each of {names(self.games)} with each of seeds "
             f"{names(self.seeds)}, at most {self.trials * self.steps_of_a_trial:,} steps"
         )
         if not self.fresh_seeds:
             return budget
         return (
-            f"{budget}; then the default and the best from seeds {names(self.fresh_seeds)}, at "
-            f"most {2 * self.steps_of_a_fresh_point:,} steps"
+            f"{budget}; then the default and best settings with seeds {names(self.fresh_seeds)}, "
+            f"at most {2 * self.steps_of_a_fresh_point:,} steps"
         )
 
     def trial(self, arm: str, number: int, values: Mapping[str, float]) -> Point:
@@ -121,53 +121,55 @@ class Search:
         return Point(arm, what, values, runs)
 
     def folder(self, arm: str) -> Path:
-        """Where an arm's points are."""
+        """The folder of an arm's points."""
         return self.out / arm.replace(":", ".")
 
     def check(self) -> None:
-        """Raises UserError where something is not allowed; nothing is written before."""
+        """Raises UserError if a value is not allowed; call it before anything is written."""
         if not 1 <= self.trials <= MOST_TRIALS:
             raise UserError(f"--trials must be between 1 and {MOST_TRIALS:,}, got {self.trials}")
-        # The names and numbers of every run.
+        # Checks the names and numbers of every run.
         replace(self.trial("", 0, {}).runs, extractors=self.extractors).cells()
         unit(self.config.family, self.games)
         for varied in self.ranges:
             usual = self.default[varied.name]
             if not varied.low <= usual <= varied.high:
                 raise UserError(
-                    f"--vary {varied.told}, leaves out the default {usual:g}, which is every "
-                    f"arm's first trial: widen the range, or name another default with "
+                    f"--vary {varied.text}, does not contain the default {usual:g}, which is every "
+                    f"arm's first trial: widen the range, or set another default with "
                     f"{option(varied.name)}"
                 )
 
     def require_unplanned(self, plan: Plan) -> None:
-        """Raises UserError if a game or seed of the search is one of a plan's."""
+        """Raises UserError if the search uses a game or seed of a plan."""
         for part in plan.parts:
             games = [game for game in self.games if game in part.games]
             seeds = [s for s in (*self.seeds, *self.fresh_seeds) if 1 <= s <= part.seeds]
             if games or seeds:
                 what = f"game {games[0]}" if games else f"seed {seeds[0]}"
                 raise UserError(
-                    f"{what} is one of part {part.name} of {plan.path}, which decides about what "
-                    "is found here: tune on others"
+                    f"{what} is also used by part {part.name} of {plan.path}, whose comparison "
+                    "would then be biased: tune on other games and seeds"
                 )
 
 
 def begin(search: Search, made_by: Mapping[str, Any]) -> dict[str, Any]:
-    """Write down what is searched, or find it written down already; the folder must be held.
+    """Record the search in its folder, or check that it is recorded there; needs the folder's lock.
 
     Returns:
-        What made the search when it was begun.
+        The provenance of the search from its first start.
 
     Raises:
-        UserError: the folder holds another search, or something else.
+        UserError: the folder contains another search, or something else.
     """
     file = search.out / RECORD
     asked = _record(search)
     if not file.exists():
         ours = (LOCK_NAME, temporary_name(file).name)
         if any(entry.name not in ours for entry in search.out.iterdir()):
-            raise UserError(f"{search.out} is not empty, and holds no search: choose another --out")
+            raise UserError(
+                f"{search.out} is not empty and contains no search: choose another --out"
+            )
         write_durably(file, as_json({"search": asked, "made_by": made_by}))
     known = read_json(file)
     if not isinstance(known, dict) or not isinstance(known.get("made_by"), dict):
@@ -176,14 +178,14 @@ def begin(search: Search, made_by: Mapping[str, Any]) -> dict[str, Any]:
         there = known["search"] if isinstance(known.get("search"), dict) else {}
         name = next((n for n in asked if there.get(n) != asked[n]), "something else")
         raise UserError(
-            f"{search.out} holds another search ({name} {there.get(name)} in place of "
-            f"{asked.get(name)}): choose another --out, or ask for what is there"
+            f"{search.out} contains another search ({name} {there.get(name)} instead of "
+            f"{asked.get(name)}): choose another --out, or use the options of that search"
         )
     return dict(known["made_by"])
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder of a search; UserError if that is impossible."""
+    """Create the folder of a search; raises UserError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -191,7 +193,7 @@ def make_folder(path: Path) -> None:
 
 
 def _record(search: Search) -> dict[str, Any]:
-    """As JSON holds it; machine settings may change between two starts."""
+    """The search as JSON, without machine settings, which may change between two starts."""
     config = search.config.values()
     return {
         "extractors": list(search.extractors),
@@ -205,12 +207,12 @@ def _record(search: Search) -> dict[str, Any]:
 
 
 def seeds_from(first: int, count: int, name: str) -> tuple[int, ...]:
-    """So many seeds, one after the other; UserError if there are none."""
+    """`count` consecutive seeds; raises UserError if the count is out of range."""
     if not 0 <= count <= 1_000:
         raise UserError(f"{name} must be between 0 and 1,000, got {count}")
     return tuple(range(first, first + count))
 
 
 def names(values: Sequence[object]) -> str:
-    """A list for people."""
+    """The values as comma-separated text."""
     return ", ".join(map(str, values))

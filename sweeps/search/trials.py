@@ -1,4 +1,4 @@
-"""The trials of an arm, kept by Optuna in a file of the search: asked for, pruned, told of."""
+"""The trials of each arm, stored by Optuna in a file of the search."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import optuna
 
 STORAGE = "search.db"
-# Nothing is pruned in the first half of a trial, and then only what falls behind most others: games
-# that end early say next to nothing. By the median, from three tenths on, the one trial with a high
-# learning rate was pruned in one of two arms, which with the same rate did best in the other
-# (docs/results/search).
-# Optuna keeps the best so many percent.
+# Nothing is pruned in the first half of a trial, and later only a trial far behind most others:
+# games that end early say next to nothing. Pruning by the median from three tenths on removed the
+# only trial with a high learning rate in one of two arms, although the same rate did best in the
+# other (docs/results/search).
+# Optuna keeps this percentage of the best.
 PERCENTILE = 75.0
 
 
@@ -29,10 +29,10 @@ class Tried:
     """A trial that is over.
 
     Attributes:
-        number: counted from 0, the default.
-        values: the settings that were varied.
+        number: counted from 0, which is the default.
+        values: values of the varied settings.
         state: complete, pruned or diverged.
-        score: the objective, of a complete one; what had been reported last, of a pruned one.
+        score: the objective of a complete trial; the last reported score of a pruned one.
         steps: agent steps that it used.
     """
 
@@ -44,14 +44,14 @@ class Tried:
 
 
 class Trials:
-    """The trials of one arm: the first points, then what Optuna's TPE sampler proposes.
+    """The trials of one arm: the first points, then those that Optuna's TPE sampler proposes.
 
-    Trial n is drawn with seed n, in every arm and after any interruption.
+    Trial n is sampled with seed n, in every arm and after any interruption.
 
     Args:
-        search: what is searched.
+        search: the search.
         arm: one of its extractors.
-        storage: of all arms.
+        storage: Optuna's storage, shared by all arms.
     """
 
     def __init__(self, search: Search, arm: str, storage: Any) -> None:
@@ -75,16 +75,19 @@ class Trials:
 
     @property
     def begun(self) -> int:
-        """Trials that are over, or taken in this process."""
+        """Number of trials that are over or were started in this process."""
         return len(self.over()) + len(self._held)
 
     @property
     def is_over(self) -> bool:
-        """Whether all of them are."""
+        """Whether all trials are over."""
         return len(self.over()) >= self._search.trials
 
     def take(self) -> tuple[optuna.Trial, dict[str, float]] | None:
-        """The next trial and its settings, an interrupted one first; None if there is none now."""
+        """Start the next trial, an interrupted one first, and return it with its settings.
+
+        None if no trial can be started now.
+        """
         import optuna
 
         states = optuna.trial.TrialState
@@ -95,19 +98,19 @@ class Trials:
         self._study.sampler = optuna.samplers.TPESampler(
             seed=left[0].number if left else len(started), n_startup_trials=self._search.first
         )
-        # Optuna has no public way to go on with a trial of a process that was killed.
+        # Optuna has no public way to continue a trial whose process was killed.
         trial = optuna.Trial(self._study, left[0]._trial_id) if left else self._study.ask()
         self._held.add(trial.number)
         return trial, {varied.name: varied.drawn(trial) for varied in self._search.ranges}
 
     def reported(self, trial: optuna.Trial) -> frozenset[int]:
-        """The moments at which a trial's value is known."""
+        """The rungs at which a trial has reported a score."""
         return frozenset(self._all()[trial.number].intermediate_values)
 
     def tell(self, trial: optuna.Trial, state: str, score: float | None, steps: int) -> None:
-        """What became of a trial: complete, pruned or diverged.
+        """Record that a trial is complete, pruned or diverged.
 
-        To the sampler a trial that diverged is one that was pruned.
+        The sampler treats a diverged trial like a pruned one.
         """
         import optuna
 
@@ -120,7 +123,7 @@ class Trials:
         self._held.discard(trial.number)
 
     def over(self) -> list[Tried]:
-        """The trials that are over, in their order."""
+        """The trials that are over, by number."""
         return [
             Tried(
                 trial.number,
@@ -134,7 +137,7 @@ class Trials:
         ]
 
     def best(self) -> Tried | None:
-        """The complete trial of the highest score, the earliest of several; None without one."""
+        """The complete trial with the highest score, the earliest of several; None without one."""
         complete = [tried for tried in self.over() if tried.state == "complete"]
         return max(complete, key=lambda tried: tried.score or 0.0, default=None)
 
@@ -143,8 +146,8 @@ class Trials:
 
 
 @contextmanager
-def opened_trials(search: Search) -> Iterator[dict[str, Trials]]:
-    """The trials of every arm; the file is made where there is none.
+def open_trials(search: Search) -> Iterator[dict[str, Trials]]:
+    """Open the trials of every arm; the file is created if it does not exist.
 
     Raises:
         UserError: Optuna is not installed, or the file is damaged or cannot be written.
@@ -162,10 +165,10 @@ def opened_trials(search: Search) -> Iterator[dict[str, Trials]]:
         storage = optuna.storages.RDBStorage(url)
         arms = {arm: Trials(search, arm, storage) for arm in search.extractors}
         for trials in arms.values():
-            trials.over()  # all of them can be read
+            trials.over()  # raises if a trial cannot be read
     except (SQLAlchemyError, RuntimeError, KeyError, ValueError) as error:
         raise UserError(
-            f"{file} is damaged, or of another version of Optuna: restore it, or choose another "
+            f"{file} is damaged or from another version of Optuna: restore it, or choose another "
             f"--out ({str(error).splitlines()[0][:200]})"
         ) from error
     try:

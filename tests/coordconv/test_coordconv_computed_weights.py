@@ -116,7 +116,7 @@ def test_a_layer_on_the_meta_device_is_not_folded() -> None:
 def test_initializing_computed_kernels_is_refused(name: str) -> None:
     layer = parametrizations.weight_norm(CoordConv2d(3, 8, 3), name)
     for draw in (layer.reset_parameters, layer.init_orthogonal_):
-        with pytest.raises(ValueError, match="draw them before that"):
+        with pytest.raises(ValueError, match="initialize the layer before that"):
             draw()
 
 

@@ -63,7 +63,7 @@ def test_batch_norm_is_fused_in_evaluation_mode_only() -> None:
     layer, norm = CoordConv2d(3, 8, 3), nn.BatchNorm2d(8)
     with pytest.raises(ValueError, match="must be in evaluation mode"):
         fuse_batch_norm(layer, norm)
-    with pytest.raises(ValueError, match="no running statistics"):
+    with pytest.raises(ValueError, match="must have running statistics"):
         fuse_batch_norm(layer.eval(), nn.BatchNorm2d(8, track_running_stats=False).eval())
     for name in ("weight", "coord_weight", "bias"):
         computed = prune.l1_unstructured(CoordConv2d(3, 8, 3).eval(), name, 0.5)
@@ -121,7 +121,7 @@ def test_mkldnn_conversion_works_and_mkldnn_inputs_are_refused() -> None:
     for model in (network(), fold_model(network(), x)):
         converted = mkldnn.to_mkldnn(copy.deepcopy(model))
         torch.testing.assert_close(converted(x), model(x))
-        with pytest.raises(TypeError, match="oneDNN's own layout"):
+        with pytest.raises(TypeError, match="oneDNN's layout"):
             converted(x.to_mkldnn())
 
 

@@ -11,8 +11,8 @@ from coordconv import CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2
 
 def test_wrong_channel_count_names_the_remedy() -> None:
     message = (
-        "expected 3 data channels, got 5: in_channels counts data channels only; "
-        "the coordinates are added by the layer; build CoordConv2d(5, ...)"
+        "expected 3 data channels, got 5: in_channels counts only data channels, "
+        "and the layer adds the coordinates itself; build CoordConv2d(5, ...)"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         CoordConv2d(3, 4, 3)(torch.zeros(1, 5, 8, 8))
@@ -46,10 +46,10 @@ def test_input_that_is_not_floating_point_is_refused(dtype: torch.dtype) -> None
     [
         ({"in_channels": 0}, "in_channels must be an integer, at least 1, got 0"),
         ({"out_channels": -4}, "out_channels must be an integer, at least 1, got -4"),
-        ({"kernel_size": 0}, "kernel_size must be an integer or 2 of them, at least 1, got 0"),
-        ({"kernel_size": (3, 3, 3)}, "kernel_size must be an integer or 2 of them"),
-        ({"stride": (1, 0)}, "stride must be an integer or 2 of them, at least 1, got (1, 0)"),
-        ({"padding": -1}, "padding must be an integer or 2 of them, at least 0, got -1"),
+        ({"kernel_size": 0}, "kernel_size must be an integer or 2 integers, at least 1, got 0"),
+        ({"kernel_size": (3, 3, 3)}, "kernel_size must be an integer or 2 integers"),
+        ({"stride": (1, 0)}, "stride must be an integer or 2 integers, at least 1, got (1, 0)"),
+        ({"padding": -1}, "padding must be an integer or 2 integers, at least 0, got -1"),
         ({"dilation": 0}, "dilation must be"),
         ({"groups": 0}, "groups must be an integer, at least 1"),
         ({"groups": 2}, "in_channels must be divisible by groups"),

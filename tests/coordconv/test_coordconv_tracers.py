@@ -111,7 +111,7 @@ def test_a_scripted_layer_accepts_other_sizes_and_single_images_and_keeps_its_st
 
 
 def test_scripting_a_subclass_with_other_coordinates_is_refused() -> None:
-    with pytest.raises(torch.jit.Error, match="does not see a subclass's own coordinates"):
+    with pytest.raises(torch.jit.Error, match="does not support a subclass's own coordinates"):
         torch.jit.script(Moved(2, 3, 3))(torch.rand(1, 2, 5, 5))
     moved = Moved(2, 3, 3)
     x = torch.rand(2, 2, 5, 5)

@@ -286,7 +286,7 @@ def test_a_reset_cancels_a_pending_step(make: Make) -> None:
         ({"n_envs": 0}, "n_envs must be between 1 and 1024, got 0"),
         ({"n_envs": 10**9}, "n_envs must be between 1 and 1024, got 1000000000"),
         ({"threads": -1}, "threads must be at least 0"),
-        ({"seed": -1}, "a seed must be at least 0, got -1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
     ],
 )
 def test_the_constructor_refuses_invalid_arguments(wrong: dict[str, Any], message: str) -> None:

@@ -50,7 +50,7 @@ def test_a_misspelled_game_is_refused_with_the_nearest_name(wrong: str, right: s
 
 
 def test_a_name_unlike_any_game_is_refused_without_a_suggestion() -> None:
-    with pytest.raises(UnknownGameError, match=r"'xyzzy-9000'.*no name is close.*104 games"):
+    with pytest.raises(UnknownGameError, match=r"'xyzzy-9000'.*no name is similar.*104 games"):
         rom_id("xyzzy-9000")
 
 

@@ -70,7 +70,7 @@ def test_arms_that_all_learned_before_in_the_same_way_are_compared(
         begun_with(path, ancestor(path, seed=seed, threads=1 + seed))
     write_report(Request((root,), root / "report", videos=0), "command")
     told = capsys.readouterr().err
-    assert "all runs began with the weights of others" in told
+    assert "all runs started from the weights of other runs" in told
     assert "share one" not in told
 
 
@@ -83,7 +83,7 @@ def test_runs_that_share_an_ancestor_are_told_of(
         if "Breakout" in str(path):
             (path / "DONE").unlink()
     write_report(Request((root,), root / "report", videos=0, allow_missing=True), "command")
-    assert "6 runs began with 2 checkpoints: those that share one" in capsys.readouterr().err
+    assert "6 runs started from 2 checkpoints: runs that share one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_run_that_was_given_more_steps_is_one_of_those_steps(
     path = root / "a2c/Pong/coordconv/seed-2"
     note(path, extended=[{"from": 500_000, "to": 1_000_000, "at": "2026-01-01T00:00:00+0000"}])
     write_report(Request((root,), root / "report", videos=0), "command")
-    assert "1 of 12 runs were begun with another number of steps" in capsys.readouterr().err
+    assert "1 of 12 runs were started with another number of steps" in capsys.readouterr().err
     longer = RunFolder.open(path)[1].replaced(steps=2_000_000)
     (path / "config.json").write_text(longer.to_json())
     with pytest.raises(UserError, match="cells are missing"):
@@ -144,7 +144,7 @@ def test_neither_is_what_a_plan_foresaw(tmp_path: Path) -> None:
     planned = make_run(tmp_path / "a", extractor="coordconv")
     assert why(planned) == ""
     begun_with(planned, ancestor(planned))
-    assert why(planned) == "beginning with the weights of another run is not planned"
+    assert why(planned) == "starting from the weights of another run is not planned"
     longer = make_run(tmp_path / "b", extractor="coordconv", steps=2_000_000)
     assert why(longer) == "steps 2000000 is not planned"
 
@@ -156,9 +156,9 @@ def test_neither_is_what_a_sweep_would_have_made(tmp_path: Path) -> None:
     path = make_run(tmp_path)
     require_same_runs(sweep.cells())
     begun_with(path, ancestor(path))
-    with pytest.raises(UserError, match="it began with the weights of an earlier one"):
+    with pytest.raises(UserError, match="it started from the weights of an earlier one"):
         require_same_runs(sweep.cells())
     longer = run_config(game="Pong", algo="a2c", extractor="nature", steps=2_000_000)
     (path / "config.json").write_text(longer.to_json())
-    with pytest.raises(UserError, match="steps 2000000 in place of 1000000"):
+    with pytest.raises(UserError, match="steps 2000000 instead of 1000000"):
         require_same_runs(sweep.cells())

@@ -102,8 +102,10 @@ def test_the_page_says_how_good_the_agent_is_and_what_that_means(run: Path, tmp_
     assert row in text
     assert "99.0" not in text
     assert {game.step for game in read_evaluated_games(out / "evaluation.csv")} == {64}
-    assert "it says nothing of other seeds" in " ".join(text.split())
-    assert "One agent alone says nothing of its extractor" in " ".join(text.split())
+    assert "it does not cover other training seeds" in " ".join(text.split())
+    assert "One agent alone does not show that its extractor is better or worse" in " ".join(
+        text.split()
+    )
     assert "no sticky actions; a lost life ends a training episode" in text
     record = json.loads((run / "provenance.json").read_text())
     assert f"Commit `{record['commit']}`" in text
@@ -143,7 +145,7 @@ def test_an_agent_that_was_not_scored_gets_no_figure(run: Path, tmp_path: Path) 
     card = card_of(write_card(run, tmp_path / "out", video=False))
     assert card.data.eval_results is None
     assert "model-index" not in card.content
-    assert "This agent has not been scored: nothing is known of how well it plays." in card.content
+    assert "This agent has not been scored, so it is unknown how well it plays." in card.content
     # Games of another checkpoint say nothing about this one either.
     older = card_of(write_card(run, tmp_path / "older", checkpoint="32", video=False))
     assert "32 agent steps of 64" in older.content
@@ -186,7 +188,7 @@ def test_nothing_of_the_machine_or_the_person_is_passed_on(run: Path, tmp_path: 
     kept = json.loads((out / "provenance.json").read_text())
     assert kept["command"] == RunFolder.open(run)[1].command()
     assert kept["packages"] == provenance["packages"]
-    assert "It was interrupted and resumed once." in card_of(out).content
+    assert "Training was interrupted and resumed once." in card_of(out).content
 
 
 def test_a_hostile_record_writes_nothing_into_the_page(run: Path, tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ with new_folder(Path(sys.argv[1])) as made:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--license", "MIT\n---"], "is not as hubs abbreviate one"),
+        (["--license", "MIT\n---"], "is not a license abbreviation as hubs use it"),
         (["--checkpoint", "7"], "has no checkpoint '7'"),
         ([".", "."], "card takes one run folder, got 3"),
     ],
@@ -291,4 +293,6 @@ def test_an_extractor_of_somebodys_own_is_named_in_the_commands(
     assert evaluate.main([*arguments, "--no-video"]) == 0
     content = card_of(tmp_path / "out").content
     assert f"python evaluate.py score hub:OWNER/NAME --extractor {name}\n" in content
-    assert "opening it runs no code, but for what these options name" in " ".join(content.split())
+    assert "opening them runs no code, except the code that these options name" in " ".join(
+        content.split()
+    )

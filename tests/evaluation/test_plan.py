@@ -85,7 +85,7 @@ def test_only_a_complete_part_of_a_committed_plan_confirms(
     known = load_plan(plan)
     assert known.sha256[:16] in page
     assert known.commit[:12] in page
-    assert "part side of the plan has not begun" in page
+    assert "part side of the plan has no runs yet" in page
     assert "Confirmatory: coordconv is better than nature" in capsys.readouterr().out
 
 
@@ -150,7 +150,7 @@ def test_runs_that_began_before_the_plan_were_not_planned(tmp_path: Path) -> Non
     (row,) = compare(root, plan, tmp_path / "report")
     assert row["standing"] == "Not planned, so not confirmatory"
     report = (tmp_path / "report/report.md").read_text()
-    assert "nothing shows that it began after the plan was committed" in report
+    assert "provenance.json does not show that it started after the plan was committed" in report
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -159,7 +159,7 @@ def test_a_plan_that_is_in_no_commit_confirms_nothing(tmp_path: Path, changed: b
     plan.write_text(PLAN + "# later\n")
     make_grid_of_runs(tmp_path / "runs", GAMES, LEVELS, seeds=5, spread=0.02)
     (row,) = compare(tmp_path / "runs", plan, tmp_path / "report")
-    assert row["standing"] == "Not confirmatory, as the plan is in no commit"
+    assert row["standing"] == "Not confirmatory, because the plan is not committed"
 
 
 def test_other_settings_and_other_outcomes_are_not_planned(tmp_path: Path) -> None:
@@ -184,19 +184,19 @@ def test_other_settings_and_other_outcomes_are_not_planned(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("seeds = 5", "seeds = 0", "part 1: seeds must be a whole number from 1 on, got 0"),
+        ("seeds = 5", "seeds = 0", "part 1: seeds must be an integer from 1 to 10**12, got 0"),
         ("seeds = 5", "seeds = true", "got True"),
         ("seeds = 5", "", "part 1: seeds is missing"),
         ("seeds = 5", "seed = 5", "unknown key 'seed' (allowed: name, standing, "),
         ('"Pong"]', '"Pnog"]', "Pong"),
         ('["coordconv"]', '["cordconv"]', "coordconv"),
-        ('["coordconv"]', '["nature"]', "the baseline nature is among the arms"),
-        ('["coordconv"]', '"coordconv"', "arms must be a list of names"),
+        ('["coordconv"]', '["nature"]', "arms must not contain the baseline nature"),
+        ('["coordconv"]', '"coordconv"', "arms must be a non-empty list of names"),
         ('"confirmatory"', '"sure"', "(allowed: confirmatory, exploratory)"),
-        ('"side"', '"main"', "two parts are called main"),
-        ('"side"', '"../x"', "must be of a-z, 0-9 and -"),
+        ('"side"', '"main"', "two parts are named main"),
+        ('"side"', '"../x"', "must consist of at most 40 characters a-z, 0-9 and -"),
         ("smallest_difference = 0.5", "smallest_difference = -1", "must be a number above 0"),
-        ("question", "question = ", "is no TOML"),
+        ("question", "question = ", "is not valid TOML"),
     ],
 )  # fmt: skip
 def test_a_faulty_plan_is_refused_in_a_line(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -228,7 +228,7 @@ def test_a_sweep_of_a_plan_is_its_parts(tmp_path: Path, capsys: pytest.CaptureFi
     assert sweep.main([*words, "--part", "main", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert out.count("done  ") == 20
-    assert "main (confirmatory, 3 claims in its family): with 5 seeds of 2 games" in out
+    assert "main (confirmatory, 3 claims in its family): detectable with 5 seeds of 2 games" in out
     assert "the smallest difference of interest is 0.5" in out
     with pytest.raises(UserError, match="has no part 'other' \\(there are: main, side\\)"):
         sweep.main([*words, "--part", "other", "--status"])

@@ -132,7 +132,7 @@ def test_progress_is_bounded_and_leaves_out_what_is_damaged(
     for step in (0, 32):
         os.truncate(path / f"checkpoints/{step}/policy.safetensors", 1000)
     before = recording.path.read_bytes()
-    with pytest.raises(UserError, match=r"no checkpoint of .* can be shown"):
+    with pytest.raises(UserError, match=r"no checkpoint of .* can be read"):
         record_runs([path], progress=True)
     assert recording.path.read_bytes() == before
 
@@ -146,7 +146,7 @@ def test_progress_side_by_side_is_of_the_checkpoints_that_both_kept(make_run: Ma
     assert all(len(scores) == 2 for _, scores in recording.scenes)
     other = make_run("c", steps=64, checkpoint_every=64, seed=3)
     shutil.rmtree(other / "checkpoints/0")
-    with pytest.raises(UserError, match="kept no checkpoint of the same step"):
+    with pytest.raises(UserError, match="have no checkpoint of the same step"):
         record_runs([some, other], together=True, progress=True)
     with pytest.raises(UserError, match="leave out --checkpoint"):
         evaluate.main(["record", str(some), "--progress", "--checkpoint", "best"])

@@ -106,7 +106,7 @@ def test_missing_cells_are_listed_and_left_out_only_on_request(
     report(tmp_path, allow_missing=True)
     page = (tmp_path.parent / "report/index.html").read_text()
     assert "a2c Breakout coordconv seed 2: no such run" in page
-    assert "runs missing and left out: 1" in page
+    assert "missing runs that are left out: 1; they are listed below" in page
 
 
 def test_a_game_that_an_arm_never_played_is_left_out_with_a_word(tmp_path: Path) -> None:

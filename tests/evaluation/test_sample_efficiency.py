@@ -97,4 +97,4 @@ def test_interpolated_windows_are_told(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", GAMES[:1], ARMS, training_games=10)
     report(tmp_path / "runs")
     page = (tmp_path / "report/index.html").read_text()
-    assert "A2C: no game ended in 60 of 120 windows of training" in page
+    assert "A2C: no game ended in 60 of 120 training windows" in page

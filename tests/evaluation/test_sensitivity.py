@@ -84,7 +84,10 @@ def test_the_report_shows_arms_that_have_checkpoints_and_names_those_that_do_not
     rows = [line for line in text.splitlines() if line.startswith("| Pong |") and "±" in line]
     named = [row.split(" | ")[1] for row in rows if row.count("|") == 9 and "→" not in row]
     assert named == ["nature", "coordconv"]
-    assert "no translation sensitivity of Pong coordconv-r: the run's checkpoints are not" in text
+    assert (
+        "translation sensitivity was not measured for Pong coordconv-r: the run has no checkpoints"
+        in text
+    )
     assert (tmp_path / "report/figures/a2c-shifts.svg").exists()
     page = (tmp_path / "report/index.html").read_text()
-    assert "How far the policies move with the picture" in page
+    assert "Sensitivity to shifted pictures" in page

@@ -65,14 +65,14 @@ def pixels(folder: Path) -> np.ndarray:
 
 def press(session: Session, name: str) -> bool:
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.key.key_code(name)))
-    return session.goes_on()
+    return session.advance()
 
 
 def until(session: Session, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
-        assert session.goes_on()
+        assert session.advance()
         time.sleep(session.seconds_to_wait())
 
 
@@ -86,7 +86,7 @@ def test_keys_rule_the_games_and_the_screen_shows_them(screen: Path, make_run: M
         assert press(session, "space")
         paused = player.pane
         for _ in range(20):
-            session.goes_on()
+            session.advance()
             time.sleep(session.seconds_to_wait())
         assert player.pane is paused
         assert press(session, ".")
@@ -102,7 +102,7 @@ def test_keys_rule_the_games_and_the_screen_shows_them(screen: Path, make_run: M
         assert player.pane.shown.step == 1
         for _ in steps:
             assert press(session, "left")
-        assert player.pane.note == "No older checkpoint is kept."
+        assert player.pane.note == "There is no older checkpoint."
         damaged = list_checkpoints(player.run)[1] / "policy.safetensors"
         damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
         assert press(session, "right")
@@ -172,7 +172,7 @@ def test_what_cannot_be_shown_together_is_refused(make_run: MakeRun) -> None:
         watch_runs([breakout, pong])
     with pytest.raises(UserError, match=f"at most {MOST_PLAYERS} run folders, got 3"):
         watch_runs([breakout] * 3)
-    with pytest.raises(UserError, match="at most 1 run folders beside --random, got 2"):
+    with pytest.raises(UserError, match="at most 1 run folders with --random, got 2"):
         watch_runs([breakout] * 2, random=True)
 
 

@@ -274,7 +274,7 @@ def test_a_users_class_is_imported_only_when_it_is_built(
     check_extractor_name("their_module:Mine")
     assert "their_module" not in sys.modules
     assert make("their_module:Mine").features_extractor.__class__.__name__ == "Mine"
-    with pytest.raises(UnknownExtractorError, match="not a class derived from"):
+    with pytest.raises(UnknownExtractorError, match="is not a subclass of"):
         find_arm("their_module:number")
     with pytest.raises(UnknownExtractorError, match="cannot be imported"):
         find_arm("their_module:Yours")

@@ -33,17 +33,17 @@ def test_a_sweep_is_every_combination_with_all_first_seeds_first(tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"games": ()}, "--games needs at least one"),
-        ({"games": ("Pong", "Pong")}, "--games names Pong twice"),
+        ({"games": ()}, "--games needs at least one value"),
+        ({"games": ("Pong", "Pong")}, "--games contains Pong twice"),
         ({"games": ("Pnog",)}, "did you mean Pong"),
         ({"algos": ("dqn",)}, "unknown algo"),
         ({"extractors": ("coordcov",)}, "did you mean coordconv"),
-        ({"seeds": ()}, "--seeds needs at least one"),
+        ({"seeds": ()}, "--seeds needs at least one value"),
         ({"episodes": -1}, "--episodes must be between 0"),
         ({"settings": {"steps": (0,)}}, "steps must be between 1"),
         ({"settings": {"clip_range": (0.1,)}, "algos": ("a2c",)}, "--clip-range is not a setting"),
-        ({"settings": {"threads": (1, 2)}}, "--threads changes nothing"),
-        ({"settings": {"gamma": (0.9, 0.9)}}, "--gamma names 0.9 twice"),
+        ({"settings": {"threads": (1, 2)}}, "--threads does not affect what is learned"),
+        ({"settings": {"gamma": (0.9, 0.9)}}, "--gamma contains 0.9 twice"),
         (
             {
                 "seeds": tuple(range(10_000)),
@@ -94,7 +94,7 @@ def test_a_folder_with_another_run_is_refused_before_anything_starts(small_sweep
     cell = small_sweep.cells()[1]
     RunFolder.create(cell.path, cell.config.replaced(threads=2, checkpoint_every=7))
     require_same_runs(small_sweep.cells())  # nothing of this changes what is learned
-    with pytest.raises(UserError, match="steps 80 in place of 160"):
+    with pytest.raises(UserError, match="steps 80 instead of 160"):
         require_same_runs(small_sweep.with_settings(steps=160).cells())
 
 

@@ -30,7 +30,7 @@ from sweeps.search.engine import run_search
 from sweeps.search.objective import RUNGS, score_at
 from sweeps.search.ranges import Range, first_points
 from sweeps.search.request import Search
-from sweeps.search.trials import Trials, opened_trials
+from sweeps.search.trials import Trials, open_trials
 from tests.agents.conftest import SMALL
 from tests.evaluation.comparing import comparison, report
 from tests.sweeps.test_sweep import wait_for
@@ -104,7 +104,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_arm_begins_with_the_default_and_tries_the_same_points(tmp_path: Path) -> None:
     search = a_search(tmp_path, trials=6)
     tried: dict[str, list[float]] = {}
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         for arm, trials in arms.items():
             points = [trials.take() for _ in range(search.first)]
             tried[arm] = [found[1]["learning_rate"] for found in points if found is not None]
@@ -151,7 +151,7 @@ def test_the_page_tells_what_was_tried_and_what_the_fresh_seeds_said(searched: P
     assert re.search(r"\| nature \| default( and best)? \| learning-rate 0.0007 \| -?\d", page)
     assert "on fresh seeds (1002)" in page
     assert f"| nature | 2 | 2 | 0 | 0 | {2 * STEPS:,} | {2 * STEPS:,} |" in page
-    assert "no verdict about the arms" in page
+    assert "not a verdict on the arms" in page
     assert "python search.py --algo a2c" in page
     assert "Not finished" not in page
 
@@ -164,7 +164,7 @@ def test_a_finished_search_started_again_trains_nothing(searched: Path) -> None:
 
 
 def test_another_search_in_its_folder_is_refused(searched: Path) -> None:
-    with pytest.raises(UserError, match=r"holds another search \(trials 2 in place of 3\)"):
+    with pytest.raises(UserError, match=r"contains another search \(trials 2 instead of 3\)"):
         script.main(words(searched, "--trials", "3", "--fresh-seeds", "1"))
     with (
         exclusive(searched, "searching"),
@@ -182,9 +182,12 @@ def test_compare_leaves_its_runs_out_and_says_so(searched: Path, tmp_path: Path)
     assert comparison(runs).grid.games == ("Pong",)
     report(runs)
     told = (runs.parent / "report" / "report.md").read_text()
-    assert told.count("settings were chosen by runs like this, which are never compared") == 1
+    assert (
+        told.count("settings were chosen by the scores of such runs, so they are never compared")
+        == 1
+    )
     assert f"left out: {len(find_runs([searched]))} runs, " in told
-    with pytest.raises(UserError, match="settings were chosen by runs like this"):
+    with pytest.raises(UserError, match="settings were chosen by the scores of such runs"):
         comparison(searched)
 
 
@@ -212,7 +215,7 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
     asking.start()
     assert script.main(mine) == 130
     asking.join()
-    assert "go on with: python search.py --algo a2c" in capsys.readouterr().out
+    assert "continue with: python search.py --algo a2c" in capsys.readouterr().out
     assert "**Not finished:**" in (out / "README.md").read_text()
     assert not is_held(run)
     assert reached < newest(run) < 8_000
@@ -227,7 +230,7 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
 
 def test_a_trial_that_falls_behind_is_stopped_early(tmp_path: Path) -> None:
     search = a_search(tmp_path, settings={**a_search(tmp_path).settings, "steps": 16_000})
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         for _ in range(2):  # beyond what anybody learns in so few steps
             trial = taken(arms["nature"])
             for rung in range(1, RUNGS + 1):
@@ -246,7 +249,7 @@ def test_a_trial_that_falls_behind_is_stopped_early(tmp_path: Path) -> None:
 def test_only_a_trial_below_the_lower_quartile_is_pruned_and_only_from_its_half_on(
     tmp_path: Path, score: float, is_pruned: bool
 ) -> None:
-    with opened_trials(a_search(tmp_path, trials=10)) as arms:
+    with open_trials(a_search(tmp_path, trials=10)) as arms:
         for complete in (1.0, 2.0, 3.0, 4.0, 5.0):  # a lower quartile of 2
             trial = taken(arms["nature"])
             for rung in range(1, RUNGS + 1):
@@ -265,13 +268,13 @@ def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(
     tmp_path: Path,
 ) -> None:
     search = a_search(tmp_path)
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         for _ in range(2):
             trial = taken(arms["nature"])
             trial.report(100.0, 5)
             arms["nature"].tell(trial, "complete", 100.0, STEPS)
         taken(arms["nature"]).report(0.0, 5)
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         run_search(search, arms, 1)
         assert [tried.state for tried in arms["nature"].over()] == [
             "complete",
@@ -295,13 +298,13 @@ def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path: Path) -> None:
     run = tmp_path / "nature/trial-0/a2c/Breakout/nature/seed-1001"
     run.mkdir(parents=True)
     (run / "notes.txt").write_text("somebody's")
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         ((name, told),) = run_search(search, arms, 1).failed.items()
         assert name == "nature trial 0"
         assert "is not empty, nothing was written" in told[0]
         assert arms["nature"].over() == []
     (run / "notes.txt").unlink()
-    with opened_trials(search) as arms:
+    with open_trials(search) as arms:
         assert not run_search(search, arms, 1).failed
         assert [tried.state for tried in arms["nature"].over()] == ["complete"]
 
@@ -309,17 +312,23 @@ def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--games", "Pong", "Qbert", "--plan", PLAN], "game Qbert is one of part a2c of"),
-        (["--first-seed", "4", "--seeds", "1", "--plan", PLAN], "seed 4 is one of part a2c of"),
-        (["--first-seed", "0", "--fresh-seeds", "1", "--plan", PLAN], "seed 1 is one of part"),
+        (["--games", "Pong", "Qbert", "--plan", PLAN], "game Qbert is also used by part a2c of"),
+        (
+            ["--first-seed", "4", "--seeds", "1", "--plan", PLAN],
+            "seed 4 is also used by part a2c of",
+        ),
+        (
+            ["--first-seed", "0", "--fresh-seeds", "1", "--plan", PLAN],
+            "seed 1 is also used by part",
+        ),
         (["--vary", "gama", "0.9", "0.99"], "unknown setting to --vary 'gama'; did you mean gamma"),
         (["--vary", "n-envs", "1", "9"], "unknown setting to --vary 'n-envs'"),
         (["--vary", "gamma", "0.9", "1.1"], "between 0 and 1, got 0.9 and 1.1"),
         (["--vary", "gamma", "0.99", "0.9"], "a lower and a higher value"),
         (["--vary", "ent-coef", "0", "0.1"], "its lower value must be above 0"),
-        (["--vary", "learning-rate", "1e-4", "1e-3"], "names learning-rate twice"),
-        (["--learning-rate", "1"], "leaves out the default 1"),
-        (["--seeds", "0"], "--seeds needs at least one"),
+        (["--vary", "learning-rate", "1e-4", "1e-3"], "--vary is given twice for learning-rate"),
+        (["--learning-rate", "1"], "does not contain the default 1"),
+        (["--seeds", "0"], "--seeds needs at least one value"),
         (["--trials", "0"], "--trials must be between"),
         (["--workers", "-1"], "--workers must be between"),
         (["--extractors", "natur"], "natur"),
@@ -337,7 +346,7 @@ def test_what_cannot_be_searched_is_refused_before_anything_is_written(
 
 def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="is not empty, and holds no search"):
+    with pytest.raises(UserError, match="is not empty and contains no search"):
         script.main(words(tmp_path))
     with pytest.raises(UserError, match="needs at least one --vary"):
         script.main(["--games", "Pong", "--out", str(tmp_path / "new")])
@@ -345,10 +354,10 @@ def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path: 
 
 def test_a_damaged_storage_is_one_line(tmp_path: Path) -> None:
     search = a_search(tmp_path)
-    with opened_trials(search):
+    with open_trials(search):
         pass
     (tmp_path / "search.db").write_bytes(b"no database" * 100)
-    with pytest.raises(UserError, match=r"search\.db is damaged"), opened_trials(search):
+    with pytest.raises(UserError, match=r"search\.db is damaged"), open_trials(search):
         pass
 
 
@@ -356,7 +365,7 @@ def test_a_dry_run_tells_the_budget(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert script.main(words(tmp_path / "out", "--trials", "6", "--dry-run")) == 0
     told = capsys.readouterr().out
     assert "each of nature, coordconv: 6 trials of 1,600 steps on each of Breakout" in told
-    assert "at most 9,600 steps; then the default and the best from seeds 1002, 1003" in told
+    assert "at most 9,600 steps; then the default and best settings with seeds 1002, 1003" in told
     assert not (tmp_path / "out").exists()
 
 

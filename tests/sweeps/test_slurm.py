@@ -19,7 +19,7 @@ import pytest
 import sweep as script
 from cli.errors import UserError
 from records.folder import RunFolder
-from sweeps.grid import Cell, Sweep, sweep_folder
+from sweeps.grid import Cell, Sweep, make_sweep_folder
 from sweeps.slurm import run_slurm
 from sweeps.status import Progress, progress, sweep_file
 from tests.sweeps.test_sweep import newest, wait_for, words
@@ -96,7 +96,7 @@ def test_every_cell_is_a_job_that_trains_and_scores_it(
     results = run_slurm(small_sweep, cells, None, ["memory=2", "partition=any"], "local")
     assert [results[cell].state for cell in cells] == ["done", "done"]
     assert all(progress(small_sweep, cell).scored == 1 for cell in cells)
-    kept = sweep_folder(small_sweep) / "slurm"
+    kept = make_sweep_folder(small_sweep) / "slurm"
     assert len(list(kept.glob("*_submitted.pkl"))) == 2
     assert kept.stat().st_mode & 0o777 == 0o700
 
@@ -159,7 +159,7 @@ def test_a_job_that_does_not_begin_is_a_failed_cell_with_its_log(
     # The local executor's own process is started by the same interpreter.
     results = run_slurm(small_sweep, [cell], 1, [], "local")
     assert results[cell].state == "failed"
-    assert "the job did not begin" in results[cell].error[0]
+    assert "the job did not start" in results[cell].error[0]
 
 
 def test_the_command_line_asks_slurm_for_what_was_said(
@@ -181,16 +181,16 @@ def test_a_job_that_slurm_refuses_is_one_line(small_sweep: Sweep, slurm: Any) ->
     (slurm / "sbatch").write_text(
         "#!/bin/bash\necho 'invalid partition specified: gpu' >&2; exit 1"
     )
-    with pytest.raises(UserError, match=r"Slurm refuses the job.*invalid partition"):
+    with pytest.raises(UserError, match=r"Slurm refused the job.*invalid partition"):
         run_slurm(small_sweep, small_sweep.cells(), None, ["partition=gpu"])
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--engine", "slurm", "--slurm", "gpu"], "takes words such as partition=gpu"),
-        (["--engine", "slurm", "--slurm", "time=1h"], "time is a whole number of minutes"),
-        (["--engine", "slurm", "--slurm", "memory=0"], "memory is a whole number of GB"),
+        (["--engine", "slurm", "--slurm", "gpu"], "takes KEY=VALUE, as in partition=gpu"),
+        (["--engine", "slurm", "--slurm", "time=1h"], r"time must be an integer \(minutes\)"),
+        (["--engine", "slurm", "--slurm", "memory=0"], r"memory must be an integer \(GB\)"),
         (["--engine", "slurm", "--background"], "--background is for this machine"),
         (["--slurm", "time=10"], "add --engine slurm"),
         (["--engine", "slrm"], "did you mean slurm"),
@@ -207,7 +207,7 @@ def test_without_slurm_or_submitit_it_says_so(
     small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UserError, match="no Slurm is found here"):
+    with pytest.raises(UserError, match="found no Slurm on this machine"):
         run_slurm(small_sweep, small_sweep.cells(), None, [])
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UserError, match="pip install -e"):
@@ -218,7 +218,7 @@ def test_a_folder_that_others_can_write_holds_no_jobs(small_sweep: Sweep, tmp_pa
     small_sweep.runs_dir.mkdir()
     small_sweep.runs_dir.chmod(0o775)
     cells = small_sweep.cells()
-    with pytest.raises(UserError, match=r"others can write in .*runs, .*chmod go-w.*folder=DIR"):
+    with pytest.raises(UserError, match=r"others can write to .*runs, .*chmod go-w.*folder=DIR"):
         run_slurm(small_sweep, cells, None, [], "local")
     assert not sweep_file(small_sweep, cells[0], ".json").exists()
     mine = tmp_path / "mine"

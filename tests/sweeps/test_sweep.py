@@ -24,7 +24,7 @@ from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from sweeps import speed
 from sweeps.cell import CellProcess
-from sweeps.grid import FOLDER, Cell, Sweep, save_sweep, sweep_folder
+from sweeps.grid import FOLDER, Cell, Sweep, make_sweep_folder, save_sweep
 from sweeps.local import cores_of_workers
 from sweeps.status import Progress, progress, sweep_file
 
@@ -162,7 +162,7 @@ def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_swee
 
 def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep: Sweep) -> None:
     with (
-        exclusive(sweep_folder(small_sweep)),
+        exclusive(make_sweep_folder(small_sweep)),
         pytest.raises(UserError, match="another process is sweeping"),
     ):
         script.main(words(small_sweep))
@@ -186,7 +186,7 @@ def test_the_speed_is_steps_over_seconds_of_the_short_runs(
     told = iter([SimpleNamespace(step=300, seconds=2.0), SimpleNamespace(step=300, seconds=6.0)])
     monkeypatch.setattr(speed, "read_state", lambda checkpoint: next(told))
     cells = {cell: Progress("waiting") for cell in small_sweep.cells()}
-    measured = speed.measured_speeds(small_sweep, cells, 2)
+    measured = speed.measure_speeds(small_sweep, cells, 2)
     assert measured == {"a2c": (100.0, "measured now, 2 side by side")}
 
 
