@@ -104,9 +104,8 @@ def test_a_scripted_layer_accepts_other_sizes_and_single_images_and_keeps_its_st
     for x in (images(layer, 7, 6, 5), images(layer, 9, 8, 7, batch=3), images(layer, 8, 8, 8)[0]):
         torch.testing.assert_close(scripted(x), model(x))
     assert list(scripted.state_dict()) == list(model.state_dict())
-    gradients = [
-        torch.autograd.grad(y.square().sum(), layer.coord_weight) for y in (scripted(x), model(x))
-    ]
+    kernel: Any = layer.coord_weight
+    gradients = [torch.autograd.grad(y.square().sum(), kernel) for y in (scripted(x), model(x))]
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
 
 
