@@ -159,10 +159,11 @@ def markdown(sections: Sequence[Section], notices: Sequence[str], command: str) 
 
 
 def title(sections: Sequence[Section]) -> str:
-    """The report's title: the arms and the baseline."""
+    """The report's title: the arms, the baseline and the family of games."""
+    grid = sections[0].comparison.grid
     every = dict.fromkeys(arm for s in sections for arm in s.comparison.grid.arms)
     arms = [arm for arm in every if not is_control(arm)] or list(every)
-    return f"{', '.join(arms)} against {sections[0].comparison.grid.baseline} on Atari"
+    return f"{', '.join(arms)} against {grid.baseline} on {grid.family.name}"
 
 
 def small_budget(sections: Sequence[Section]) -> str | None:

@@ -62,8 +62,10 @@ def run_search(search: Search, arms: Mapping[str, Trials], workers: int) -> Outc
                     if attempt.poll() != "running":
                         del running[worker]
                         _record_end(arms, attempt, outcome, stop.requested)
-                done = _steps_over(search, arms) + sum(a.steps for a in running.values())
-                progress.update(done, _note(search, arms))
+                # A fresh point that is trained counts as over before its process has ended.
+                under_way = [a for a in running.values() if a.trial or not a.point.is_trained]
+                steps = _steps_over(search, arms) + sum(attempt.steps for attempt in under_way)
+                progress.update(steps, _note(search, arms))
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         finally:
             for attempt in running.values():

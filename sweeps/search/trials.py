@@ -46,7 +46,8 @@ class Tried:
 class Trials:
     """The trials of one arm: the first points, then those that Optuna's TPE sampler proposes.
 
-    Trial n is sampled with seed n, in every arm and after any interruption.
+    Trial n is sampled with seed n, in every arm and after any interruption. The point it gets
+    also depends on the trials that are over by then, and so on how many workers there are.
 
     Args:
         search: the search.
