@@ -16,7 +16,7 @@ from typing import Any
 
 import tyro
 
-from cli.command_line import LOOKS
+from cli.command_line import LOOKS, PlainHelp
 from cli.errors import UserError
 from cli.settings import option
 
@@ -85,7 +85,7 @@ def _written(kind: Any, program: str, shell: str) -> str:
     """Tyro's script for a dataclass."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        tyro.cli(kind, prog=program, args=[ASKED, shell], config=LOOKS)
+        tyro.cli(kind, prog=program, args=[ASKED, shell], config=LOOKS, registry=PlainHelp())
     return printed.getvalue()
 
 

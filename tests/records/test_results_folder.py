@@ -44,7 +44,7 @@ def test_a_read_only_run_is_scored_and_recorded_elsewhere(train_run: TrainRun) -
     place = out / "a2c/Breakout/coordconv/seed-1"
     with read_only(folder.path):
         for verb in ("score", "record"):
-            with pytest.raises(UserError, match="or keep the results elsewhere with --out DIR"):
+            with pytest.raises(UserError, match="or store the results elsewhere with --out DIR"):
                 evaluate.main([verb, run])
         assert evaluate.main(["score", run, *GAMES, "--out", str(out)]) == 0
         assert evaluate.main(["record", run, "--max-steps", "3", "--out", str(out)]) == 0

@@ -177,7 +177,7 @@ def test_a_job_that_slurm_refuses_is_one_line(small_sweep, slurm):
         (["--engine", "slurm", "--slurm", "gpu"], "takes words such as partition=gpu"),
         (["--engine", "slurm", "--slurm", "time=1h"], "time is a whole number of minutes"),
         (["--engine", "slurm", "--slurm", "memory=0"], "memory is a whole number of GB"),
-        (["--engine", "slurm", "--background"], "--background is for this machine"),
+        (["--engine", "slurm", "--background"], "--background works on this machine only"),
         (["--slurm", "time=10"], "add --engine slurm"),
         (["--engine", "slrm"], "did you mean slurm"),
     ],
