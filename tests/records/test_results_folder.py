@@ -76,7 +76,7 @@ def test_two_runs_of_one_place_are_refused_before_any_game(
     with pytest.raises(UserError, match=f"holds results of {first.path}, not of {second.path}"):
         evaluate.main(["score", *paths, *GAMES, *out])
     assert not list(tmp_path.rglob("evaluation.csv"))
-    with pytest.raises(UserError, match="holds files that are no results"):
+    with pytest.raises(UserError, match="holds files that are not results"):
         evaluate.main(["score", paths[0], *GAMES, "--out", str(_a_runs_dir(tmp_path, first))])
 
 
