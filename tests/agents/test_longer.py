@@ -90,7 +90,7 @@ def test_an_unfinished_run_may_be_given_more_steps_or_fewer(train_run: TrainRun)
     [
         ("a2c", "64", "is finished: there is nothing to resume"),
         ("a2c", "50", "is finished: there is nothing to resume"),  # whole rollouts: 64
-        ("a2c", "48", "has made 64 steps, and cannot go on to 48: ask for more"),
+        ("a2c", "48", "has already made 64 steps, so it cannot end at 48: ask for more"),
         ("a2c", "0", "steps must be between 1 and"),
         ("ppo", "640", "its learning_rate_schedule is linear over its 64 steps"),
     ],
