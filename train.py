@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
     if any(word == "--resume" or word.startswith("--resume=") for word in argv):
         return _resume(parse(ResumedRun, "train.py", ResumedRun.__doc__ or "", argv))
     argv = [*_words_of_file(argv), *argv]
-    ancestor = _ancestor(argv)
+    ancestor = _fetch_ancestor(argv)
     argv = [*_words_of_ancestor(ancestor, argv), *argv]
     algo = (values_of("--algo", argv) or [RunConfig.model_fields["algo"].default])[0]
     require_settings_of([algo], names_in(argv))
@@ -142,7 +142,7 @@ def _words_of_file(argv: Sequence[str]) -> list[str]:
     return words(values)
 
 
-def _ancestor(argv: Sequence[str]) -> Path | None:
+def _fetch_ancestor(argv: Sequence[str]) -> Path | None:
     """The folder of --from RUN, downloaded if necessary."""
     runs = values_of("--from", argv)
     if not runs and "checkpoint" in names_in(argv):

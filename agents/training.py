@@ -113,7 +113,7 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: StopRequest
     share_one_heap()
     if algorithm.keeps_freed_memory:
         keep_freed_memory()
-    checkpoint = checkpoint_to_continue(config, folder) if resume else _first(folder)
+    checkpoint = checkpoint_to_continue(config, folder) if resume else _open_first(folder)
     if resume:
         folder.note_resume(config)
         if checkpoint is not None:
@@ -159,7 +159,7 @@ def _train_to_end(
     drop_rows_after(folder.evaluation_file, EvaluatedGame._fields, step)
     drop_layers_after(folder, step)
     with (
-        closing(_finished_games(folder, state)) as games,
+        closing(_open_finished_games(folder, state)) as games,
         closing(RunWriter(folder.path, config, step)) as writer,
     ):
         run = Training(config, folder, FAMILIES.find(config.family), model, games)
@@ -206,7 +206,7 @@ def checkpoint_to_continue(config: RunConfig, folder: RunFolder) -> Checkpoint |
     return checkpoint
 
 
-def _first(folder: RunFolder) -> Checkpoint | None:
+def _open_first(folder: RunFolder) -> Checkpoint | None:
     """The checkpoint that a new run starts from, if it has ancestors."""
     return open_checkpoint(folder) if folder.ancestors() else None
 
@@ -216,7 +216,7 @@ def _is_untouched(folder: RunFolder) -> bool:
     return not folder.episodes_file.exists() or not last_games(folder.episodes_file)
 
 
-def _finished_games(folder: RunFolder, state: TrainingState | None) -> FinishedGames:
+def _open_finished_games(folder: RunFolder, state: TrainingState | None) -> FinishedGames:
     if state is None:
         return FinishedGames(folder.episodes_file, 0, 0.0, 0)
     return FinishedGames(folder.episodes_file, state.games, state.seconds, state.episodes_bytes)

@@ -65,7 +65,7 @@ class ScoreArguments(Player):
     random: bool = False
     """Also score random play on the same games."""
     out: Path | None = None
-    """Store the scores below this folder, laid out like --runs-dir, instead of in the run
+    """Store the scores below this folder, in the layout of `runs`, instead of in the run
     folders."""
     n_envs: int = 8
     """Number of games played at the same time."""
@@ -85,7 +85,7 @@ class RecordArguments(Player):
     episodes: int = 1
     """Number of games to record."""
     out: Path | None = None
-    """Store the videos below this folder, laid out like --runs-dir, instead of in the run
+    """Store the videos below this folder, in the layout of `runs`, instead of in the run
     folders."""
     side_by_side: bool = False
     """Show two runs next to each other, in the same game with the same seed."""
@@ -221,7 +221,7 @@ BOUNDS = {
 
 
 def check_numbers(arguments: Command) -> None:
-    """Raises UserError when a number is out of its bounds."""
+    """Raise UserError if a number is out of its bounds."""
     for name, (lowest, highest) in BOUNDS.items():
         value = getattr(arguments, name, None)
         if value is not None and not lowest <= value <= highest:

@@ -41,7 +41,7 @@ def write_durably(path: Path, content: str | bytes) -> None:
     temporary = temporary_name(path)
     try:
         with suppress(FileNotFoundError):
-            temporary.unlink()  # left by a killed process, or a link placed by somebody else
+            temporary.unlink()  # left by a killed process, or a link that was placed there
         with os.fdopen(_open_new(temporary), "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()

@@ -145,7 +145,7 @@ class Checkpoint:
         names = [POLICY_FILE]
         if to_continue or os.path.lexists(path / OPTIMIZER_FILE):
             names.append(OPTIMIZER_FILE)
-        self._contents = {name: self._verified(name) for name in names}
+        self._contents = {name: self._read_verified(name) for name in names}
 
     def load_policy(self, policy: nn.Module) -> None:
         """Load the weights into a newly built network.
@@ -155,7 +155,7 @@ class Checkpoint:
         """
         live = _live_tensors(policy)
         expected = {name: _contiguous(tensor) for name, tensor in live.items()}
-        loaded = self._tensors(POLICY_FILE, expected)
+        loaded = self._read_tensors(POLICY_FILE, expected)
         with torch.no_grad():
             for name, tensor in live.items():
                 tensor.copy_(loaded[name])
@@ -180,7 +180,7 @@ class Checkpoint:
             expected |= {f"{index}.step": torch.tensor(0.0) for index in range(len(parameters))}
         if self.state.updates == 0:
             return  # before the first update
-        loaded = self._tensors(OPTIMIZER_FILE, expected)
+        loaded = self._read_tensors(OPTIMIZER_FILE, expected)
         state: dict[int, dict[str, Any]] = {}
         for index, parameter in enumerate(parameters):
             step = loaded[f"{index}.step"] if kept.steps_are_tensors else self._step_of(index)
@@ -198,7 +198,7 @@ class Checkpoint:
             raise UserError(f"{self.path / STATE_FILE} is damaged: a step count is not a number")
         return step
 
-    def _verified(self, name: str) -> bytes | None:
+    def _read_verified(self, name: str) -> bytes | None:
         """The verified content of a file; None if it is too large to check without its network.
 
         Raises:
@@ -225,7 +225,7 @@ class Checkpoint:
         elif found != expected:
             raise UserError(f"{self.path / name} is damaged: its content is not what was written")
 
-    def _tensors(self, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _read_tensors(self, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of a file, which must have exactly the expected names, shapes and dtypes."""
         path = self.path / name
         largest = sum(t.numel() * t.element_size() for t in expected.values()) + MAX_HEADER_BYTES

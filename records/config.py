@@ -220,7 +220,7 @@ def run_config(**values: Any) -> RunConfig:
 
 
 def require_settings_of(algos: Sequence[str], names: Iterable[str]) -> None:
-    """Raises UserError if one of the names is a setting of other algorithms than these."""
+    """Raise UserError if one of the names is a setting of other algorithms than these."""
     kinds = [settings_of(algo) for algo in algos]
     if ForeignConfig in kinds:
         return
@@ -240,7 +240,7 @@ def read_config(values: Any) -> RunConfig:
         UserError: it is not an object, or its settings are not valid (see `run_config`).
     """
     if not isinstance(values, dict):
-        raise UserError("a run configuration is a JSON object")
+        raise UserError("a run configuration must be a JSON object")
     unknown_names = sorted(set(values) - names_of_settings())
     algo = values.get("algo")
     if unknown_names and not (isinstance(algo, str) and is_import_path(algo)):

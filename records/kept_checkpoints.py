@@ -116,7 +116,7 @@ def open_checkpoint(
     while True:
         candidates = named_checkpoints(folder, which)
         try:
-            checkpoint = _first_whole(candidates, to_continue)
+            checkpoint = _open_first_whole(candidates, to_continue)
         except UserError:
             if all(map(os.path.lexists, candidates)):
                 raise
@@ -126,7 +126,7 @@ def open_checkpoint(
             return checkpoint
 
 
-def _first_whole(candidates: Sequence[Path], to_continue: bool) -> Checkpoint:
+def _open_first_whole(candidates: Sequence[Path], to_continue: bool) -> Checkpoint:
     """The first checkpoint that is not damaged; raises UserError also if one was removed."""
     damages: list[str] = []
     for path in candidates:

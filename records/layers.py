@@ -51,7 +51,7 @@ class LayerUse(NamedTuple):
         """Parse a row's cells; raises ValueError if one is not a valid number."""
         value = float(translation_dependence)
         if not value >= 0:  # it is infinite if only position influences a layer
-            raise ValueError(f"the translation dependence is {translation_dependence[:40]}")
+            raise ValueError(f"{translation_dependence[:40]} is not a valid translation dependence")
         return cls(int(step), layer, value)
 
 

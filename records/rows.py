@@ -74,7 +74,7 @@ class EvaluatedGame(NamedTuple):
     def parsed(cls, step: str, seed: str, score: str, length: str, mode: str) -> EvaluatedGame:
         """Parse a row's cells; raises ValueError if one is not valid."""
         if mode not in MODES:
-            raise ValueError(f"the mode is {mode[:40]!r}")
+            raise ValueError(f"unknown mode {mode[:40]!r}")
         return cls(int(step), int(seed), _number(score), int(length), mode)
 
 

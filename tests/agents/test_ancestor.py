@@ -98,7 +98,7 @@ def test_settings_are_the_ancestors_where_the_command_line_says_nothing(
         (["--game", "Pong"], "plays Breakout with 4 actions, but Pong has 6"),
         (
             ["--extractor", "nature"],
-            r"nature cannot start from .* which belong to coordconv",
+            r"nature cannot start from the weights of .* which belong to coordconv",
         ),
         (["--checkpoint", "7"], "has no checkpoint '7'"),
         (["--gmae", "Pong"], "--gmae"),
