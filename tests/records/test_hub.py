@@ -66,7 +66,7 @@ def test_an_agent_is_downloaded_once_and_then_used_without_a_network(
     hub.broken = (503, "")
     assert local_folder(f"hub:{NAME}") == Path("hub") / NAME
     assert len(hub.requests) == asked
-    assert f"remove hub/{NAME} to download it anew" in capsys.readouterr().err
+    assert f"remove hub/{NAME} to download it again" in capsys.readouterr().err
 
 
 def test_any_other_name_is_a_path() -> None:
