@@ -146,7 +146,7 @@ def _fetch_ancestor(argv: Sequence[str]) -> Path | None:
     """The folder of --from RUN, downloaded if necessary."""
     runs = values_of("--from", argv)
     if not runs and "checkpoint" in names_in(argv):
-        raise UserError("--checkpoint needs --from RUN: name the run that it belongs to")
+        raise UserError("--checkpoint selects a checkpoint of --from RUN: name the run too")
     return local_folder(runs[0]) if runs else None
 
 
