@@ -1,4 +1,4 @@
-"""Score, watch, record and compare trained agents; export or share one."""
+"""Score, record, watch and compare trained agents; export or share one agent."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from records.results_folder import results_folder
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and score, record, watch, measure, compare, export or share."""
+    """Parse the command line and run the command."""
     if completion.is_asked(argv):
         names = {"baseline": names_to_offer()["extractor"], "checkpoint": ("newest", "best")}
         print(completion.script([Command], "evaluate.py", argv, names))
@@ -77,14 +77,14 @@ def main(argv: Sequence[str]) -> int:
             print(f"would use {path} for {arguments.episodes} games")
         return 0
     if arguments.out is not None:
-        places = tuple(results_folder(*run, arguments.out).path for run in runs)
-        arguments = replace(arguments, runs=places)
+        folders = tuple(results_folder(*run, arguments.out).path for run in runs)
+        arguments = replace(arguments, runs=folders)
     try:
         return _score(arguments) if isinstance(arguments, ScoreArguments) else _record(arguments)
     except CannotWriteError as error:
         if arguments.out is not None:
             raise
-        raise UserError(f"{error}; or keep the results elsewhere with --out DIR") from error
+        raise UserError(f"{error}; or store the results elsewhere with --out DIR") from error
 
 
 def _score(arguments: ScoreArguments) -> int:
@@ -138,16 +138,16 @@ def _record(arguments: RecordArguments) -> int:
         with_saliency=arguments.saliency,
     )
     for recording in recordings:
-        told = [" and ".join(f"{score:.0f}" for score in scores) for _, scores in recording.scenes]
+        texts = [" and ".join(f"{score:.0f}" for score in scores) for _, scores in recording.scenes]
         if arguments.progress:
             steps = (step for step, _ in recording.scenes)
-            told = [f"{score} at {step:,}" for score, step in zip(told, steps, strict=True)]
-        print(f"wrote {recording.path} (score {', '.join(told)})")
+            texts = [f"{score} at {step:,}" for score, step in zip(texts, steps, strict=True)]
+        print(f"wrote {recording.path} (score {', '.join(texts)})")
     return 0
 
 
 def _watch(arguments: WatchArguments) -> int:
-    from evaluation.watch import watch_runs  # it opens what draws windows, slowly
+    from evaluation.watch import watch_runs  # imported late: it loads the window library, slowly
 
     watch_runs(
         arguments.runs,
@@ -195,7 +195,7 @@ def _export(arguments: ExportArguments) -> int:
         raise UserError("name what to write: --onnx FILE, --sb3 FILE or both")
     files = [file for file in (arguments.onnx, arguments.sb3) if file is not None]
     if len(set(files)) < len(files):
-        raise UserError(f"--onnx and --sb3 both name {files[0]}: give each a file of its own")
+        raise UserError(f"--onnx and --sb3 both name {files[0]}: give each its own file")
     for file in files:
         require_new(file)
     if arguments.dry_run:
@@ -248,7 +248,7 @@ def _compare(arguments: CompareArguments) -> int:
     )
     if request.plan is not None and (arguments.deterministic or arguments.episodes is not None):
         raise UserError(
-            "a plan says which games count: leave out --deterministic and --episodes, or --plan"
+            "a plan decides which games count: leave out --deterministic and --episodes, or --plan"
         )
     if arguments.dry_run:
         for grid in grids(request)[0]:

@@ -1,4 +1,4 @@
-"""Search each arm's settings on games and seeds that a comparison never sees."""
+"""Search settings for each arm, on games and seeds that a comparison never uses."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from sweeps.priority import give_way
 from sweeps.search.conduct import conduct
 from sweeps.search.options import Tuning, search_of, search_options
 
-DESCRIPTION = """Search settings of each arm, with the same budget. Started again, it goes on.
+DESCRIPTION = """Search settings for each arm, with the same budget. Started again, it continues.
 
 Every trial trains the arm on the tuning games and seeds; its runs are never compared. Its score is
-the mean of the training games of the last quarter of a run, human-normalised. OUT/README.md tells
-what was tried, and OUT/<arm>/best.toml is for train.py --config.
+the mean human-normalized score of the training games in the last quarter of each run. OUT/README.md
+reports what was tried, and OUT/<arm>/best.toml can be given to train.py --config.
 """
 
 
 @dataclass(frozen=True)
-class Running:
-    """How a search is run."""
+class Execution:
+    """How the search is executed."""
 
     plan: Path | None = None
-    """A plan whose games and seeds may not be tuned on."""
+    """A plan whose games and seeds must not be used for tuning."""
     workers: int = 0
-    """Points tried at a time; 0 for one on each core (or thread of --threads)."""
+    """Trials at the same time; 0 runs as many as the CPU cores allow with --threads each."""
     background: bool = False
-    """Give way to everything else on this machine: the lowest priority, for the runs too."""
+    """Run at the lowest priority, so that everything else on this machine goes first."""
     dry_run: bool = False
-    """Print the budget and run nothing."""
+    """Print the budget, without running anything."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,24 +57,24 @@ def main(argv: Sequence[str]) -> int:
     load_own(values_of("--family", argv), Family, "family")
     require_settings_of([algo], names_in(argv))
     arguments = parse(_arguments_of(algo), "search.py", DESCRIPTION, argv)
-    running: Running = arguments.running
-    if not 0 <= running.workers <= 10_000:
-        raise UserError(f"--workers must be between 0 and 10,000, got {running.workers}")
+    execution: Execution = arguments.execution
+    if not 0 <= execution.workers <= 10_000:
+        raise UserError(f"--workers must be between 0 and 10,000, got {execution.workers}")
     search = search_of(arguments.search)
-    if running.plan is not None:
-        search.require_unplanned(load_plan(running.plan))
-    if running.dry_run:
+    if execution.plan is not None:
+        search.require_unplanned(load_plan(execution.plan))
+    if execution.dry_run:
         print(search.budget)
         return 0
-    if running.background:
+    if execution.background:
         give_way()
-    workers = running.workers or max(1, (os.cpu_count() or 1) // max(1, search.config.threads))
+    workers = execution.workers or max(1, (os.cpu_count() or 1) // max(1, search.config.threads))
     return conduct(search, workers, joined([*started("search.py").split(), *argv]))
 
 
 def _arguments_of(algo: str) -> Any:
     return dataclasses.make_dataclass(
-        "Arguments", [("search", search_options(algo)), ("running", Running)], frozen=True
+        "Arguments", [("search", search_options(algo)), ("execution", Execution)], frozen=True
     )
 
 

@@ -50,51 +50,51 @@ STOPPED = 130  # exit code after Ctrl-C, SIGTERM or SIGHUP
 
 
 @dataclass(frozen=True)
-class Running:
-    """How a sweep is run."""
+class Execution:
+    """How and where the sweep is executed."""
 
     workers: int = 0
-    """Runs at a time; 0 for one on each core (or thread of --threads), or all a cluster has room
-    for."""
+    """Maximum number of simultaneous runs. 0 chooses it: as many as the CPU cores allow with
+    --threads each, or as many as a cluster has room for."""
     background: bool = False
-    """Give way to everything else on this machine: the lowest priority, for the runs too."""
+    """Run at the lowest priority, so that everything else on this machine goes first."""
     engine: str = "local"
-    """local, ray for a cluster of machines, or slurm."""
+    """Where to run: local (this machine), ray (a Ray cluster) or slurm."""
     address: str = "auto"
-    """HOST:PORT of the Ray cluster's head; auto for the one this machine belongs to."""
+    """HOST:PORT of the Ray cluster's head; auto finds the cluster that this machine belongs to."""
     slurm: tuple[str, ...] = ()
-    """What Slurm is asked for each run: partition=NAME time=MINUTES memory=GB cpus=N, or any other
-    option of sbatch, as account=NAME."""
+    """Resources that each run requests from Slurm: partition=NAME time=MINUTES memory=GB cpus=N,
+    or any other option of sbatch, such as account=NAME."""
     status: bool = False
-    """Print how far the sweep has come, started here or elsewhere, and run nothing."""
+    """Print the progress of the sweep, wherever it was started, without running anything."""
     dry_run: bool = False
-    """List the cells, estimate the time from a measured speed, and run nothing."""
+    """List the runs and estimate their time from a measured speed, without running anything."""
 
 
-DESCRIPTION = """Train and score a grid of agents. Started again, it does only what is missing.
+DESCRIPTION = """Train and score a grid of agents. Started again, it runs only what is missing.
 
-Every setting of a run is an option; several values of one are an axis of the grid. With --plan FILE
-in place of the grid, the parts of a plan are run in their order.
+Every setting of a run is an option; several values of an option form an axis of the grid. With
+--plan FILE instead of a grid, the parts of the plan are run in order.
 """
 
 
 @dataclass(frozen=True)
 class PlanArguments:
-    """Train and score what a plan foresees. Started again, it does only what is missing."""
+    """Train and score the runs of a plan. Started again, it runs only what is missing."""
 
     plan: Path
-    """The plan, a TOML file; it says which runs there are and how long they are."""
-    running: Running
+    """The plan, a TOML file that lists the runs and their steps."""
+    execution: Execution
     part: str | None = None
-    """One of its parts; all of them, one after the other, if left out."""
+    """Name of the only part to run; by default all parts are run, one after the other."""
     threads: int = 1
-    """Threads of each run."""
+    """CPU cores that each run uses."""
     device: str = "cpu"
-    """cpu, cuda or auto, for training."""
+    """Device to train on: cpu, cuda or auto."""
     checkpoint_every: int = 100_000
-    """Agent steps between checkpoints: what a crash may cost."""
+    """Agent steps between checkpoints; a crash loses at most this many."""
     runs_dir: Path = Path("runs")
-    """Where runs are kept, as <algo>/<game>/<extractor>/seed-<n>."""
+    """Folder of the runs; each is stored below it as <algo>/<game>/<extractor>/seed-<n>."""
 
     def sweeps(self, plan: Plan) -> list[Sweep]:
         """A sweep for each part."""
@@ -121,16 +121,16 @@ class PlanArguments:
 
 @dataclass(frozen=True)
 class StatusOfTheLast:
-    """Print how far the sweep has come that was started last in a folder."""
+    """Print the progress of the sweep that was started last in a folder."""
 
     status: tyro.conf.FlagConversionOff[bool] = True
-    """Print it."""
+    """Print the progress."""
     runs_dir: Path = Path("runs")
-    """Where its runs are."""
+    """Folder of the sweep's runs."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse the command line and run the sweep, or tell about it."""
+    """Parse the command line and run the sweep, or report on it."""
     if completion.is_asked(argv):
         kinds = [_arguments_of(list(ALGORITHMS)), PlanArguments]
         print(completion.script(kinds, "sweep.py", argv, {**names_of_options(), "engine": ENGINES}))
@@ -139,45 +139,45 @@ def main(argv: Sequence[str]) -> int:
         planned = parse(PlanArguments, "sweep.py", PlanArguments.__doc__ or "", argv)
         plan = load_plan(planned.plan)
         print(f"plan: {plan.told}")
-        code = _every(planned.running, planned.sweeps(plan))
-        if planned.running.dry_run:
+        code = _run_all(planned.execution, planned.sweeps(plan))
+        if planned.execution.dry_run:
             print(*power.told(plan), sep="\n")
         return code
     if "--status" in argv and not any(word.split("=")[0] == "--games" for word in argv):
         rest = [word for word in argv if word != "--status"]
         arguments = parse(StatusOfTheLast, "sweep.py", StatusOfTheLast.__doc__ or "", rest)
         sweep, workers = load_sweep(arguments.runs_dir)
-        return _tell(sweep, sweep.cells(), workers)
+        return _print_status(sweep, sweep.cells(), workers)
     algos = values_of("--algos", argv) or ["ppo"]
     load_own(algos, Algorithm, "algo")
     load_own(values_of("--family", argv), Family, "family")
     require_settings_of(algos, names_in(argv))
     arguments = parse(_arguments_of(algos), "sweep.py", DESCRIPTION, argv)
-    return _every(arguments.running, [sweep_of(arguments.grid)])
+    return _run_all(arguments.execution, [sweep_of(arguments.grid)])
 
 
 def _arguments_of(algos: Sequence[str]) -> Any:
     """The options of a grid of these algorithms."""
     return dataclasses.make_dataclass(
-        "Arguments", [("grid", grid_options(algos)), ("running", Running)], frozen=True
+        "Arguments", [("grid", grid_options(algos)), ("execution", Execution)], frozen=True
     )
 
 
-def _every(running: Running, sweeps: Sequence[Sweep]) -> int:
-    """One sweep after the other, each looked at before any is run; the worst exit code of all."""
-    if running.engine not in ENGINES:
-        raise UserError(unknown("engine", running.engine, ENGINES))
-    if running.background and running.engine == "ray":
+def _run_all(execution: Execution, sweeps: Sequence[Sweep]) -> int:
+    """Check all sweeps, then run one after the other; returns the highest exit code."""
+    if execution.engine not in ENGINES:
+        raise UserError(unknown("engine", execution.engine, ENGINES))
+    if execution.background and execution.engine == "ray":
         raise UserError(
-            "--background is for this machine: a Ray cluster's runs have the priority that its "
-            "workers were started with (nice -n 19 ray start ...)"
+            "--background works on this machine only: runs on a Ray cluster have the priority "
+            "that its workers were started with (nice -n 19 ray start ...)"
         )
-    if running.background and running.engine == "slurm":
-        raise UserError("--background is for this machine: ask Slurm with --slurm nice=1000")
-    if running.slurm and running.engine != "slurm":
-        raise UserError("--slurm says what Slurm is asked for: add --engine slurm")
-    if not 0 <= running.workers <= 10_000:
-        raise UserError(f"--workers must be between 0 and 10,000, got {running.workers}")
+    if execution.background and execution.engine == "slurm":
+        raise UserError("--background works on this machine only: use --slurm nice=1000 instead")
+    if execution.slurm and execution.engine != "slurm":
+        raise UserError("--slurm has no effect without Slurm: add --engine slurm")
+    if not 0 <= execution.workers <= 10_000:
+        raise UserError(f"--workers must be between 0 and 10,000, got {execution.workers}")
     cells = []
     for sweep in sweeps:
         if sweep.runs_dir.exists() and not sweep.runs_dir.is_dir():
@@ -186,37 +186,37 @@ def _every(running: Running, sweeps: Sequence[Sweep]) -> int:
         require_same_runs(cells[-1])
     worst = 0
     for sweep, mine in zip(sweeps, cells, strict=True):
-        workers = running.workers or max(1, (os.cpu_count() or 1) // max(1, sweep.threads))
-        if running.status:
-            _tell(sweep, mine, workers)
-        elif running.dry_run:
-            _estimate(sweep, mine, workers)
+        workers = execution.workers or max(1, (os.cpu_count() or 1) // max(1, sweep.threads))
+        if execution.status:
+            _print_status(sweep, mine, workers)
+        elif execution.dry_run:
+            _print_estimate(sweep, mine, workers)
         else:
-            code = _run(running, replace(sweep, runs_dir=sweep.runs_dir.absolute()), workers)
+            code = _run(execution, replace(sweep, runs_dir=sweep.runs_dir.absolute()), workers)
             worst = max(worst, code)
             if code == STOPPED:
                 break
     return worst
 
 
-def _run(running: Running, sweep: Sweep, workers: int) -> int:
-    if running.background:
+def _run(execution: Execution, sweep: Sweep, workers: int) -> int:
+    if execution.background:
         give_way()
     command = joined([*started("sweep.py").split(), *sys.argv[1:]])
     made_by = {"workers": workers, "host": socket.gethostname(), "started": now()}
     with exclusive(make_sweep_folder(sweep), "sweeping"):
         save_sweep(sweep, {**made_by, "command": command})
         cells = sweep.cells()
-        if running.engine == "ray":
-            results = run_ray(sweep, cells, running.workers or None, running.address)
-        elif running.engine == "slurm":
-            results = run_slurm(sweep, cells, running.workers or None, running.slurm)
+        if execution.engine == "ray":
+            results = run_ray(sweep, cells, execution.workers or None, execution.address)
+        elif execution.engine == "slurm":
+            results = run_slurm(sweep, cells, execution.workers or None, execution.slurm)
         else:
             results = run_local(sweep, cells, workers)
-    return _ended(sweep, results, workers, command)
+    return _report(sweep, results, workers, command)
 
 
-def _ended(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command: str) -> int:
+def _report(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command: str) -> int:
     print(summary(results, workers))
     failed = {cell: now for cell, now in results.items() if now.state == "failed"}
     for cell, state in failed.items():
@@ -227,16 +227,16 @@ def _ended(sweep: Sweep, results: Mapping[Cell, Progress], workers: int, command
         where = quoted(sweep.runs_dir)
         print(f"compare: {started('evaluate.py')} compare {where} --out report")
         return 0
-    print(f"go on with: {command}")
+    print(f"continue with: {command}")
     return 1 if failed else STOPPED
 
 
-def _tell(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
+def _print_status(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
     print(every_cell({cell: progress(sweep, cell) for cell in cells}, workers))
     return 0
 
 
-def _estimate(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
+def _print_estimate(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
     states = {cell: progress(sweep, cell) for cell in cells}
     for cell, state in states.items():
         print(f"{state.state:<11}  {cell.name:<40}  {cell.path}")
@@ -247,11 +247,11 @@ def _estimate(sweep: Sweep, cells: Sequence[Cell], workers: int) -> int:
             for cell, state in states.items()
             if cell.config.algo == algo
         )
-        print(f"{algo}: {speed:,.0f} steps/s a run ({source}), {steps:,} steps to go")
+        print(f"{algo}: {speed:,.0f} steps/s per run ({source}), {steps:,} steps to go")
         seconds += steps / speed
     print(
         f"{len(cells)} cells, {workers} at a time: about {duration(seconds / workers)} of "
-        "training, and the time for scoring"
+        "training, plus the time for scoring"
     )
     return 0
 

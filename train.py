@@ -1,4 +1,4 @@
-"""Train one Atari agent, or continue one."""
+"""Train an Atari agent, or continue its training."""
 
 from __future__ import annotations
 
@@ -38,54 +38,55 @@ from records.folder import RunFolder, default_path
 from records.hub import local_folder
 from records.results_folder import run_of
 
-DESCRIPTION = """Train an agent; continue an interrupted one with --resume DIR, and give a run more
-steps with --resume DIR --steps N.
+DESCRIPTION = """Train an agent. Continue an interrupted run with --resume DIR, and train a run for
+longer with --resume DIR --steps N.
 
-Options and defaults are those of the algorithm: see --algo a2c --help for A2C's.
+Options and defaults depend on the algorithm: --algo a2c --help shows those of A2C.
 """
 
 
 @dataclass(frozen=True)
 class NewRun:
-    """What is done with a new run."""
+    """Where a new run is stored and what it starts from."""
 
     runs_dir: Path = Path("runs")
-    """Where runs are kept, as <algo>/<game>/<extractor>/seed-<n>."""
+    """Folder of all runs; the new one is stored below it as <algo>/<game>/<extractor>/seed-<n>."""
     out: Path | None = None
-    """The run folder itself, in place of one below --runs-dir."""
+    """The run's own folder, instead of one below --runs-dir."""
     config: Path | None = None
-    """Begin with the settings of a file: a run's config.json, or TOML; options here go before."""
+    """Read settings from a file: a run's config.json, or TOML. Options given here take
+    precedence."""
     begin_from: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Begin with the weights of this run (or of hub:owner/name), and with its settings where no
-    option here says otherwise."""
+    """Start from the weights and settings of this run (a folder, or hub:owner/name). Options
+    given here take precedence over its settings."""
     checkpoint: str = "newest"
     """Which checkpoint of --from RUN: newest, best (by training score) or a step."""
     describe: bool = False
-    """Print the network layer by layer and train nothing."""
+    """Print the network layer by layer, without training."""
     dry_run: bool = False
-    """Print what would be trained, and where, and train nothing."""
+    """Print what would be trained, and where, without training."""
     export_sb3: bool = False
-    """At the end write sb3_model.zip, which SB3's own load opens."""
+    """Also write sb3_model.zip at the end, which Stable-Baselines3 can load."""
 
 
 @dataclass(frozen=True)
 class ResumedRun:
-    """Continue the run in a folder from its newest checkpoint."""
+    """Continue a run from its newest checkpoint."""
 
     resume: Path
     """The run folder."""
     steps: int | None = None
-    """Go on to this many agent steps in all, with constant schedules."""
+    """Extend the run to this many agent steps in total; its schedules must be constant."""
     extractor: str | None = None
-    """Repeat a run's own package.module:Class here to let its code be imported."""
+    """Allow the run's custom extractor to be imported: repeat its package.module:Class."""
     algo: str | None = None
-    """The same for an algorithm of your own, package.module:NAME."""
+    """Allow the run's custom algorithm to be imported: repeat its package.module:NAME."""
     family: str | None = None
-    """The same for a family of games of your own, package.module:NAME."""
+    """Allow the run's custom family of games to be imported: repeat its package.module:NAME."""
     dry_run: bool = False
-    """Print what would be trained and train nothing."""
+    """Print what would be trained, without training."""
     export_sb3: bool = False
-    """At the end write sb3_model.zip; of a finished run, at once."""
+    """Also write sb3_model.zip at the end, or at once if the run is finished."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -99,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
     if any(word == "--resume" or word.startswith("--resume=") for word in argv):
         return _resume(parse(ResumedRun, "train.py", ResumedRun.__doc__ or "", argv))
     argv = [*_words_of_file(argv), *argv]
-    ancestor = _ancestor(argv)
+    ancestor = _fetch_ancestor(argv)
     argv = [*_words_of_ancestor(ancestor, argv), *argv]
     algo = (values_of("--algo", argv) or [RunConfig.model_fields["algo"].default])[0]
     require_settings_of([algo], names_in(argv))
@@ -109,14 +110,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _arguments_of(algo: str) -> Any:
     """The options of a new run of an algorithm."""
-    return make_dataclass("Arguments", [("run", settings_of(algo)), ("new", NewRun)], frozen=True)
+    new: Any = Annotated[NewRun, tyro.conf.arg(name="new-run")]
+    return make_dataclass("Arguments", [("run", settings_of(algo)), ("new", new)], frozen=True)
 
 
 def _words_of_file(argv: Sequence[str]) -> list[str]:
-    """The options that --config FILE stands for; of an option given twice the last one counts.
+    """The options that --config FILE stands for; an option that is repeated keeps its last value.
 
     Raises:
-        UserError: the file cannot be read, or is not of settings that a run can have.
+        UserError: the file cannot be read, or its settings are not valid.
     """
     files = values_of("--config", argv)
     if not files:
@@ -125,13 +127,13 @@ def _words_of_file(argv: Sequence[str]) -> list[str]:
     values = read_toml(path) if path.suffix == ".toml" else read_json(path)
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no settings: name a run's config.json, or a TOML file")
-    # Runs made when one record held the settings of all algorithms have nulls for the others'.
+    # Older runs record the settings of all algorithms, and null for those of the others.
     values = {name: value for name, value in values.items() if value is not None}
     extractor = values.get("extractor")
     if isinstance(extractor, str) and is_import_path(extractor):
         require_trusted_class(extractor, values_of("--extractor", argv), path)
-    said = {name: values_of(option(name), argv) for name in ("algo", "game", "family")}
-    whole = {**values, **{name: word[0] for name, word in said.items() if word}}
+    given = {name: values_of(option(name), argv) for name in ("algo", "game", "family")}
+    whole = {**values, **{name: word[0] for name, word in given.items() if word}}
     try:
         if "game" in whole:
             run_config(**whole)
@@ -140,21 +142,21 @@ def _words_of_file(argv: Sequence[str]) -> list[str]:
     return words(values)
 
 
-def _ancestor(argv: Sequence[str]) -> Path | None:
-    """The folder of --from RUN, which may have to be downloaded."""
+def _fetch_ancestor(argv: Sequence[str]) -> Path | None:
+    """The folder of --from RUN, downloaded if necessary."""
     runs = values_of("--from", argv)
     if not runs and "checkpoint" in names_in(argv):
-        raise UserError("--checkpoint says which one of --from RUN: name the run too")
+        raise UserError("--checkpoint selects a checkpoint of --from RUN: name the run too")
     return local_folder(runs[0]) if runs else None
 
 
 def _words_of_ancestor(path: Path | None, argv: Sequence[str]) -> list[str]:
     """The options that --from RUN stands for: every setting that decides what is learned.
 
-    With another algorithm than the run's, those that every algorithm has.
+    If the new run has another algorithm, these are the settings that all algorithms share.
 
     Raises:
-        UserError: it is no run, or uses somebody's own code that the person has not named.
+        UserError: it is not a run, or uses custom code that was not named on the command line.
     """
     if path is None:
         return []
@@ -182,12 +184,12 @@ def _start(config: RunConfig, arguments: NewRun) -> int:
         print(f"float32 products by {chosen_products()}")
         return 0
     config.resolved_device()
-    beginning, told = None, ""
+    beginning, source = None, ""
     if arguments.begin_from is not None:
         beginning = Beginning(arguments.begin_from, arguments.checkpoint, config)
-        told = f" from {arguments.begin_from} at step {beginning.ancestors[0].step:,}"
+        source = f" from {arguments.begin_from} at step {beginning.ancestors[0].step:,}"
     if arguments.dry_run:
-        print(f"would train {config.total_steps:,} steps into {path}{told}")
+        print(f"would train {config.total_steps:,} steps into {path}{source}")
         print(config.to_json(), end="")
         return 0
     folder = beginning.create(path) if beginning else RunFolder.create(path, config)
@@ -195,7 +197,7 @@ def _start(config: RunConfig, arguments: NewRun) -> int:
 
 
 def _check_extractor(name: str) -> None:
-    """Find the extractor before a folder is made for it."""
+    """Check that the extractor exists before a folder is created for its run."""
     try:
         find_arm(name)
     except UnknownExtractorError as error:
@@ -206,7 +208,7 @@ def _resume(arguments: ResumedRun) -> int:
     folder, config = RunFolder.open(arguments.resume)
     run = run_of(folder)
     if run is not None:
-        raise UserError(f"{folder.path} holds results of {run} only: name that to continue it")
+        raise UserError(f"{folder.path} holds results of {run} only: resume that run instead")
     named = arguments.extractor
     if named is not None and named != config.extractor:
         raise UserError(f"{folder.path} was trained with {config.extractor!r}, not {named!r}")
@@ -217,8 +219,8 @@ def _resume(arguments: ResumedRun) -> int:
             print(f"wrote {export_sb3(folder, config)}")
             return 0
         raise UserError(
-            f"{folder.path} is finished: there is nothing to resume, unless it is to make more "
-            "steps (--steps N)"
+            f"{folder.path} is finished: there is nothing to resume; train it for longer with "
+            "--steps N"
         )
     if arguments.dry_run:
         checkpoint_to_continue(longer, folder)

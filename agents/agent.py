@@ -1,4 +1,4 @@
-"""What can play: a trained policy, or the random one that every score is measured from."""
+"""Agents that can play: a trained policy, or the random one that scores are measured against."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Decision:
-    """What an agent made of one observation.
+    """An agent's decision about one observation.
 
     Attributes:
-        action: what it plays.
-        probabilities: of the actions (n_actions,) float64. An agent that plays the most likely one
-            has them too.
-        value: what its critic expects of the game from here on, in discounted rewards of training;
-            None without a critic.
+        action: the action that it plays.
+        probabilities: probabilities of the actions, (n_actions,) float64, also if the agent always
+            plays the most likely one.
+        value: the critic's estimate of the future discounted training rewards; None without a
+            critic.
     """
 
     action: int
@@ -42,7 +42,7 @@ class Decision:
 
 
 class Agent(Protocol):
-    """Chooses actions for a batch of games, each with random numbers of its own."""
+    """Chooses actions for a batch of games, each with its own random numbers."""
 
     name: str
     mode: str
@@ -54,7 +54,7 @@ class Agent(Protocol):
         ...
 
     def decide(self, observation: NDArray[np.uint8], generator: np.random.Generator) -> Decision:
-        """What `act` plays for one image (4, 84, 84), and why."""
+        """The action that `act` plays for one image (4, 84, 84), with what it is based on."""
         ...
 
 
@@ -80,7 +80,7 @@ class RandomAgent:
 
 
 class PolicyAgent:
-    """Plays a network's actions: drawn from its distribution, or its most likely ones."""
+    """Plays a network's actions: sampled from its distribution, or the most likely ones."""
 
     def __init__(self, name: str, policy: AtariPolicy, deterministic: bool = False) -> None:
         self.name = name
@@ -91,29 +91,29 @@ class PolicyAgent:
     def act(
         self, observations: NDArray[np.uint8], generators: Sequence[np.random.Generator]
     ) -> NDArray[np.int64]:
-        """Actions (N,); a game's draws do not depend on which games are beside it.
+        """Actions (N,); a game's draws do not depend on the other games in the batch.
 
         Raises:
             UserError: the network's output is not finite.
         """
-        logits = self._seen(self._policy.action_logits, observations)
-        return self._chosen(self._finite(logits), generators)
+        logits = self._run(self._policy.action_logits, observations)
+        return self._choose(self._require_finite(logits), generators)
 
     def decide(self, observation: NDArray[np.uint8], generator: np.random.Generator) -> Decision:
-        """The action that `act` plays, with its distribution and value, of one and the same pass.
+        """The action that `act` plays, with its distribution and value, from one forward pass.
 
         Raises:
             UserError: the network's output is not finite.
         """
-        seen, values = self._seen(self._policy.logits_and_values, observation[None])
-        logits = self._finite(seen)
+        outputs, values = self._run(self._policy.logits_and_values, observation[None])
+        logits = self._require_finite(outputs)
         weights = np.exp(logits[0] - logits[0].max())
-        (value,) = self._finite(values).flat
-        (action,) = self._chosen(logits, [generator])
+        (value,) = self._require_finite(values).flat
+        (action,) = self._choose(logits, [generator])
         return Decision(int(action), weights / weights.sum(), float(value))
 
-    def _seen(self, network: Callable[[Tensor], T], observations: NDArray[np.uint8]) -> T:
-        """What the network says of images (N, 4, 84, 84)."""
+    def _run(self, network: Callable[[Tensor], T], observations: NDArray[np.uint8]) -> T:
+        """The network's output for images (N, 4, 84, 84)."""
         was_training = self._policy.training
         self._policy.set_training_mode(False)
         with torch.no_grad():
@@ -121,17 +121,17 @@ class PolicyAgent:
         self._policy.set_training_mode(was_training)
         return outputs
 
-    def _finite(self, outputs: Tensor) -> NDArray[np.float64]:
+    def _require_finite(self, outputs: Tensor) -> NDArray[np.float64]:
         numbers: NDArray[np.float64] = outputs.double().cpu().numpy()
         if not np.isfinite(numbers).all():
-            raise UserError(f"the network of {self.name} gives numbers that are not finite")
+            raise UserError(f"the network of {self.name} outputs numbers that are not finite")
         return numbers
 
-    def _chosen(
+    def _choose(
         self, logits: NDArray[np.float64], generators: Sequence[np.random.Generator]
     ) -> NDArray[np.int64]:
         if not self._deterministic:
-            # The highest of logits + Gumbel noise is a draw from their softmax.
+            # The argmax of logits + Gumbel noise is a sample from their softmax.
             logits = logits + np.stack([rng.gumbel(size=logits.shape[1]) for rng in generators])
         actions: NDArray[np.int64] = logits.argmax(axis=1)
         return actions
@@ -142,12 +142,12 @@ class PolicyAgent:
         return self._policy
 
     def playing(self) -> AbstractContextManager[None]:
-        """Within this no weight changes: see `AtariPolicy.playing`."""
+        """A context in which no weight changes: see `AtariPolicy.playing`."""
         return self._policy.playing()
 
 
 def playing(agent: Agent) -> AbstractContextManager[None]:
-    """Within this the agent's weights do not change: see `AtariPolicy.playing`."""
+    """A context in which the agent's weights do not change: see `AtariPolicy.playing`."""
     return agent.playing() if isinstance(agent, PolicyAgent) else nullcontext()
 
 
@@ -159,20 +159,20 @@ def load_agent(
     deterministic: bool = False,
     device: str = "cpu",
 ) -> tuple[PolicyAgent, RunConfig, int]:
-    """A trained agent, its run's configuration and the agent steps it was trained for.
+    """Load a trained agent, its run's configuration and the agent steps it was trained for.
 
     Nothing is unpickled: the network is built from config.json and filled with plain tensors.
 
     Args:
         path: the run folder.
         checkpoint: "newest", "best" or a step.
-        trusted: users' own classes that may be imported: it runs their code, and only the person
-            at the keyboard may ask for that.
-        deterministic: play the most likely action in place of drawing one.
-        device: where the network runs.
+        trusted: custom classes that may be imported. Importing runs their code, so only the user
+            may name them.
+        deterministic: play the most likely action instead of sampling one.
+        device: the device that the network runs on.
 
     Raises:
-        UserError: not a run folder, no such checkpoint, or a damaged file.
+        UserError: it is not a run folder, has no such checkpoint, or a file is damaged.
     """
     folder, config = RunFolder.open(path)
     require_trusted_extractor(config, trusted, path)
@@ -184,13 +184,13 @@ def load_agent(
 
 
 def require_trusted_extractor(config: RunConfig, trusted: Collection[str], path: Path) -> None:
-    """Raises UserError when a run names a class to import that the user has not named too."""
+    """Raise UserError if a run names a class to import that the user has not named too."""
     if is_import_path(config.extractor):
         require_trusted_class(config.extractor, trusted, path)
 
 
 def require_trusted_class(name: str, trusted: Collection[str], path: Path) -> None:
-    """Raises UserError when a file or folder names a class that the user has not named too."""
+    """Raise UserError if a file or folder names a class that the user has not named too."""
     if name not in trusted:
         raise UserError(
             f"{path} uses the class {name}, and loading it would run that code: if you trust it, "

@@ -1,4 +1,4 @@
-"""A new run that begins with the weights of another one's checkpoint."""
+"""A new run that starts from the weights of another run's checkpoint."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from records.random_states import random_states
 
 
 class Beginning:
-    """An agent that a new run begins with, opened once and found to fit.
+    """The agent that a new run starts from, after checking that its weights fit.
 
-    The weights go over, and nothing else: the optimizer's moments belong to the ancestor's
-    learning rate, losses and game, and a published agent has none.
+    Only the weights are used. The optimizer's moments belong to the ancestor's learning rate,
+    losses and game, and a published agent has none.
 
     Args:
         path: the ancestor's run folder.
-        which: of its checkpoints: "newest", "best" or a step.
-        config: of the new run.
+        which: which of its checkpoints: "newest", "best" or a step.
+        config: settings of the new run.
 
     Attributes:
-        ancestors: of the new run, the nearest first.
+        ancestors: the new run's ancestors, the nearest first.
 
     Raises:
         UserError: there is no such checkpoint, it is damaged, or its weights do not fit.
@@ -40,13 +40,13 @@ class Beginning:
         self._config = config
         _require_same_actions(path, theirs, config)
         checkpoint = open_checkpoint(folder, which)
-        set_random_seed(config.seed)  # what the first checkpoint holds of them follows from it
+        set_random_seed(config.seed)  # the first checkpoint records the random states
         self._network = build_network(config)
         try:
             checkpoint.load_policy(self._network)
         except UserError as error:
             raise UserError(
-                f"{config.extractor} cannot begin with the weights of {path}, which are of "
+                f"{config.extractor} cannot start from the weights of {path}, which belong to "
                 f"{theirs.extractor}: {error}"
             ) from error
         nearest = Ancestor(
@@ -58,7 +58,7 @@ class Beginning:
         """The new run's folder, with the weights as its checkpoint of step 0.
 
         Raises:
-            UserError: as `RunFolder.create`.
+            UserError: the folder is not empty, or cannot be written.
         """
         return RunFolder.create(path, self._config, self.ancestors, self._write_first)
 
@@ -82,6 +82,6 @@ def _require_same_actions(path: Path, theirs: RunConfig, config: RunConfig) -> N
     )
     if count != wanted:
         raise UserError(
-            f"{path} plays {theirs.game} with {count} actions, and {config.game} has {wanted}: "
-            "begin from an agent of a game with as many, or from scratch"
+            f"{path} plays {theirs.game} with {count} actions, but {config.game} has {wanted}: "
+            "start from an agent of a game with as many actions, or from scratch"
         )

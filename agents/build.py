@@ -1,4 +1,4 @@
-"""From a run's record to what plays and learns: the one place where a network is made."""
+"""Build a run's network and algorithm from its settings; no other module builds networks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def build_model(config: RunConfig, env: Any) -> Any:
     """The untrained SB3 algorithm of a run, seeded, on the run's device.
 
     Args:
-        config: the run.
-        env: its environments, an SB3 `VecEnv`.
+        config: the run's settings.
+        env: the run's environments, an SB3 `VecEnv`.
 
     Raises:
-        UserError: the extractor cannot be imported or built, or the device is not there.
+        UserError: the extractor cannot be imported or built, or the device is not available.
     """
     try:
         network = policy_kwargs(config.extractor, config.precision)
@@ -46,12 +46,12 @@ def build_network(config: RunConfig) -> AtariPolicy:
 
 
 def restore(config: RunConfig, model: Any, checkpoint: Checkpoint) -> None:
-    """Go on where a checkpoint was: weights, optimizer and counters.
+    """Load a checkpoint's weights, optimizer state and counters into a model.
 
     Args:
-        config: of the run that it is of.
+        config: the run's settings.
         model: what `build_model` returned.
-        checkpoint: of the run.
+        checkpoint: a checkpoint of the run.
     """
     kept = ALGORITHMS.find(config.algo).optimizer_state
     checkpoint.load_policy(model.policy)
@@ -61,7 +61,7 @@ def restore(config: RunConfig, model: Any, checkpoint: Checkpoint) -> None:
 
 
 def bears_threads(config: RunConfig) -> bool:
-    """Whether several threads may call a run's extractor at once.
+    """Whether several threads may call a run's extractor at the same time.
 
     Raises:
         UserError: the extractor cannot be imported.

@@ -1,4 +1,4 @@
-"""Not-a-number and infinity: noticed before they are kept, played or trained on for days."""
+"""Detect numbers that are not finite before they are saved, played or trained on for days."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from policies import AtariPolicy, short_name
 
 
 class DivergedError(UserError):
-    """A number of training is not finite; the message names it, the step and the layer."""
+    """A number in training is not finite; the message names it, the step and the layer."""
 
     exit_code = DIVERGED
 
@@ -29,14 +29,14 @@ def require_finite_rollout(
     values: Tensor,
     step: int,
 ) -> None:
-    """Raises DivergedError if a reward, or what the network said, is not finite.
+    """Raise DivergedError if a reward or an output of the network is not finite.
 
     Args:
         policy: the network that played.
-        images: (N, C, H, W) uint8, the last that it saw.
+        images: (N, C, H, W) uint8, its last observations.
         rewards: (steps, environments).
         logits: (steps, environments, actions).
-        values: (steps, environments), with or without those behind the last step.
+        values: (steps, environments), with or without those after the last step.
         step: agent steps done before this rollout.
     """
     n_envs = rewards.shape[1]
@@ -60,12 +60,12 @@ def require_finite_rollout(
 def require_finite_update(
     policy: nn.Module, recorded: Mapping[str, Any], images: Callable[[], Tensor], step: int
 ) -> None:
-    """Raises DivergedError if a loss or a weight is not finite after a gradient step.
+    """Raise DivergedError if a loss or a weight is not finite after a gradient step.
 
     Args:
         policy: the network that learned.
         recorded: what SB3's train() recorded.
-        images: gives some to find the layer with, (N, C, H, W) uint8; asked for only then.
+        images: returns images (N, C, H, W) uint8 to find the layer with; called only if needed.
         step: agent steps done.
     """
     for name, value in recorded.items():
@@ -82,23 +82,23 @@ def require_finite_update(
 def require_finite_optimizer(
     policy: nn.Module, optimizer: torch.optim.Optimizer, step: int
 ) -> None:
-    """Raises DivergedError if a running mean of the optimiser is not finite."""
+    """Raise DivergedError if a running mean of the optimizer is not finite."""
     for name, parameter in policy.named_parameters():
         for key, kept in optimizer.state.get(parameter, {}).items():
             if isinstance(kept, Tensor) and not torch.isfinite(kept).all():
                 raise DivergedError(
-                    f"the optimiser's {key} of layer {_layer_name(name)} is not finite at step "
+                    f"the optimizer's {key} of layer {_layer_name(name)} is not finite at step "
                     f"{step:,}"
                 )
 
 
 def finite_buffers(policy: nn.Module) -> frozenset[str]:
-    """Names of the buffers that are finite now; somebody's own mask may hold infinities."""
+    """Names of the buffers that are finite now; a custom network's mask may hold infinities."""
     return frozenset(n for n, buffer in policy.named_buffers() if torch.isfinite(buffer).all())
 
 
 def require_finite_buffers(policy: nn.Module, names: Collection[str], step: int) -> None:
-    """Raises DivergedError if one of these buffers is not finite any more."""
+    """Raise DivergedError if one of these buffers is no longer finite."""
     for name, buffer in policy.named_buffers():
         if name in names and not torch.isfinite(buffer).all():
             raise DivergedError(
@@ -108,7 +108,7 @@ def require_finite_buffers(policy: nn.Module, names: Collection[str], step: int)
 
 
 def _layer(policy: nn.Module, images: Tensor) -> str:
-    """Where it is seen first: in the weights, or else in what a layer makes of images."""
+    """Describe the first layer whose weights, or else whose output, are not finite."""
     for name, parameter in policy.named_parameters():
         if not torch.isfinite(parameter).all():
             count = int((~torch.isfinite(parameter)).sum())
@@ -119,7 +119,7 @@ def _layer(policy: nn.Module, images: Tensor) -> str:
     found: list[str] = []
     handles: list[RemovableHandle] = []
 
-    def look(name: str) -> Any:
+    def make_hook(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and not torch.isfinite(output).all():
                 found.append(name)
@@ -128,18 +128,18 @@ def _layer(policy: nn.Module, images: Tensor) -> str:
 
     for name, module in policy.named_modules():
         if not list(module.children()):
-            handles.append(module.register_forward_hook(look(name)))
+            handles.append(module.register_forward_hook(make_hook(name)))
     try:
         with torch.no_grad():
             policy(images)
-    except (RuntimeError, ValueError):  # the draw of an action from what is no distribution
+    except (RuntimeError, ValueError):  # an action cannot be sampled from an invalid distribution
         pass
     finally:
         for handle in handles:
             handle.remove()
     if found:
-        return f"the weights are finite, and the output of layer {short_name(found[0])} is not"
-    return "weights and outputs of all layers are finite"
+        return f"the weights are finite, but the output of layer {short_name(found[0])} is not"
+    return "the weights and outputs of all layers are finite"
 
 
 def _layer_name(parameter: str) -> str:

@@ -1,4 +1,4 @@
-"""A normal Stable-Baselines3 zip of a trained agent, for people whose code expects one."""
+"""Export a trained agent as an ordinary Stable-Baselines3 zip."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ EXPORT_NAME = "sb3_model.zip"
 def export_sb3(
     folder: RunFolder, config: RunConfig, file: Path | None = None, *, which: str = "newest"
 ) -> Path:
-    """Write a checkpoint as a zip that the `load` of SB3's algorithm opens.
+    """Write a checkpoint as a zip that the `load` of SB3's algorithm can read.
 
-    The zip needs this suite where it is opened (its classes are stored by name). The suite itself
-    never opens one: loading an SB3 zip runs the code it carries.
+    Loading the zip needs this suite, because its classes are stored by name. The suite itself never
+    loads one: an SB3 zip may contain code, which loading runs.
 
     Args:
-        folder: of the run.
-        config: of the run.
-        file: to be written, and not there yet; None is `sb3_model.zip` in the run folder, in the
-            place of an older one.
+        folder: the run's folder.
+        config: the run's settings.
+        file: the file to write, which must not exist yet; None writes `sb3_model.zip` in the run
+            folder and replaces an older one.
         which: the checkpoint: "newest", "best" or a step.
     """
     checkpoint = open_checkpoint(folder, which)

@@ -1,4 +1,4 @@
-"""The games that training finishes: written down as they end, and the score of the last hundred."""
+"""Record the games that training finishes, and the mean score of the last hundred."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from stable_baselines3.common.callbacks import BaseCallback
 from records.rows import Episode, episode_log, read_episodes
 
 SCORES_AVERAGED = 100
-# A handful of lucky first games does not make the best checkpoint.
+# A few lucky first games must not make a checkpoint the best.
 GAMES_OF_A_SCORE = 20
 
 
 class FinishedGames(BaseCallback):
-    """Appends every finished game to episodes.csv; as SB3's callback it sees every step.
+    """Appends every finished game to episodes.csv; as an SB3 callback it sees every step.
 
     Args:
         file: episodes.csv.
-        games: finished before, by the checkpoint that training goes on from.
-        seconds: wall time of training before.
-        keep_bytes: length of the file at that checkpoint; rows behind it belong to lost steps.
+        games: number of games finished at the checkpoint that training continues from.
+        seconds: wall time of training until that checkpoint.
+        keep_bytes: length of the file at that checkpoint; later rows belong to lost steps.
     """
 
     def __init__(self, file: Path, games: int, seconds: float, keep_bytes: int) -> None:
@@ -45,7 +45,7 @@ class FinishedGames(BaseCallback):
 
     @property
     def telling_score(self) -> float | None:
-        """The same, once there are games enough to choose a checkpoint by."""
+        """The mean score, once there are enough games to choose a checkpoint by; None before."""
         return self.score if len(self._recent) >= GAMES_OF_A_SCORE else None
 
     @property
@@ -55,11 +55,11 @@ class FinishedGames(BaseCallback):
 
     @property
     def bytes_written(self) -> int:
-        """Length of episodes.csv, for a checkpoint to remember."""
+        """Length of episodes.csv, which a checkpoint records."""
         return self._log.bytes_written
 
     def sync(self) -> None:
-        """Make what was written survive a power cut."""
+        """Make what was written survive a power failure."""
         self._log.sync()
 
     def close(self) -> None:

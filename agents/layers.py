@@ -1,4 +1,4 @@
-"""How much the layers of a network use position, on the observations of a run."""
+"""Measure how much the layers of a network use position, on the observations of a run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from policies import short_name
 
 @dataclass(frozen=True)
 class MeasuredLayer:
-    """What was measured of a CoordConv layer.
+    """The measurements of a CoordConv layer.
 
     Attributes:
-        name: the layer's short name, of letters, digits, dots, dashes and underscores.
+        name: the layer's short name, with only letters, digits, dots, dashes and underscores.
         translation_dependence: see `coordconv.translation_dependence`.
         where_map: (C, H, W).
     """
@@ -31,7 +31,7 @@ class MeasuredLayer:
 
 
 def measured_layers(policy: nn.Module, images: Tensor) -> list[MeasuredLayer]:
-    """Measure every CoordConv layer that the network calls; its state and random streams stay.
+    """Measure every CoordConv layer that the network calls; state and random streams are unchanged.
 
     Args:
         policy: the network.
@@ -41,8 +41,8 @@ def measured_layers(policy: nn.Module, images: Tensor) -> list[MeasuredLayer]:
     if not layers:
         return []
     was_training = policy.training
-    policy.train(False)  # statistics of a user's batch normalization stay as they are
-    with torch.random.fork_rng():  # and acting draws an action
+    policy.train(False)  # a custom network's batch normalization must not update its statistics
+    with torch.random.fork_rng():  # the forward pass samples an action
         inputs = inputs_of_layers(policy, images)
     policy.train(was_training)
     measured = []

@@ -1,4 +1,4 @@
-"""What the C library does with freed memory: kept for the next gradient step, and in one heap."""
+"""Make the C library keep freed memory for the next gradient step, and in one heap."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import ctypes
 
 import torch
 
-# glibc follows the largest block that was freed, up to 32 MB (mallopt(3), M_MMAP_THRESHOLD), and
-# keeps twice that at the top of its heap.
+# glibc's threshold follows the largest block that was freed, up to 32 MB (mallopt(3),
+# M_MMAP_THRESHOLD), and it keeps twice that at the top of its heap.
 LARGEST_FOLLOWED = 31 * 2**20
 M_ARENA_MAX = -8  # mallopt(3)
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep some 60 MB of freed memory: what a gradient step needs again at once.
+    """Let the C library keep about 60 MB of freed memory, which the next gradient step needs again.
 
     Otherwise it returns a step's activations to the system, which clears every page before the
-    next step gets it: a tenth of the time of a PPO update. Fixing the thresholds by `mallopt` would
-    do the same, but large blocks then never leave the heap, and it grows with the holes between
-    them. Without effect on other C libraries.
+    next step gets it: a tenth of the time of a PPO update. Fixing the thresholds with `mallopt`
+    would do the same, but then large blocks never leave the heap, and fragmentation makes it grow.
+    It has no effect on other C libraries.
     """
     block = torch.empty(LARGEST_FOLLOWED, dtype=torch.uint8)
     del block
 
 
 def share_one_heap() -> None:
-    """Have all threads take memory from one heap (glibc; without effect elsewhere).
+    """Make all threads allocate from one heap (only glibc; no effect elsewhere).
 
-    By default each thread that plays has a heap of its own, and keeps what it has freed: some 20 MB
-    of a run. Large blocks, of which networks are made, are few, so nobody waits for the lock.
+    By default each thread that plays has its own heap and keeps what it has freed, about 20 MB in a
+    run. Networks allocate few, large blocks, so threads do not wait for the lock.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

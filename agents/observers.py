@@ -1,4 +1,4 @@
-"""What is written down of a run in progress: after each iteration each observer looks at it."""
+"""Observers of a run in progress, which record it after each iteration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agents.divergence import (
 from agents.games import FinishedGames
 from agents.layers import measured_layers
 from agents.play import TRAINING_EVALUATION_SEEDS_FROM, evaluation_seeds, play_games
-from agents.tensorboard import EVALUATION, NORMALISED, SCORE, RunWriter
+from agents.tensorboard import EVALUATION, NORMALIZED, SCORE, RunWriter
 from agents.watch import watch_game
 from cli.progress import ProgressReport
 from envs.family import Family
@@ -36,7 +36,7 @@ from records.rows import evaluation_log
 # Losses and speed are written about this often; A2C updates every 80 steps.
 STEPS_BETWEEN_LOGS = 2_048
 STEPS_BETWEEN_LAYERS = 8 * STEPS_BETWEEN_LOGS
-# How often where-maps are kept as data; they grow slowly and are large.
+# Where-maps are stored this often in a run: they change slowly and are large.
 WHERE_MAPS_OF_A_RUN = 4
 SECONDS_OF_A_CLIP = 20
 
@@ -46,11 +46,11 @@ class Training:
     """A run in progress, as its observers see it.
 
     Attributes:
-        config: of the run.
-        folder: where it is kept.
-        family: of its games.
-        model: SB3's algorithm.
-        games: those that it has finished.
+        config: the run's settings.
+        folder: the run's folder.
+        family: the game's family.
+        model: the SB3 algorithm.
+        games: the games that it has finished.
     """
 
     config: RunConfig
@@ -75,36 +75,36 @@ class Training:
         return every > 0 and self.step // every > before // every
 
     def observations(self) -> torch.Tensor:
-        """What the network looks at next, (N, C, H, W) uint8."""
+        """The network's next observations, (N, C, H, W) uint8."""
         return torch.as_tensor(self.model._last_obs, device=self.model.device)
 
 
 class Observer(Protocol):
-    """Looks at a run after each iteration."""
+    """Is called with the run after each iteration."""
 
     def __call__(self, run: Training) -> None:
-        """Write down what this observer is for, if it is time."""
+        """Record what this observer is for, if it is time."""
         ...
 
 
 class FiniteNumbers:
-    """Stops a run whose losses or weights are not finite any more, before anything is kept."""
+    """Stops a run whose losses or weights are no longer finite, before anything is saved."""
 
     def __call__(self, run: Training) -> None:
-        """Raises DivergedError."""
+        """Raise DivergedError if a loss or a weight is not finite."""
         model = run.model
         recorded = model.logger.name_to_value
         require_finite_update(model.policy, recorded, run.observations, run.step)
 
 
 class Progress:
-    """Shows a person how far the run has come."""
+    """Shows the progress of the run to the user."""
 
     def __init__(self, report: ProgressReport) -> None:
         self._report = report
 
     def __call__(self, run: Training) -> None:
-        """Move the bar."""
+        """Update the progress bar."""
         score = run.games.score
         self._report.update(run.step, "" if score is None else f"score {score:.1f}")
 
@@ -116,16 +116,16 @@ class Curves:
         self._writer, self._report = writer, report
 
     def __call__(self, run: Training) -> None:
-        """At the same steps whether or not the run was interrupted."""
+        """Write at fixed steps, whether or not the run was interrupted."""
         if not run.passed(STEPS_BETWEEN_LOGS) and not run.is_complete:
             return
         model, step, score = run.model, run.step, run.games.score
-        normalised = None if score is None else run.family.human_normalised(run.config.game, score)
+        normalized = None if score is None else run.family.human_normalised(run.config.game, score)
         self._writer.scalars(
             step,
             {
                 SCORE: score,
-                NORMALISED: normalised,
+                NORMALIZED: normalized,
                 "score/game_length": run.games.length,
                 "score/games": float(run.games.count),
                 "time/steps_per_second": self._report.per_second,
@@ -137,38 +137,43 @@ class Curves:
 
 
 class Layers:
-    """Writes how much each layer uses position: to TensorBoard, and as data of the run.
+    """Writes how much each layer uses position, to TensorBoard and to the run's files.
 
     Args:
-        writer: of the run.
-        folder: in which the data is kept; later measurements than the run's step are gone.
+        writer: the run's TensorBoard writer.
+        folder: the run's folder, without measurements after the run's current step.
     """
 
     def __init__(self, writer: RunWriter, folder: RunFolder) -> None:
         self._writer, self._folder = writer, folder
-        self._is_begun = folder.layers_file.exists()
+        self._has_started = folder.layers_file.exists()
 
     def __call__(self, run: Training) -> None:
-        """Measure at the start, at the end, and at steps between that do not depend on resumes."""
+        """Measure at the start, at the end, and at fixed steps in between."""
         step, last = run.step, run.is_complete
         keeps_maps = (
-            not self._is_begun or last or run.passed(run.config.total_steps // WHERE_MAPS_OF_A_RUN)
+            not self._has_started
+            or last
+            or run.passed(run.config.total_steps // WHERE_MAPS_OF_A_RUN)
         )
         if not keeps_maps and not run.passed(STEPS_BETWEEN_LAYERS):
             return
-        self._is_begun = True
+        self._has_started = True
         measured = measured_layers(run.model.policy, run.observations())
         if not measured:
             return
         self._writer.layers(step, measured)
         with closing(layer_log(self._folder)) as log:
-            log.append(*(LayerUse(step, of.name, of.translation_dependence) for of in measured))
+            log.append(
+                *(LayerUse(step, layer.name, layer.translation_dependence) for layer in measured)
+            )
         if keeps_maps:
-            write_where_maps(self._folder, step, {of.name: of.where_map for of in measured})
+            maps = {layer.name: layer.where_map for layer in measured}
+            write_where_maps(self._folder, step, maps)
 
 
 class Evaluations:
-    """Plays whole unclipped games; training's own games and random streams are untouched."""
+    """Plays whole unclipped games without changing training's own games or random streams."""
 
     def __init__(self, writer: RunWriter, stop: Callable[[], bool]) -> None:
         self._writer, self._stop = writer, stop
@@ -176,7 +181,7 @@ class Evaluations:
     def __call__(self, run: Training) -> None:
         """Play, if it is time."""
         if run.passed(run.config.eval_every):
-            with torch.random.fork_rng():  # somebody's own network may draw random numbers
+            with torch.random.fork_rng():  # a custom network may draw random numbers
                 self._play(run)
 
     def _play(self, run: Training) -> None:
@@ -193,7 +198,7 @@ class Evaluations:
             stop=self._stop,
         )
         if len(games) < len(seeds):
-            return  # asked to stop: half an evaluation would favour short games
+            return  # a stop was requested; an incomplete evaluation would favor short games
         log = evaluation_log(run.folder.evaluation_file)
         try:
             log.append(*(game.row(step, agent.mode) for game in games))
@@ -210,10 +215,10 @@ class Checkpoints:
     """Writes checkpoints: one at the start, at every multiple of the interval, and at the end.
 
     Args:
-        writer: whose events have to be on disk before.
-        run: in which no number but a mask's infinity is infinite yet.
-        resumes: how often the run was continued.
-        last: the step of the checkpoint that it goes on from; None for a new run.
+        writer: the run's TensorBoard writer, whose events are synced before each checkpoint.
+        run: the run; buffers that are not finite yet, such as masks, may stay so.
+        resumes: how often the run was resumed.
+        last: step of the checkpoint that the run continues from; None for a new run.
     """
 
     def __init__(
@@ -223,21 +228,21 @@ class Checkpoints:
         self._finite_buffers = finite_buffers(run.model.policy)
 
     def __call__(self, run: Training) -> None:
-        """Write one, if it is time."""
+        """Write a checkpoint, if it is time."""
         if run.passed(run.config.checkpoint_every):
             self.write(run)
 
     def write_if_new(self, run: Training) -> None:
-        """Write one unless there is one of this step."""
+        """Write a checkpoint unless this step has one."""
         if run.step != self._last:
             self.write(run)
 
     def write(self, run: Training) -> None:
-        """Write one.
+        """Write a checkpoint.
 
         Raises:
-            DivergedError: a number of it is not finite.
-            CannotWriteError: the older checkpoints stand.
+            DivergedError: a number in it is not finite.
+            CannotWriteError: it cannot be written; the older checkpoints are unchanged.
         """
         model, games = run.model, run.games
         require_finite_optimizer(model.policy, model.policy.optimizer, run.step)

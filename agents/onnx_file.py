@@ -1,4 +1,4 @@
-"""A whole trained agent as one ONNX file, for programs that have no torch."""
+"""Export a whole trained agent as one ONNX file, for programs without torch."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ INPUT, OUTPUTS = "images", ("logits", "probabilities", "value")
 
 
 class WholeAgent(nn.Module):
-    """uint8 images (N, C, H, W) to logits, probabilities (N, actions) and values (N,)."""
+    """Maps uint8 images (N, C, H, W) to logits, probabilities (N, actions) and values (N,)."""
 
     def __init__(self, policy: AtariPolicy) -> None:
         super().__init__()
         self.policy = policy
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the agent makes of images."""
+        """The agent's outputs for images."""
         logits, values = self.policy.logits_and_values(images)
         return logits, torch.softmax(logits, dim=1), values.squeeze(1)
 
@@ -44,22 +44,22 @@ def export_onnx(
 ) -> Path:
     """Write an agent as an ONNX file with a free batch size.
 
-    Where-maps are constants in it. An agent that was trained in bfloat16 computes in float32 there:
-    onnxruntime has no bfloat16 convolutions on CPUs.
+    Where-maps are constants in it. An agent that was trained in bfloat16 computes in float32 there,
+    because onnxruntime has no bfloat16 convolutions on CPUs.
 
     Args:
         path: the run folder.
-        file: to be written; it must not exist yet.
+        file: the file to write, which must not exist yet.
         checkpoint: "newest", "best" or a step.
-        trusted: users' own extractors that may be imported.
+        trusted: custom extractors that may be imported.
 
     Raises:
-        UserError: not a run folder, a damaged file, the file exists or cannot be written, ONNX is
-            not installed, or torch cannot export somebody's own extractor.
+        UserError: it is not a run folder, a file of it is damaged, `file` exists or cannot be
+            written, ONNX is not installed, or torch cannot export a custom extractor.
     """
     try:
         import onnx
-        import onnxscript  # noqa: F401 - what torch's exporter writes with
+        import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise UserError(
             f"--onnx needs the package {error.name}: pip install onnx onnxscript"
@@ -70,10 +70,10 @@ def export_onnx(
     policy = build_network(config.replaced(precision="float32"))
     chosen.load_policy(policy)
     family = FAMILIES.find(config.family)
-    # Of two images: exporters take a batch of one for a constant.
+    # Two images, because exporters treat a batch size of one as a constant.
     images = torch.zeros(2, *family.observation_shape(config.protocol), dtype=torch.uint8)
     agent = fold_model(WholeAgent(policy), images)
-    model = _exported(agent, images, config.extractor)
+    model = _export(agent, images, config.extractor)
     onnx.helper.set_model_props(
         model,
         {
@@ -92,7 +92,7 @@ def export_onnx(
     return file
 
 
-def _exported(agent: nn.Module, images: Tensor, extractor: str) -> Any:
+def _export(agent: nn.Module, images: Tensor, extractor: str) -> Any:
     """The ONNX model, without its metadata."""
     sizes = ({0: torch.export.Dim("n")},)
     try:
@@ -101,7 +101,7 @@ def _exported(agent: nn.Module, images: Tensor, extractor: str) -> Any:
                 agent, (images,), dynamo=True, dynamic_shapes=sizes,
                 input_names=[INPUT], output_names=OUTPUTS, verbose=False,
             )  # fmt: skip
-    except Exception as error:  # an extractor of somebody's own may hold anything
+    except Exception as error:  # a custom extractor may contain anything
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         raise UserError(f"torch cannot export {extractor} to ONNX: {reason}") from error
     assert program is not None
@@ -110,7 +110,7 @@ def _exported(agent: nn.Module, images: Tensor, extractor: str) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Within this, what the exporter says of its own business is not shown."""
+    """A context in which the exporter's own messages are not shown."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

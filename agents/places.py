@@ -1,4 +1,4 @@
-"""Places of a picture: windows that change one place at a time, and maps of what each one does."""
+"""Change one place of a picture at a time, and map the effect of each."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Greydanus et al. 2018, section 3, in pixels of the observation: a Gaussian with σ² = 25 about
+# Greydanus et al. 2018, section 3, in pixels of the observation: a Gaussian with σ² = 25 around
 # every fifth pixel.
 EVERY = 5
 WINDOW_SIGMA = 5.0
-# 10 MB of float32 at 4×84×84: the system clears larger new memory page by page.
+# 10 MB of float32 at 4×84×84. Larger allocations are new memory that the system clears each time.
 PICTURES_AT_ONCE = 96
 
 
 class ActorCritic(Protocol):
-    """A policy that can be asked, such as `AtariPolicy`."""
+    """A policy with action logits and values, such as `AtariPolicy`."""
 
     def logits_and_values(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, n_actions) and values (N, 1) for images (N, C, H, W) from 0 to 255."""
@@ -28,10 +28,10 @@ class ActorCritic(Protocol):
 
 @dataclass(frozen=True)
 class PlaceMap:
-    """A number for every fifth pixel of a picture's height and width.
+    """A number for every fifth pixel of a picture, in both directions.
 
     Attributes:
-        values: (rows, columns), the first of both at pixel 0.
+        values: (rows, columns), starting at pixel 0.
         size: height and width of the picture.
     """
 
@@ -39,7 +39,7 @@ class PlaceMap:
     size: tuple[int, int]
 
     def enlarged(self, height: int, width: int) -> NDArray[Any]:
-        """The map (height, width) of the whole picture at any size, bilinear between places."""
+        """The map (height, width) at any size, interpolated bilinearly between places."""
         rows, columns = (_shares(*sizes) for sizes in zip(self.size, (height, width), strict=True))
         return (rows @ self.values.cpu().double() @ columns.T).numpy()
 
@@ -54,14 +54,14 @@ def answers(policy: ActorCritic, images: Tensor) -> tuple[Tensor, Tensor]:
 def answers_by_place(
     policy: ActorCritic, picture: Tensor, replacement: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """A policy's answers with one place at a time replaced, row by row, as `answers` gives them.
+    """A policy's `answers` with one place replaced at a time, row by row.
 
     Args:
-        policy: asked about all places.
+        policy: the policy; it evaluates all places.
         picture: (C, H, W) float.
-        replacement: of the same shape; it shows through a window about the place.
+        replacement: of the same shape; it replaces the picture in a window around the place.
     """
-    # Channels last, as convolutions like it.
+    # Channels last, which is faster in convolutions.
     shown, difference = (
         image.permute(1, 2, 0).contiguous() for image in (picture, replacement - picture)
     )
@@ -74,7 +74,7 @@ def answers_by_place(
 
 
 def of_places(values: Tensor, size: tuple[int, int]) -> PlaceMap:
-    """The map of a picture's places from their numbers (places,), row by row."""
+    """The map made from the numbers (places,) of a picture's places, row by row."""
     return PlaceMap(values.reshape(*(len(_places(length)) for length in size)), size)
 
 
@@ -84,7 +84,7 @@ def _places(size: int) -> Tensor:
 
 @cache
 def _windows(height: int, width: int) -> Tensor:
-    """A Gaussian of height 1 about each place: (places, H, W, 1)."""
+    """A Gaussian of height 1 around each place: (places, H, W, 1)."""
     rows, columns = (
         torch.exp(-0.5 * ((torch.arange(size) - _places(size)[:, None]) / WINDOW_SIGMA) ** 2)
         for size in (height, width)
@@ -94,7 +94,7 @@ def _windows(height: int, width: int) -> Tensor:
 
 @cache
 def _shares(size: int, enlarged: int) -> Tensor:
-    """What each place of an axis gives to each of its pixels when there are `enlarged` of them."""
+    """Interpolation weights (enlarged, places) from an axis's places to `enlarged` pixels."""
     places = _places(size)
     centers = (torch.arange(enlarged).double() + 0.5) * size / enlarged - 0.5
     centers = centers.clamp(0, int(places[-1]))

@@ -1,4 +1,4 @@
-"""Whole games, scored as they are: raw points, from seeds that training never used."""
+"""Play whole games for their raw scores, from seeds that training never uses."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from agents.agent import Agent, playing
 from envs.family import Family
 from records.rows import EvaluatedGame
 
-# Training seeds its emulators with even numbers and everything here with odd ones. Evaluations
-# during training play other games than final scores do: whoever stops or tunes by looking at the
-# former is not flattered by the latter.
+# Training seeds its emulators with even numbers, and games here have odd seeds. Evaluations during
+# training play other games than the final scoring: stopping or tuning by the former does not bias
+# the latter.
 SCORING_SEEDS_FROM = 0
 TRAINING_EVALUATION_SEEDS_FROM = 500_000_000
 
 
 @dataclass(frozen=True)
 class Game:
-    """A whole game: the seed it can be repeated from, raw score, and length in agent steps."""
+    """A whole game: the seed that reproduces it, its raw score and its length in agent steps."""
 
     seed: int
     score: float
     length: int
 
     def row(self, step: int, mode: str) -> EvaluatedGame:
-        """A line of evaluation.csv, of the checkpoint at `step`."""
+        """The game's row in evaluation.csv, played by the checkpoint at `step`."""
         return EvaluatedGame(step, self.seed, self.score, self.length, mode)
 
 
 def distinct_games(games: Iterable[Game]) -> int:
-    """How many games differ in score or length: what was played twice tells nothing twice.
+    """The number of games that differ in score or length; a repeated game adds no information.
 
-    Under protocol v4 a game's seed decides how many no-ops it begins with, 0 to 30, and nothing
-    else: an agent that draws no actions has at most 31 games, however many are asked for.
+    Under protocol v4 a game's seed decides only how many no-ops it begins with, 0 to 30: an agent
+    that does not sample actions plays at most 31 distinct games, however many are requested.
     """
     return len({(game.score, game.length) for game in games})
 
 
 def evaluation_seeds(count: int, start: int = SCORING_SEEDS_FROM) -> list[int]:
-    """Seeds of `count` games, the same for every agent: arms are compared on the same games."""
+    """Seeds of `count` games, which are the same for every agent, so that comparisons are fair."""
     return [2 * (start + index) + 1 for index in range(count)]
 
 
@@ -58,21 +58,21 @@ def play_games(
     on_game: Callable[[Game], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Game]:
-    """Play one whole game from each seed; the result is in the order of `seeds`.
+    """Play one whole game from each seed; the results are in the order of `seeds`.
 
-    Every environment plays a fixed share of the games. Taking the first games to finish would
-    favour short ones.
+    Every environment plays a fixed share of the games. Taking the first games to finish would favor
+    short ones.
 
     Args:
-        agent: what plays.
-        family: of the game.
-        game: its name.
-        protocol: the rules.
+        agent: the agent that plays.
+        family: the game's family.
+        game: the game's name.
+        protocol: the protocol's name.
         seeds: one for each game.
-        n_envs: environments at once.
-        threads: emulator threads; 0 for as many as are useful.
+        n_envs: number of environments played at the same time.
+        threads: emulator threads; 0 uses as many as are useful.
         on_game: called after each finished game.
-        stop: asked between steps; once true, the games finished so far are returned.
+        stop: called between steps; once it is true, the games finished so far are returned.
     """
     n_envs = min(n_envs, len(seeds))
     shares = [list(range(index, len(seeds), n_envs)) for index in range(n_envs)]

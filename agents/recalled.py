@@ -1,8 +1,8 @@
-"""The forward pass of A2C's update, taken from play.
+"""Reuse the forward passes of play in A2C's update.
 
-A2C takes its only gradient step over the observations that it has just played, with the weights
-that it played them with. The forward pass of that step would give the numbers that acting gave.
-Keeping them leaves the backward pass to do, two thirds of the step.
+A2C takes one gradient step on the observations of the last rollout, with the weights that played
+it. The forward pass of that step would recompute the numbers that acting computed. Storing them
+leaves only the backward pass, two thirds of the step.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from coordconv.sb3.precision import is_emulated
 
 
 def can_be_recalled(policy: AtariPolicy) -> bool:
-    """Whether the policy has one trunk, and that declares the capability `recalls`."""
+    """Whether the policy has one shared trunk, which declares the capability `recalls`."""
     trunk = type(policy.features_extractor)
     return policy.share_features_extractor and capabilities.has(trunk, "recalls")
 
 
 class PlayedPasses:
-    """What the layers of a trunk gave for a rollout's observations, and the step that reuses it.
+    """The outputs of a trunk's layers for a rollout's observations, to be reused by the update.
 
     The memory is allocated at the first recording and reused.
 
     Args:
-        policy: one that `can_be_recalled`.
-        steps: of a rollout.
-        environments: of a rollout.
+        policy: a policy that `can_be_recalled`.
+        steps: steps of a rollout.
+        environments: environments of a rollout.
 
     Attributes:
-        complete: whether every observation's pass of the newest rollout is kept, and the weights
-            are still those that made it. The rollout sets it when it is done.
+        complete: whether the passes of all observations of the newest rollout are stored, and the
+            weights have not changed since. The rollout sets it at its end.
     """
 
     def __init__(self, policy: AtariPolicy, steps: int, environments: int) -> None:
@@ -52,15 +52,16 @@ class PlayedPasses:
 
     @contextmanager
     def recording(self, observation: Tensor) -> Iterator[None]:
-        """Within this, `store` keeps passes that the policy makes while it is `playing`.
+        """A context in which `store` keeps the passes of the policy while it is `playing`.
 
         Args:
-            observation: any, (1, C, H, W) uint8; shows what size the layers' outputs have.
+            observation: any observation, (1, C, H, W) uint8, to find the size of the outputs.
         """
         self.complete = False
         with ExitStack() as hooks:
             for name, layer in _layers(self._policy.playing_trunk):
-                hooks.enter_context(_removed(layer.register_forward_hook(self._recorder(name))))
+                hook = layer.register_forward_hook(self._recorder(name))
+                hooks.enter_context(_removing(hook))
             if not self._memory:
                 with torch.no_grad():
                     self._policy.logits_and_values(observation)
@@ -73,17 +74,17 @@ class PlayedPasses:
             yield
 
     def store(self, step: int, environments: slice) -> None:
-        """Keep the newest pass of this thread as that of the rollout's `step`."""
+        """Store this thread's newest pass for the rollout's `step`."""
         for name, output in self._last_pass.outputs.items():
             self._memory[name][step, environments] = _channels_last(output)
 
     @contextmanager
     def recalling(self) -> Iterator[None]:
-        """Within this, the trunk's layers give what they gave in play, with their gradients.
+        """A context in which the trunk's layers return their outputs of play, with gradients.
 
-        For one gradient step over all observations of the rollout, environment after environment
-        of the first step, then of the second. Its end changes the weights, so that the passes
-        serve no second time.
+        It is for one gradient step on all observations of the rollout: all environments of the
+        first step, then of the second, and so on. That step changes the weights, so that the passes
+        cannot be used again.
         """
         self.complete = False
         layers = dict(_layers(self._policy.features_extractor))
@@ -105,7 +106,7 @@ class PlayedPasses:
 
 
 class _Pass(threading.local):
-    """The newest pass that a thread made: layers' outputs by name."""
+    """A thread's newest pass: the layers' outputs by name."""
 
     def __init__(self) -> None:
         self.outputs: dict[str, Tensor] = {}
@@ -120,7 +121,7 @@ def _layers(trunk: nn.Module) -> list[tuple[str, ConvReLU | LinearReLU]]:
 
 
 @contextmanager
-def _removed(hook: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
+def _removing(hook: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
     try:
         yield
     finally:
@@ -135,10 +136,9 @@ def _recalled(layer: ConvReLU | LinearReLU, y: Tensor, x: Tensor) -> Tensor:
     """`y`, with the gradients that `layer(x)` has.
 
     Args:
-        layer: a linear one; or one around a Conv2d or a CoordConv2d with zero padding and without
-            groups.
-        y: its output for x with the same weights.
-        x: its input; the weights are rounded to its type, as autocast rounds them.
+        layer: a linear layer, or a Conv2d or CoordConv2d with zero padding and without groups.
+        y: the layer's output for x with the same weights.
+        x: the layer's input; the weights are rounded to its dtype, as autocast does.
     """
     recalled: Tensor
     if isinstance(layer, LinearReLU):
@@ -150,7 +150,7 @@ def _recalled(layer: ConvReLU | LinearReLU, y: Tensor, x: Tensor) -> Tensor:
     assert convolution.bias is not None
     added = convolution.bias
     if isinstance(convolution, CoordConv2d):
-        # Its gradient is that of the coordinate kernel and of the bias.
+        # Its gradient reaches the coordinate kernel and the bias.
         added = convolution.where_map(*x.shape[2:])
     geometry = (convolution.stride, convolution.padding, convolution.dilation)
     weight = convolution.weight.to(x.dtype)
@@ -159,7 +159,7 @@ def _recalled(layer: ConvReLU | LinearReLU, y: Tensor, x: Tensor) -> Tensor:
 
 
 class _ConvolutionReLU(torch.autograd.Function):
-    """`added` is the bias (C',), or a where-map (C', H', W') that contains it."""
+    """A convolution; `added` is its bias (C',), or a where-map (C', H', W') that includes it."""
 
     @staticmethod
     def forward(
@@ -201,7 +201,7 @@ class _LinearReLU(torch.autograd.Function):
 
 
 def _factors(*factors: Tensor) -> Sequence[Tensor]:
-    """What to multiply: bfloat16 numbers as float32 where this machine multiplies those faster."""
+    """The factors; bfloat16 is converted to float32 if this machine only emulates bfloat16."""
     first = factors[0]
     if first.dtype == torch.bfloat16 and is_emulated(first.device.type):
         return [factor.float() for factor in factors]

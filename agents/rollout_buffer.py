@@ -1,4 +1,4 @@
-"""SB3's rollout buffer, with the images stored as the convolutions want them."""
+"""SB3's rollout buffer with images in the memory format that convolutions need."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from torch import Tensor
 
 
 class ImageRolloutBuffer(RolloutBuffer):
-    """A RolloutBuffer of uint8 images kept as (steps + 1, environments, H, W, C) on the device.
+    """A RolloutBuffer of uint8 images stored as (steps + 1, environments, H, W, C) on the device.
 
-    Minibatches come out as (N, C, H, W) views of that memory, which is torch's channels-last
-    format: no pass over the pixels is spent on reordering them before each gradient step. The row
-    after the last step holds the observations that the next rollout starts from. The samples,
-    their order and the random draws are SB3's.
+    Minibatches are (N, C, H, W) views in torch's channels-last format, so that no time is spent on
+    reordering pixels before each gradient step. The row after the last step holds the observations
+    that the next rollout starts from. The samples, their order and the random draws are SB3's.
     """
 
     images: Tensor
@@ -65,25 +64,25 @@ class ImageRolloutBuffer(RolloutBuffer):
         self.full = self.pos == self.buffer_size
 
     def store_images(self, step: int, environments: slice, images: NDArray[np.uint8]) -> Tensor:
-        """Copy observations (n, C, H, W) into their place; returns them as a channels-last view."""
+        """Store observations (n, C, H, W) of a step; returns them as a channels-last view."""
         return self.image_rows(step, environments).copy_(torch.from_numpy(images))
 
     def image_rows(self, step: int, environments: slice) -> Tensor:
-        """What is stored there, (n, C, H, W): a channels-last view."""
+        """The stored observations of a step, (n, C, H, W), as a channels-last view."""
         return self.images[step, environments].permute(0, 3, 1, 2)
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
         """The steps of a full rollout, in minibatches of `batch_size` in random order.
 
-        With no batch size all of them at once, as they were played: environment after environment
-        of the first step, then of the second. The gradient of a whole has no use for another order.
+        Without a batch size, all steps are one batch in the order of play: all environments of the
+        first step, then of the second, and so on. A gradient over all steps needs no other order.
         """
         assert self.full
         count = self.buffer_size * self.n_envs
         order = np.arange(count)
         if batch_size is not None:
-            order = np.random.permutation(count)  # noqa: NPY002 - the stream and the draw of SB3
-            # SB3 counts through the steps of one environment after the other.
+            order = np.random.permutation(count)  # noqa: NPY002 - SB3's stream and draw
+            # SB3 numbers all steps of the first environment, then of the second, and so on.
             steps, environments = order % self.buffer_size, order // self.buffer_size
             order = steps * self.n_envs + environments
         rows = self.to_torch(order, copy=False)

@@ -1,4 +1,4 @@
-"""Where an agent looks: how far its policy moves when the same picture is shifted by a few pixels.
+"""Sensitivity: how much an agent's policy changes when the picture is shifted by a few pixels.
 
 Liu et al. 2018 (arXiv:1807.03247) say that CoordConv learns "complete translation invariance or
 varying degrees of translation dependence, as required by the end task". This measures it for a
@@ -6,15 +6,15 @@ whole agent, whatever its layers are, by the total variation distance of two act
 
     TV(p, q) = ½ Σ |p(a) - q(a)|,
 
-the largest difference in probability that any set of actions can have: 0 where the agent plays
-the same, 1 where no action is left in common.
+the largest difference in probability that any set of actions can have: 0 if the distributions are
+equal, 1 if they have no action in common.
 
-- The whole picture moves by s pixels up, down, left or right, all frames of the stack alike; its
-  border is repeated where nothing is known. The mean of TV over observations and directions.
-- Of a place: the picture is replaced by its shifted self under the window about the place that
-  saliency uses, so that only what is there has moved; the mean likewise.
-- As yardsticks, TV between an observation and the next one of the game, and between observations
-  of different games.
+- For the whole picture, all frames of the stack are shifted by s pixels up, down, left or right,
+  and the border is repeated. The result is the mean TV over observations and directions.
+- For a place, the picture is replaced by the shifted picture in a window around the place, as in
+  saliency, so that only this place is shifted. The result is the mean in the same way.
+- For comparison, TV is also measured between an observation and the next one of the game, and
+  between observations of different games.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from agents.places import ActorCritic, PlaceMap, answers, answers_by_place, of_p
 from envs.family import Family
 
 SHIFTS = (1, 2, 4, 8)  # pixels of the observation
-# Of the map and of the number that stands for all. It is the stride of the Nature-CNN's first
-# layer, so that nothing but place changes for that layer.
+# The shift of the map and of the summary number. It is the stride of the Nature-CNN's first layer,
+# so that only position changes for that layer.
 SHIFT = 4
 DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 @dataclass(frozen=True)
 class Played:
-    """Observations of an agent's own play.
+    """Observations from an agent's own play.
 
     Attributes:
         observations: (games, moments, C, H, W) uint8.
-        following: those one step later, of the same shape.
-        same_game: (games, moments), whether no game ended in between.
+        following: the observations one step later, with the same shape.
+        same_game: (games, moments), whether the game did not end in between.
     """
 
     observations: NDArray[np.uint8]
@@ -56,13 +56,13 @@ class Played:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How far a policy moves with its picture, as mean total variation distances.
+    """How much a policy changes with its picture, as mean total variation distances.
 
     Attributes:
-        shifted: by pixels of the shift, one for each game.
-        following: to the next observation; NaN if every game ended with the first.
-        another: to an observation of another game.
-        by_place: of a shift by `SHIFT` pixels of what is at a place.
+        shifted: distances by pixels of the shift, one for each game.
+        following: distance to the next observation; NaN if every game ended with the first.
+        another: distance to an observation of another game.
+        by_place: distances for a shift of each place by `SHIFT` pixels.
         picture: mean of the newest frames (H, W).
     """
 
@@ -83,16 +83,16 @@ def own_play(
     moments: int,
     steps_between: int,
 ) -> Played:
-    """Observations from games of the agent's own, each begun from a seed.
+    """Play games with the agent and take observations from them.
 
     Args:
-        agent: what plays.
-        family: of the game.
-        game: its name.
-        protocol: the rules.
+        agent: the agent that plays.
+        family: the game's family.
+        game: the game's name.
+        protocol: the protocol's name.
         seeds: one for each game; a game that ends is followed by another.
-        moments: observations of each game.
-        steps_between: agent steps before each of them.
+        moments: number of observations from each game.
+        steps_between: agent steps before each observation.
     """
     env = family.make_vec_env(game, len(seeds), protocol, training=False, threads=1)
     taken: list[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.bool_]]] = []
@@ -108,7 +108,7 @@ def own_play(
 
 
 def sensitivity(policy: ActorCritic, played: Played) -> Sensitivity:
-    """How far a policy moves with the pictures of at least two games."""
+    """Measure how much a policy changes with the pictures of at least two games."""
     games, moments, *shape = played.observations.shape
     pictures = torch.as_tensor(played.observations).float().reshape(-1, *shape)
     policies, _ = answers(policy, pictures)
@@ -152,7 +152,7 @@ def distance(one: Tensor, other: Tensor) -> Tensor:
 
 
 def shifted(pictures: Tensor, pixels: int, direction: tuple[int, int]) -> Tensor:
-    """Pictures (..., H, W) moved by so many pixels down and to the right, or against that."""
+    """Pictures (..., H, W) shifted by `pixels` in a (down, right) direction; borders repeat."""
     for axis, sign in zip((-2, -1), direction, strict=True):
         size = pictures.shape[axis]
         origins = (torch.arange(size) - sign * pixels).clamp(0, size - 1)

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: scores, losses, the network's sense of place, and gameplay."""
+"""Write what TensorBoard shows of a run: scores, losses, the layers' use of position, gameplay."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from records.algorithm import ALGORITHMS
 from records.config import RunConfig, is_of_the_machine
 
 SCORE = "score/mean_of_last_100_games"
-NORMALISED = "score/human_normalised"
+NORMALIZED = "score/human_normalised"
 EVALUATION = "evaluation/score"
-# Of the HParams tab; the next one by name is the algorithm.
+# Of the HParams tab; the next column by name is the algorithm.
 FIRST_COLUMNS = ("extractor", "game", "seed")
 
 
@@ -33,7 +33,7 @@ class RunWriter:
     Args:
         path: the run folder.
         config: shown as text and in the HParams tab.
-        step: agent steps done; events of later ones belong to work that was lost and are hidden.
+        step: agent steps done; events of later steps belong to work that was lost and are hidden.
     """
 
     def __init__(self, path: Path, config: RunConfig, step: int) -> None:
@@ -49,26 +49,26 @@ class RunWriter:
             for name, value in config.values().items()
             if not is_of_the_machine(name)
         }
-        metrics = {SCORE: 0.0, NORMALISED: 0.0}
+        metrics = {SCORE: 0.0, NORMALIZED: 0.0}
         experiment, *session = hparams(values, metrics)  # type: ignore[no-untyped-call]
-        for summary in (_arranged(experiment), *session):
+        for summary in (_with_first_columns(experiment), *session):
             self._events.summary(summary)
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
-        """Numbers at an agent step; None is left out."""
+        """Write numbers at an agent step; None is left out."""
         for name, value in values.items():
             if value is not None:
                 self._events.scalar(name, value, step)
 
     def losses(self, step: int, recorded: Mapping[str, Any]) -> None:
-        """What SB3's train() recorded, by the suite's names; entropy with its own sign."""
+        """Write what SB3's train() recorded, under the suite's names; entropy is positive."""
         for theirs, ours in self._losses.items():
             if theirs in recorded:
                 sign = -1.0 if theirs == "train/entropy_loss" else 1.0
                 self._events.scalar(ours, sign * float(recorded[theirs]), step)
 
     def layers(self, step: int, measured: Sequence[MeasuredLayer]) -> None:
-        """Translation dependence and where-maps of the layers at an agent step."""
+        """Write the layers' translation dependence and where-maps at an agent step."""
         for layer in measured:
             dependence = layer.translation_dependence
             self._events.scalar(f"translation_dependence/{layer.name}", dependence, step)
@@ -77,7 +77,7 @@ class RunWriter:
             self._events.summary(picture, step)
 
     def clip(self, step: int, frames: Sequence[NDArray[np.uint8]], fps: int) -> None:
-        """A short moving picture of gameplay; frames (H, W, 3)."""
+        """Write a short animation of gameplay; frames (H, W, 3)."""
         if not frames:
             return
         pictures = [Image.fromarray(frame) for frame in frames]
@@ -93,7 +93,7 @@ class RunWriter:
         self._events.summary(Summary(value=[value]), step)
 
     def sync(self) -> None:
-        """Make what was written survive a power cut."""
+        """Make what was written survive a power failure."""
         self._events.sync()
 
     def close(self) -> None:
@@ -101,11 +101,11 @@ class RunWriter:
         self._events.close()
 
 
-def _arranged(experiment: Summary) -> Summary:
-    """The HParams tab's columns in the order that matters: it shows the first five unasked."""
+def _with_first_columns(experiment: Summary) -> Summary:
+    """Move the important columns of the HParams tab to the front: it shows five by default."""
     plugin = experiment.value[0].metadata.plugin_data
     content = HParamsPluginData.FromString(plugin.content)
-    # It sorts by name, and those that are said to differ go before.
+    # The tab sorts columns by name, but first come those marked as differing.
     for column in content.experiment.hparam_infos:
         column.differs = column.name in FIRST_COLUMNS
     plugin.content = content.SerializeToString()
@@ -113,15 +113,15 @@ def _arranged(experiment: Summary) -> Summary:
 
 
 def tiled(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Where-maps (n, H, W) side by side as one grey picture, each scaled to its own range."""
+    """Where-maps (n, H, W) side by side as one gray picture, each scaled to its own range."""
     count, height, width = maps.shape
     lowest = maps.min(axis=(1, 2), keepdims=True)
     span = maps.max(axis=(1, 2), keepdims=True) - lowest
-    grey = np.where(span > 0, (maps - lowest) / np.where(span > 0, span, 1) * 255, 127)
+    gray = np.where(span > 0, (maps - lowest) / np.where(span > 0, span, 1) * 255, 127)
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     picture = np.zeros((rows * (height + 1), columns * (width + 1)), dtype=np.uint8)
-    for index, tile in enumerate(grey.astype(np.uint8)):
+    for index, tile in enumerate(gray.astype(np.uint8)):
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         picture[top : top + height, left : left + width] = tile
     return picture

@@ -1,4 +1,4 @@
-"""Training a run from its first step to its last, through any number of interruptions."""
+"""Train a run from its first step to its last, with any number of interruptions."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ from records.layers import drop_layers_after
 from records.random_states import restore_random_states
 from records.rows import EvaluatedGame
 
-# On two cores a single run is fastest on both (docs/performance.md). A machine with dozens of them
-# would part a minibatch of 256 into crumbs: whoever wants that says --threads.
+# On two cores a single run is fastest with both (docs/performance.md). Dozens of threads would
+# split a minibatch of 256 into tiny parts; --threads can still ask for them.
 MOST_THREADS = 8
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How training ended: agent steps done, whether that is all of them, speed, last score."""
+    """How training ended: agent steps done, whether those are all, speed, and last score."""
 
     step: int
     finished: bool
@@ -67,23 +67,22 @@ class Outcome:
 def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outcome:
     """Train a run to its last step, or until Ctrl-C, SIGTERM or SIGHUP asks it to stop.
 
-    Asked to stop, it finishes the update at hand, writes a checkpoint and returns.
+    When asked to stop, it finishes the current update, writes a checkpoint and returns.
 
-    Of a damaged checkpoint the one before it takes the place, and stderr says so.
+    If the newest checkpoint is damaged, training resumes from the previous one and prints a warning
+    on stderr.
 
     Args:
-        config: the run.
-        folder: its folder, newly created, or with `resume` holding a checkpoint. One that was
-            created with ancestors holds the checkpoint that the run begins with.
-        resume: continue from the newest checkpoint, to the last step that `config` has now.
-            Weights, optimiser, counters, schedules, random streams, TensorBoard and episodes.csv
-            go on where it was; the games that were being played cannot be restored and start
-            afresh.
+        config: the run's settings.
+        folder: its folder, newly created or, with `resume`, with a checkpoint. A folder that was
+            created with ancestors holds the checkpoint that the run starts from.
+        resume: continue from the newest checkpoint to the last step of `config`. Weights,
+            optimizer, counters, schedules, random streams, TensorBoard and episodes.csv continue
+            from there. Games in progress cannot be restored; new games start instead.
 
     Raises:
-        UserError: the run cannot be built or continued, or a file cannot be written; what can be
-            done about it is in the message.
-        DivergedError: a number is not finite any more; likewise.
+        UserError: the run cannot be built or continued, or a file cannot be written.
+        DivergedError: a number is no longer finite.
     """
     with exclusive(folder.path), fast_products(), StopRequest() as stop:
         folder.clear_leftovers()
@@ -93,12 +92,12 @@ def train(config: RunConfig, folder: RunFolder, *, resume: bool = False) -> Outc
         except DivergedError as error:
             raise DivergedError(
                 f"{error}: training was stopped, {_last_good(folder)}; continue from there with "
-                f"--resume {folder.path} (it plays other games), or begin again with a lower "
+                f"--resume {folder.path} (it plays other games), or start a new run with a lower "
                 "--learning-rate"
             ) from error
         except CannotWriteError as error:
             raise UserError(
-                f"{error}; {_last_good(folder)}, continue from there with --resume {folder.path}"
+                f"{error}; {_last_good(folder)}; continue from there with --resume {folder.path}"
             ) from error
 
 
@@ -114,7 +113,7 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: StopRequest
     share_one_heap()
     if algorithm.keeps_freed_memory:
         keep_freed_memory()
-    checkpoint = checkpoint_to_continue(config, folder) if resume else _first(folder)
+    checkpoint = checkpoint_to_continue(config, folder) if resume else _open_first(folder)
     if resume:
         folder.note_resume(config)
         if checkpoint is not None:
@@ -137,16 +136,16 @@ def _train(config: RunConfig, folder: RunFolder, resume: bool, stop: StopRequest
             restore(config, model, checkpoint)
             if resume:
                 resumes = state.resumes + 1
-                # After SB3, which seeds the environments itself when it is built.
+                # After SB3, which seeds the environments itself when the model is built.
                 env.seed(_environment_seed(config.seed, resumes))
                 restore_random_states(state.rng)
-        checkpoint = None  # and what it has read
-        return _to_the_end(config, folder, model, state, resumes, stop)
+        checkpoint = None  # frees the files that it has read
+        return _train_to_end(config, folder, model, state, resumes, stop)
     finally:
         env.close()
 
 
-def _to_the_end(
+def _train_to_end(
     config: RunConfig,
     folder: RunFolder,
     model: Any,
@@ -154,13 +153,13 @@ def _to_the_end(
     resumes: int,
     stop: StopRequest,
 ) -> Outcome:
-    """The training loop: play and learn, and let the observers write down what happened."""
+    """The training loop: play and learn, and call the observers after each iteration."""
     total, iterate = config.total_steps, ALGORITHMS.find(config.algo).iterate
     step = 0 if state is None else state.step
     drop_rows_after(folder.evaluation_file, EvaluatedGame._fields, step)
     drop_layers_after(folder, step)
     with (
-        closing(_finished_games(folder, state)) as games,
+        closing(_open_finished_games(folder, state)) as games,
         closing(RunWriter(folder.path, config, step)) as writer,
     ):
         run = Training(config, folder, FAMILIES.find(config.family), model, games)
@@ -191,33 +190,33 @@ def _to_the_end(
 
 
 def checkpoint_to_continue(config: RunConfig, folder: RunFolder) -> Checkpoint | None:
-    """The newest checkpoint; None of a run that was killed at its start and begins again.
+    """The newest checkpoint; None for a run that was killed at its start and starts again.
 
     Raises:
-        UserError: all are damaged, or the run has made more steps than it is to make.
+        UserError: all checkpoints are damaged, or the run has more steps than `config` asks for.
     """
     if not list_checkpoints(folder) and _is_untouched(folder) and not folder.ancestors():
         return None
     checkpoint = open_checkpoint(folder, to_continue=True)
     if checkpoint.state.step > config.total_steps:
         raise UserError(
-            f"{folder.path} has made {checkpoint.state.step:,} steps, and cannot go on to "
-            f"{config.total_steps:,}: ask for more, with --steps"
+            f"{folder.path} has already made {checkpoint.state.step:,} steps, so it cannot end at "
+            f"{config.total_steps:,}: ask for more with --steps"
         )
     return checkpoint
 
 
-def _first(folder: RunFolder) -> Checkpoint | None:
-    """What a new run begins with, if it has ancestors."""
+def _open_first(folder: RunFolder) -> Checkpoint | None:
+    """The checkpoint that a new run starts from, if it has ancestors."""
     return open_checkpoint(folder) if folder.ancestors() else None
 
 
 def _is_untouched(folder: RunFolder) -> bool:
-    """Whether no game was finished yet."""
+    """Whether no game has finished yet."""
     return not folder.episodes_file.exists() or not last_games(folder.episodes_file)
 
 
-def _finished_games(folder: RunFolder, state: TrainingState | None) -> FinishedGames:
+def _open_finished_games(folder: RunFolder, state: TrainingState | None) -> FinishedGames:
     if state is None:
         return FinishedGames(folder.episodes_file, 0, 0.0, 0)
     return FinishedGames(folder.episodes_file, state.games, state.seconds, state.episodes_bytes)
@@ -230,5 +229,5 @@ def _usable_cores() -> int:
 
 
 def _environment_seed(seed: int, resumes: int) -> int:
-    """A seed for the emulators: each part of a resumed run plays games of its own."""
+    """A seed for the emulators: each part of a resumed run plays different games."""
     return int(np.random.SeedSequence([seed, resumes]).generate_state(1)[0]) >> 1

@@ -1,4 +1,4 @@
-"""A game played where it can be seen: the same game as when it is scored, picture by picture."""
+"""Play a game with pictures: the same game as when it is scored."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Moment:
     """One agent step.
 
     Attributes:
-        screen: after it (H, W, 3).
-        decision: what was decided.
-        reward: what it gave.
-        over: whether the game has ended with it.
-        observation: what the action was chosen from (C, H, W).
-        seen: the screen at that moment (H, W, 3), of the step before.
+        screen: the screen after the step (H, W, 3).
+        decision: the agent's decision.
+        reward: the reward of the step.
+        over: whether the game ended with the step.
+        observation: the observation that the decision was based on (C, H, W).
+        seen: the screen of that observation (H, W, 3), from before the step.
     """
 
     screen: NDArray[np.uint8]
@@ -37,7 +37,7 @@ class Moment:
 def watch_game(
     agent: Agent, family: Family, game: str, protocol: str, seed: int
 ) -> Generator[Moment, None, None]:
-    """Play the whole game that `play_games` plays from `seed`, with pictures."""
+    """Play the game that `play_games` plays from `seed`, and yield each step with pictures."""
     env, observation = family.watched_game(game, protocol, seed)
     with closing(env), playing(agent):
         generator = np.random.default_rng(seed)

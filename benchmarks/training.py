@@ -123,7 +123,7 @@ def train_here(
         (time.thread_time, used, "main in rollout"),
     )
     player: Any = _Player
-    player._look_and_act = timed(player._look_and_act, (time.thread_time, used, "acting"))
+    player._act = timed(player._act, (time.thread_time, used, "acting"))
     player._receive = timed(player._receive, (time.thread_time, used, "receiving"))
     with tempfile.TemporaryDirectory() as folder:
         outcome = train(config, RunFolder.create(Path(folder) / "run", config))

@@ -1,1 +1,1 @@
-"""What a person meets: options, one-line errors, progress, tables."""
+"""The user interface: options, one-line errors, progress and tables."""

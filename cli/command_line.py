@@ -1,16 +1,24 @@
-"""Command lines made from dataclasses; every mistake on them is one line and exit code 2."""
+"""Parse command lines into dataclasses; every mistake is reported in one line, with exit code 2."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import inspect
 import io
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from cli.errors import UserError
 from cli.own_code import is_import_path, load
@@ -20,15 +28,57 @@ from cli.streams import forgiving_streams
 NARROWEST_HELP = 20  # columns
 
 LOOKS = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+UNREMARKABLE_DEFAULTS = ("", "None", "False")
+
+
+class PlainHelp(ConstructorRegistry):
+    """tyro's rules, except that an option's help is one paragraph without trivial defaults.
+
+    tyro keeps a line break if the next line does not begin with a letter. In the docstring of a
+    dataclass's attribute every further line begins with its indentation.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asks_tyro = False
+        self.struct_rule(self._with_plain_help)
+
+    def _with_plain_help(self, info: StructTypeInfo) -> StructConstructorSpec | None:
+        if self._asks_tyro:
+            return None
+        self._asks_tyro = True
+        try:
+            spec = self.get_struct_spec(info)
+        finally:
+            self._asks_tyro = False
+        if not isinstance(spec, StructConstructorSpec):
+            return None
+        return dataclasses.replace(spec, fields=tuple(map(_with_plain_help, spec.fields)))
+
+
+def _with_plain_help(field: StructFieldSpec) -> StructFieldSpec:
+    def paragraph() -> str | None:
+        text = field.helptext() if callable(field.helptext) else field.helptext
+        return None if text is None else " ".join(text.split())
+
+    is_annotated = get_origin(field.type) is Annotated
+    kind, *further = get_args(field.type) if is_annotated else (field.type,)
+    # tyro lets later annotations take precedence: the field's own come after this one.
+    shown: Any = Annotated[(kind, tyro.conf.arg(help_behavior_hint=_default_shown), *further)]
+    return dataclasses.replace(field, helptext=paragraph, type=shown)
+
+
+def _default_shown(default: str) -> str:
+    return "" if default in UNREMARKABLE_DEFAULTS else f"(default: {default})"
 
 
 def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -> Any:
     """Fill a dataclass (or a union of them, as subcommands) from a command line.
 
-    Prints help and exits with 0 when asked for it.
+    With --help it prints help and exits with 0.
 
     Raises:
-        UserError: an option is unknown, missing or cannot be read.
+        UserError: an option is unknown or missing, or its value cannot be read.
     """
     captured = io.StringIO()
     try:
@@ -36,9 +86,10 @@ def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -
             return tyro.cli(
                 arguments,
                 prog=program,
-                description=description,
+                description=inspect.cleandoc(description),
                 args=list(argv),
                 config=LOOKS,
+                registry=PlainHelp(),
             )
     except SystemExit as stop:
         if stop.code in (0, None):
@@ -47,9 +98,9 @@ def parse(arguments: Any, program: str, description: str, argv: Sequence[str]) -
 
 
 def values_of(option: str, argv: Sequence[str]) -> list[str]:
-    """What is said of an option on a command line, before it is parsed.
+    """The values of an option on a command line that is not parsed yet.
 
-    Which options there are depends on some of them: the settings of an algorithm on its name.
+    Some options decide which others exist: each algorithm has its own settings.
     """
     values: list[str] = []
     taking = False
@@ -65,16 +116,16 @@ def values_of(option: str, argv: Sequence[str]) -> list[str]:
 
 
 def names_in(argv: Sequence[str]) -> list[str]:
-    """The names of all options on a command line, as fields are named."""
+    """The field names of all options on a command line."""
     options = (word.partition("=")[0] for word in argv if word.startswith("--"))
     return [option.removeprefix("--").replace("-", "_") for option in options]
 
 
 def load_own(names: Iterable[str], kind: type, what: str) -> None:
-    """Import what a person has named of their own code; other names are left alone.
+    """Import the names that are import paths of custom code; ignore the others.
 
     Raises:
-        UserError: it cannot be imported, or is not an instance of `kind`.
+        UserError: a name cannot be imported, or is not an instance of `kind`.
     """
     for name in names:
         if is_import_path(name):
@@ -82,12 +133,12 @@ def load_own(names: Iterable[str], kind: type, what: str) -> None:
 
 
 def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
-    """Run a script's main and exit with its code: one line, and an error's own, for a UserError."""
+    """Run a script's main and exit with its code; a UserError is one line and its own exit code."""
     with forgiving_streams(), ending_as_ctrl_c():
         try:
             try:
                 code: str | int | None = main(sys.argv[1:])
-            except SystemExit as stop:  # help was asked for
+            except SystemExit as stop:  # after --help
                 code = stop.code
             sys.stdout.flush()
         except UserError as error:
@@ -96,10 +147,10 @@ def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
         except KeyboardInterrupt:
             print(f"{program}: interrupted", file=sys.stderr)
             code = 130
-        except BrokenPipeError:  # whoever read our output has gone: `evaluate.py ... | head`
+        except BrokenPipeError:  # the reader of our output has exited: `evaluate.py ... | head`
             code = 1
         except OSError as error:
-            # What no place of ours expected: a disk that fails, say.
+            # An error that no other code expected, such as a failing disk.
             where = f"{error.filename}: " if error.filename else ""
             print(f"{program}: error: {where}{error.strerror or error}", file=sys.stderr)
             code = 2
@@ -108,20 +159,20 @@ def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
 
 @contextlib.contextmanager
 def _room_for_help() -> Iterator[None]:
-    """Within this a terminal has some columns at least: tyro never comes to an end of a few."""
-    said = os.environ.get("COLUMNS")
+    """Pretend that the terminal has a minimum width: tyro never ends on one of a few columns."""
+    before = os.environ.get("COLUMNS")
     if shutil.get_terminal_size().columns < NARROWEST_HELP:
         os.environ["COLUMNS"] = str(NARROWEST_HELP)
     try:
         yield
     finally:
         os.environ.pop("COLUMNS", None)
-        if said is not None:
-            os.environ["COLUMNS"] = said
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def _one_line(boxed: str) -> str:
-    """The message inside the frame that the parser draws, without the help it repeats."""
+    """The message inside the frame that tyro draws, without the help that it repeats."""
     words: list[str] = []
     for line in boxed.splitlines():
         text = line.strip("╭╮╰╯│ ")

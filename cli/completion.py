@@ -1,8 +1,7 @@
 """Completion of command lines in bash and zsh.
 
-tyro writes a shell's script that holds every option of a command line, so that pressing the key
-runs none of our code. The names that an option takes beside a person's own are unknown to tyro, and
-filled in here.
+tyro writes a shell script that lists every option of a command line, so completion runs none of our
+code. tyro does not know the built-in names that an option takes; they are filled in here.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 
 import tyro
 
-from cli.command_line import LOOKS
+from cli.command_line import LOOKS, PlainHelp
 from cli.errors import UserError
 from cli.settings import option
 
@@ -24,7 +23,7 @@ ASKED = "--tyro-print-completion"
 SHELLS = ("bash", "zsh")
 SPEC = re.compile(r"^COMPLETION_SPEC = (.*)$", re.MULTILINE)
 
-# The last part of bash's script. Where nothing else fits, bash completes files. To bash,
+# The last part of bash's script. bash completes files if nothing else matches. For bash,
 # `python train.py` is a command line of python.
 REGISTERED = """
 complete -o bashdefault -o default -F {function} {program} {command}
@@ -44,23 +43,23 @@ complete -o bashdefault -o default -F _coordconv_python python python3
 
 
 def is_asked(argv: Sequence[str]) -> bool:
-    """Whether a command line asks for a shell's script."""
+    """Whether a command line asks for a completion script."""
     return argv[:1] == [ASKED]
 
 
 def script(
     kinds: Iterable[Any], program: str, argv: Sequence[str], names: Mapping[str, Iterable[str]]
 ) -> str:
-    """What a shell has to read to complete a command line.
+    """The completion script of a command line, which a shell reads.
 
     Args:
-        kinds: every dataclass that it may fill (or unions of them, as subcommands).
-        program: the script's name; the installed command's is `coordconv-<name>`.
-        argv: what was asked.
-        names: what options take, by the field's name.
+        kinds: every dataclass that the command line may fill (or unions, as subcommands).
+        program: the script's name; the installed command is named `coordconv-<name>`.
+        argv: the command line that asks for the script.
+        names: the values to offer for an option, by field name.
 
     Raises:
-        UserError: the shell is none of `SHELLS`.
+        UserError: the shell is not one of `SHELLS`.
     """
     shell = " ".join(argv[1:])
     if shell not in SHELLS:
@@ -75,26 +74,27 @@ def script(
     if shell == "zsh":
         return text.replace(f"#compdef {program}", f"#compdef {program} coordconv-{stem}", 1)
     text = text.partition("# Register completion")[0]
-    # Nothing found lets bash complete files itself, which knows folders from files.
+    # An empty result lets bash complete files itself, which tells folders from files.
     text = text.replace('COMPREPLY=($(compgen -f -- "$cur"))', "COMPREPLY=()")
     words = {"function": f"_tyro_{stem}_py", "program": program, "command": f"coordconv-{stem}"}
     return text + REGISTERED.format(**words)
 
 
 def _written(kind: Any, program: str, shell: str) -> str:
-    """Tyro's script for a dataclass."""
+    """The script that tyro writes for a dataclass."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        tyro.cli(kind, prog=program, args=[ASKED, shell], config=LOOKS)
+        tyro.cli(kind, prog=program, args=[ASKED, shell], config=LOOKS, registry=PlainHelp())
     return printed.getvalue()
 
 
 def _fill(spec: dict[str, Any], names: Mapping[str, list[str]]) -> None:
-    """Give the options of a command line, and of its subcommands, the names that they take."""
-    for one in spec["options"]:
-        one["description"] = " ".join(one["description"].split())  # the shell reads lines
-        for flag in one["flags"]:
+    """Add the names that options take, to a command line and its subcommands."""
+    for described in spec["options"]:
+        # The script needs each description on one line.
+        described["description"] = " ".join(described["description"].split())
+        for flag in described["flags"]:
             if flag in names:
-                one.update(type="choice", choices=names[flag])
+                described.update(type="choice", choices=names[flag])
     for subcommand in spec["subcommands"].values():
         _fill(subcommand, names)

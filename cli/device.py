@@ -1,4 +1,4 @@
-"""Where a program computes."""
+"""The device that a program computes on."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def resolved_device(device: str) -> torch.device:
-    """The device that one of `Device` names; "auto" is CUDA where there is one.
+    """The device that a name stands for; "auto" is CUDA if it is available.
 
     Raises:
-        UserError: cuda was asked for and there is none.
+        UserError: cuda was asked for and is not available.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("no CUDA device is available here: use --device cpu or --device auto")

@@ -1,17 +1,17 @@
-"""What a person can mend: shown as one line, with an exit code and no traceback."""
+"""Errors that the user can fix: one line and an exit code instead of a traceback."""
 
-DIVERGED = 3  # the exit code of a run whose numbers are not finite any more
+DIVERGED = 3  # the exit code of a run whose numbers are no longer finite
 
 
 class UserError(Exception):
     """A request that cannot be carried out; its message names what is wrong and the remedy.
 
     Attributes:
-        exit_code: with which a script ends that shows it.
+        exit_code: the exit code of a script that ends with this error.
     """
 
     exit_code = 2
 
 
 class CannotReadError(UserError):
-    """The system refused to read a file, which may be whole: it says nothing about its content."""
+    """The system refused to read a file, whose content may be intact."""

@@ -1,7 +1,7 @@
-"""Code of a person's own, named on the command line as `their_package.module:NAME`.
+"""Custom code, named on the command line as `their_package.module:NAME`.
 
-Importing a module runs it. A name that stands in a file may come from anybody, so it is looked up
-among what was loaded and never imported; `load` is for the names that the person has typed.
+Importing a module runs it. A name in a file may come from anybody, so it is never imported, only
+looked up among the code that was loaded. `load` is for names that the user has typed.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ _loaded: dict[str, Any] = {}
 
 
 def is_import_path(name: str) -> bool:
-    """Whether a name is somebody's own code, `their_package.module:NAME`."""
+    """Whether a name means custom code, `their_package.module:NAME`."""
     return ":" in name
 
 
 def has_form_of_import_path(name: str) -> bool:
-    """Whether a name could be imported; imports nothing."""
+    """Whether a name has the form of an import path; imports nothing."""
     module, _, attribute = name.partition(":")
     return all(part.isidentifier() for part in [*module.split("."), attribute])
 
 
 def load(name: str, kind: type, what: str) -> Any:
-    """Import what a person has named.
+    """Import the custom code that the user has named.
 
     Args:
         name: its import path.
-        kind: the class that it has to be an instance of.
-        what: the name of such a thing, for messages.
+        kind: the class that it must be an instance of.
+        what: what it is called in messages.
 
     Raises:
-        UserError: the name has another form, the import fails, or it finds something else.
+        UserError: the name has another form, the import fails, or it is no instance of `kind`.
     """
     if not has_form_of_import_path(name):
         raise UserError(f"{what} {name[:80]!r} is not of the form their_package.module:NAME")
     try:
         found = import_own(name)
-    except Exception as error:  # importing runs the person's code, which may raise anything
+    except Exception as error:  # importing runs the user's code, which may raise anything
         raise UserError(f"{what} {name!r} cannot be imported: {error}") from error
     if not isinstance(found, kind):
         raise UserError(f"{what} {name!r} is not an instance of {kind.__module__}.{kind.__name__}")
@@ -55,13 +55,13 @@ def load(name: str, kind: type, what: str) -> Any:
 
 
 def import_own(name: str) -> Any:
-    """What an import path stands for, whatever that is.
+    """The object that an import path names, of any type.
 
-    It may lie in the folder that the person stands in, wherever the suite lies: python looks there
-    last, so that nothing else in the folder takes the place of another module.
+    The module may be in the current folder, wherever the suite is installed. Python searches that
+    folder last, so that no file in it replaces another module.
 
     Raises:
-        Exception: whatever importing it raises.
+        Exception: whatever the import raises.
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -70,19 +70,19 @@ def import_own(name: str) -> Any:
 
 
 def loaded(name: str) -> Any | None:
-    """What `load` found under a name; None if nobody asked for it in this process."""
+    """The object that `load` imported under a name; None if it was not loaded in this process."""
     return _loaded.get(name)
 
 
 class Named(Generic[T]):
-    """What goes by a short name in the suite, and by its import path where it is a person's own.
+    """A registry of objects with short names; custom ones are named by their import path.
 
     Iterating gives the short names.
 
     Args:
         what: the option that names one, such as "algo".
-        kind: the class that each is an instance of.
-        ours: short names and the import paths they stand for, imported when they are asked for.
+        kind: the class that each object is an instance of.
+        ours: import paths by short name; each is imported when it is looked up.
     """
 
     def __init__(self, what: str, kind: type[Any], ours: Mapping[str, str]) -> None:
@@ -92,22 +92,22 @@ class Named(Generic[T]):
         return iter(self._ours)
 
     def find(self, name: str) -> T:
-        """The one of that name.
+        """The object of that name.
 
         Raises:
-            UserError: the name is unknown, or of code that nobody has named in this process.
+            UserError: the name is unknown, or custom code that was not loaded in this process.
         """
         found = self.known(name)
         if found is not None:
             return found
         self.check(name)
         raise UserError(
-            f"the {self._what} {name} is code of somebody's own, and using it would run that: if "
-            f"you trust it, name it with --{self._what} {name}"
+            f"the {self._what} {name} is custom code, and using it would run that code: if you "
+            f"trust it, name it with --{self._what} {name}"
         )
 
     def known(self, name: str) -> T | None:
-        """The one of that name; None if there is none, or nobody has named its code."""
+        """The object of that name; None if there is none, or its code was not loaded."""
         if name in self._ours:
             module, _, attribute = self._ours[name].partition(":")
             ours: T = getattr(importlib.import_module(module), attribute)
@@ -116,7 +116,7 @@ class Named(Generic[T]):
         return found if isinstance(found, self._kind) else None
 
     def check(self, name: str) -> None:
-        """Raises UserError unless a name is known or could be an import path; imports nothing."""
+        """Raise UserError unless a name is known or has the form of an import path."""
         if name not in self._ours and not has_form_of_import_path(name):
             raise UserError(
                 f"{unknown(self._what, name, self._ours)}, or your own as their_package.module:NAME"

@@ -1,4 +1,4 @@
-"""How the scripts are started, for what is printed to be copied."""
+"""How the scripts are started, for printed commands that can be copied."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def started(script: str) -> str:
-    """How whoever started this process starts a script: `python train.py`, or `coordconv-train`.
+    """How to start a script in the way this process was: `python train.py`, or `coordconv-train`.
 
     Only the installed commands (`coordconv.commands`) work in every folder.
     """

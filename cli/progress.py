@@ -1,4 +1,4 @@
-"""How far long work has come: a live bar on a terminal, plain lines everywhere else."""
+"""Progress of long work: a live bar on a terminal, plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-SECONDS_BETWEEN_LINES = 15.0  # few enough for a log file
-WIDEST = 10_000  # of a table that nothing narrows
+SECONDS_BETWEEN_LINES = 15.0  # keeps log files short
+WIDEST = 10_000  # columns of a table without a limit
 
 T = TypeVar("T")
 
 
 def live_terminal() -> Console | None:
-    """Stderr, if it is a terminal on which lines can be written anew."""
-    # What is shown may be a path, which is no markup.
+    """Stderr, if it is a terminal on which lines can be rewritten."""
+    # The text may be a path, which must not be read as markup.
     console = Console(stderr=True, markup=False, emoji=False)
     return console if sys.stderr.isatty() and not console.is_dumb_terminal else None
 
@@ -38,13 +38,13 @@ def live_terminal() -> Console | None:
 def fitting(
     console: Console, columns: Sequence[T], less: Iterable[T], table: Callable[[Sequence[T]], Table]
 ) -> Table:
-    """A table with as many of its columns as there is room for.
+    """A table with as many of its columns as fit.
 
     Args:
-        console: where it is shown.
-        columns: all of them.
-        less: those that may be left out, the least important first.
-        table: makes a table of some columns.
+        console: where the table is shown.
+        columns: all columns.
+        less: the columns that may be left out, the least important first.
+        table: makes a table from some columns.
     """
     room, unbounded = console.width, console.options.update_width(WIDEST)
     shown = table(columns)
@@ -57,7 +57,7 @@ def fitting(
 
 
 class _Bar(Progress):
-    """One line, as long as the terminal is wide at the moment."""
+    """One line that fits the current width of the terminal."""
 
     def __init__(self, console: Console) -> None:
         line = Column(no_wrap=True)
@@ -72,7 +72,7 @@ class _Bar(Progress):
         super().__init__(*self._every, console=console, speed_estimate_period=120)
 
     def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
-        """The columns that there is room for."""
+        """The columns that fit."""
         tasks = list(tasks)
 
         def table(columns: Sequence[ProgressColumn]) -> Table:
@@ -88,8 +88,8 @@ class ProgressReport:
     Args:
         title: what is being done.
         total: units in the whole work.
-        done: units done before (a resumed run).
-        unit: what one is called.
+        done: units done before, by a run that is resumed.
+        unit: name of the units.
     """
 
     def __init__(self, title: str, total: int, done: int = 0, unit: str = "steps") -> None:
@@ -124,7 +124,7 @@ class ProgressReport:
         return (self._done - self._first) / max(time.monotonic() - self._start, 1e-9)
 
     def update(self, done: int, note: str = "") -> None:
-        """Units done by now, and a few words beside them."""
+        """Show the units done so far, with a short note."""
         self._done = done
         if self._bar is not None:
             speed = f"{self.per_second:.0f} {self._unit}/s"
@@ -144,7 +144,7 @@ class ProgressReport:
 
 
 def duration(seconds: float) -> str:
-    """As minutes:seconds, or hours:minutes:seconds."""
+    """A duration as minutes:seconds, or hours:minutes:seconds."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

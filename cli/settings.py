@@ -1,12 +1,11 @@
-"""Settings that are declared once: type, default, bounds and a sentence, and all else from that.
+"""Settings that are declared once, with type, default, bounds and a sentence of help.
 
     class Mine(Settings):
         epochs: Annotated[int, Field(ge=1, le=1000)] = 4
         '''Passes over the data.'''
 
 The command line (`cli.command_line`), its help, bounds, JSON and the words that ask for the same
-settings again all derive from the fields. Pydantic validates them; its report of what is wrong
-becomes the one line that a person can mend.
+settings again all derive from the fields. Pydantic validates them, and its error becomes one line.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError
-from pydantic import model_validator as model_validator  # for those who add a check
+from pydantic import model_validator as model_validator  # for subclasses that add a check
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -26,14 +25,14 @@ LONGEST_SHOWN = 80
 
 
 class Settings(BaseModel):
-    """A frozen record whose every value is checked when it is made.
+    """A frozen record whose values are checked when it is created.
 
     Raises:
-        UserError: a value is missing, of another type, out of bounds or no choice, or a name is
-            unknown; one line says which and what is allowed.
+        UserError: a value is missing, of another type, out of bounds or not one of the choices, or
+            a name is unknown; the message says which, and what is allowed.
     """
 
-    # Strict: "5" is no number and true no count, in a file as little as in code.
+    # Strict: neither a file nor code may give "5" for a number, or true for a count.
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
     )
@@ -44,11 +43,11 @@ class Settings(BaseModel):
         try:
             return handler(values)
         except ValidationError as error:
-            raise UserError(cls._told(error.errors()[0])) from None
+            raise UserError(cls._message(error.errors()[0])) from None
 
     @classmethod
-    def _told(cls, error: ErrorDetails) -> str:
-        """One of pydantic's errors in the words of this project."""
+    def _message(cls, error: ErrorDetails) -> str:
+        """The message for one of pydantic's errors."""
         name = cls._called(".".join(str(part) for part in error["loc"]) or cls.__name__)
         value, kind = shown(error["input"]), error["type"]
         if kind == "missing":
@@ -72,11 +71,11 @@ class Settings(BaseModel):
 
     @classmethod
     def _called(cls, name: str) -> str:
-        """A setting in an error; a record that only a command line fills may say its option."""
+        """A setting's name in messages; a class filled only by options may return the option."""
         return name
 
     def replaced(self, **changes: Any) -> Self:
-        """A copy with other values, checked as a new record is."""
+        """A copy with some other values, checked like a new record."""
         return type(self)(**{**self.values(), **changes})
 
     def values(self) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def option(name: str) -> str:
 
 
 def bounds(field: FieldInfo) -> tuple[float, float]:
-    """Lowest and highest value of a number's declaration; infinite where it has none."""
+    """Lowest and highest value that a number's declaration allows; infinite without a bound."""
     lowest, highest = float("-inf"), float("inf")
     for bound in field.metadata:
         lowest = getattr(bound, "ge", getattr(bound, "gt", lowest))
@@ -109,7 +108,7 @@ def choices(field: FieldInfo) -> tuple[Any, ...]:
 
 
 def unknown(name: str, value: object, allowed: Iterable[str]) -> str:
-    """What is wrong with a name that is none of those allowed, with the nearest of them."""
+    """The message about a name that is not allowed, with the closest one that is."""
     known = list(allowed)
     near = difflib.get_close_matches(str(value)[:100].lower(), known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]}?" if near else ""
@@ -117,6 +116,6 @@ def unknown(name: str, value: object, allowed: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value in an error message, never longer than a line."""
+    """A value as an error message shows it, shortened to `LONGEST_SHOWN` characters."""
     text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."

@@ -1,4 +1,4 @@
-"""Commands that a person copies from what is printed."""
+"""Shell commands that are printed to be copied."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 def quoted(word: object) -> str:
-    """A word as a shell takes it; bytes that are no text as in bash's $'...'."""
+    """A word quoted for a shell; bytes that are not text are written as in bash's $'...'."""
     text = str(word)
     try:
         text.encode()
@@ -19,7 +19,7 @@ def quoted(word: object) -> str:
 
 
 def joined(words: Iterable[object]) -> str:
-    """A command line of these words."""
+    """These words as a command line."""
     return " ".join(map(quoted, words))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: work that can wait notes them, all other work ends in order."""
+"""Ctrl-C, SIGTERM and SIGHUP: noted by work that stops by itself; other work is interrupted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
-    """Within this, Ctrl-C, SIGTERM and SIGHUP are noted and interrupt nothing.
+    """A context in which Ctrl-C, SIGTERM and SIGHUP are noted and interrupt nothing.
 
     A SIGHUP that is ignored stays ignored, as under nohup.
 
@@ -21,8 +21,8 @@ class StopRequest:
             noted too.
 
     Attributes:
-        requested: somebody has asked to stop.
-        insisted: with a second Ctrl-C.
+        requested: whether a stop was requested.
+        insisted: whether it was requested again, with a second Ctrl-C.
     """
 
     def __init__(self, *, second_interrupts: bool = True) -> None:
@@ -31,7 +31,7 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        self._previous = _handled((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), self._note)
+        self._previous = _handle((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,11 +47,11 @@ class StopRequest:
 
 @contextmanager
 def ending_as_ctrl_c() -> Iterator[None]:
-    """Within this, SIGTERM and SIGHUP raise KeyboardInterrupt: what is open is closed and removed.
+    """A context in which SIGTERM and SIGHUP raise KeyboardInterrupt, so that work is cleaned up.
 
     A SIGHUP that is ignored stays ignored.
     """
-    previous = _handled((signal.SIGTERM, signal.SIGHUP), _interrupt)
+    previous = _handle((signal.SIGTERM, signal.SIGHUP), _interrupt)
     try:
         yield
     finally:
@@ -62,15 +62,15 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _handled(numbers: tuple[int, ...], handler: Handler) -> dict[int, Any]:
-    """Give signals a handler; returns those they had before."""
+def _handle(numbers: tuple[int, ...], handler: Handler) -> dict[int, Any]:
+    """Install a handler for signals; returns their previous handlers."""
     previous: dict[int, Any] = {}
     for number in numbers:
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
             continue
         try:
             previous[number] = signal.signal(number, handler)
-        except ValueError:  # not in the main thread: whoever started us decides
+        except ValueError:  # not in the main thread, which decides about signals
             break
     return previous
 

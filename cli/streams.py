@@ -1,4 +1,4 @@
-"""Standard streams that no terminal, pipe, locale or full disk turns into a traceback."""
+"""Standard streams on which a terminal, pipe, locale or full disk never causes a traceback."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from cli.errors import UserError
 
 @contextmanager
 def forgiving_streams() -> Iterator[None]:
-    """Within this, anything can be printed, wherever the streams lead.
+    """A context in which any text can be printed, wherever the streams lead.
 
-    A character that the encoding lacks is written as its escape. A stream that was closed swallows
-    what is written. Stderr tells how work goes, and work goes on where nobody is left to be told:
-    the terminal was closed, say. Stdout carries what was asked for: if it cannot be written,
-    whoever prints or flushes gets a UserError, or a BrokenPipeError if the reader has gone.
+    A character that the encoding lacks is written as its escape. A closed stream discards what is
+    written. Stderr reports progress, so errors on it are ignored: work continues after the terminal
+    was closed. Stdout carries results: if it cannot be written, printing or flushing raises
+    UserError, or BrokenPipeError if the reader has exited.
     """
     before = sys.stdout, sys.stderr
     _hold_closed_descriptors()
-    streams = [_of_any_text(stream) for stream in before]
-    sys.stdout, sys.stderr = cast(TextIO, _Asked(streams[0])), cast(TextIO, _Told(streams[1]))
+    streams = [_accept_any_text(stream) for stream in before]
+    sys.stdout = cast(TextIO, _ResultStream(streams[0]))
+    sys.stderr = cast(TextIO, _ProgressStream(streams[1]))
     try:
         yield
     finally:
@@ -33,11 +34,11 @@ def forgiving_streams() -> Iterator[None]:
             try:
                 stream.flush()
             except OSError:
-                _lead_nowhere(stream)
+                _redirect_to_null(stream)
 
 
 class _Stream:
-    """A stream of which `write` and `flush` are our own."""
+    """A stream whose `write` and `flush` are replaced."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -46,7 +47,7 @@ class _Stream:
         return getattr(self._stream, name)
 
 
-class _Told(_Stream):
+class _ProgressStream(_Stream):
     def write(self, text: str) -> int:
         with suppress(OSError):
             self._stream.write(text)
@@ -57,18 +58,18 @@ class _Told(_Stream):
             self._stream.flush()
 
 
-class _Asked(_Stream):
+class _ResultStream(_Stream):
     def write(self, text: str) -> int:
-        with _in_one_line():
+        with _user_errors():
             return self._stream.write(text)
 
     def flush(self) -> None:
-        with _in_one_line():
+        with _user_errors():
             self._stream.flush()
 
 
 @contextmanager
-def _in_one_line() -> Iterator[None]:
+def _user_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -78,7 +79,10 @@ def _in_one_line() -> Iterator[None]:
 
 
 def _hold_closed_descriptors() -> None:
-    """Lead closed ones nowhere: a file that got the number would be written what is printed."""
+    """Open closed standard descriptors on the null device.
+
+    Otherwise a file that is opened later could get the number, and printed text would go into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -86,7 +90,7 @@ def _hold_closed_descriptors() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
-def _of_any_text(stream: TextIO | None) -> TextIO:
+def _accept_any_text(stream: TextIO | None) -> TextIO:
     if stream is None or stream.closed:
         return open(os.devnull, "w", encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):
@@ -94,9 +98,9 @@ def _of_any_text(stream: TextIO | None) -> TextIO:
     return stream
 
 
-def _lead_nowhere(stream: TextIO) -> None:
-    """What could not be written must not fail once more when the interpreter ends."""
+def _redirect_to_null(stream: TextIO) -> None:
+    """Keep unwritten text from causing another error when the interpreter exits."""
     with suppress(OSError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

@@ -1,4 +1,4 @@
-"""Tables of text, for a terminal and as Markdown."""
+"""Text tables, for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Sequence
 def aligned(
     rows: Sequence[Sequence[str]], left: Collection[int], at_least: Sequence[int] = ()
 ) -> str:
-    """Cells in columns of equal width, as a terminal shows them.
+    """Cells in columns of equal width, for a terminal.
 
     Args:
         rows: the cells, the headings first.
-        left: the columns whose cells begin at the left; the others end at the right.
-        at_least: the least width of each column, for tables that stand under each other.
+        left: the columns that are aligned left; the others are aligned right.
+        at_least: minimum width of each column, for tables that are printed below each other.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if at_least:

@@ -1,4 +1,4 @@
-"""What evaluate.py's commands take."""
+"""The arguments of evaluate.py's commands."""
 
 from __future__ import annotations
 
@@ -11,25 +11,39 @@ import tyro
 from cli.errors import UserError
 from evaluation.card import LICENSE
 
+RunFolders = Annotated[
+    tuple[Path, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)"),
+]
+OneRunFolder = Annotated[  # a tuple, because all commands open their runs in the same way
+    tuple[Path, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="RUN", help_behavior_hint="(required)"),
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnCode:
-    """Code of your own that a run uses."""
+    """Custom code that the runs use; it is imported only if it is named here."""
 
     extractor: tuple[str, ...] = ()
-    """Repeat the runs' own package.module:Class here to let that code be imported."""
+    """Allow the runs' custom extractors to be imported: repeat their package.module:Class."""
     algo: tuple[str, ...] = ()
-    """The same for an algorithm of your own, package.module:NAME."""
+    """Allow the runs' custom algorithms to be imported: repeat their package.module:NAME."""
     family: tuple[str, ...] = ()
-    """The same for a family of games of your own, package.module:NAME."""
+    """Allow the runs' custom families of games to be imported: repeat their package.module:NAME."""
+
+
+Own = Annotated[OwnCode, tyro.conf.arg(name="custom-code")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Which weights of a run."""
+    """Which weights of a run to use."""
 
     checkpoint: str = "newest"
-    """newest, best (by training score) or a step."""
+    """Which checkpoint to use: newest, best (by training score) or a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,149 +51,152 @@ class Player(Checkpoint):
     """Which weights play, and how."""
 
     deterministic: bool = False
-    """Play the most likely action; the default draws actions as training does."""
+    """Play the most likely action; by default actions are sampled, as in training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreArguments(Player):
     """Play whole games with trained agents and write every raw score to evaluation.csv."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: RunFolders
     """Run folders, or agents on a hub as hub:owner/name."""
     episodes: int = 100
-    """Games for each agent."""
+    """Number of games for each agent."""
     random: bool = False
     """Also score random play on the same games."""
     out: Path | None = None
-    """Keep the scores below this folder, as runs are kept, and leave the runs' own alone."""
+    """Store the scores below this folder, in the layout of `runs`, instead of in the run
+    folders."""
     n_envs: int = 8
-    """Games played at once."""
+    """Number of games played at the same time."""
     threads: int = 0
-    """Threads for torch and the emulators; 0 leaves it to them."""
+    """Threads for torch and the emulators; 0 leaves the choice to them."""
     dry_run: bool = False
-    """Print what would be scored and score nothing."""
-    own: OwnCode = OwnCode()
-    """Code of your own that a run uses."""
+    """Print what would be scored, without playing."""
+    own: Own = OwnCode()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordArguments(Player):
-    """Record trained agents playing whole games, as mp4 in each run's videos folder."""
+    """Record trained agents playing whole games, as mp4 files in each run's videos folder."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: RunFolders
     """Run folders, or agents on a hub as hub:owner/name."""
     episodes: int = 1
-    """Games to record."""
+    """Number of games to record."""
     out: Path | None = None
-    """Keep the videos below this folder, as runs are kept, and leave the runs' own alone."""
+    """Store the videos below this folder, in the layout of `runs`, instead of in the run
+    folders."""
     side_by_side: bool = False
-    """Two runs of one game, on the same seed, next to each other."""
+    """Show two runs next to each other, in the same game with the same seed."""
     saliency: bool = False
-    """Color what moves the chosen action's probability (blue) and the value (red)."""
+    """Color the pixels that influence the chosen action's probability (blue) and the value
+    (red)."""
     first_game: int = 0
-    """Which of the scored games to begin with."""
+    """Index of the first game to record, among the games that `score` plays."""
     progress: bool = False
-    """Show the beginning of the same game at every kept checkpoint, in one video of each run."""
+    """Show the beginning of the same game at every kept checkpoint, in one video for each run."""
     max_steps: int | None = None
-    """End a video after so many agent steps; with --progress each part of it, and after 300 (20
-    seconds) if left out."""
+    """End each video after this many agent steps. With --progress it limits each checkpoint's part
+    instead, by default to 300 steps (20 seconds)."""
     dry_run: bool = False
-    """Print what would be recorded and record nothing."""
-    own: OwnCode = OwnCode()
-    """Code of your own that a run uses."""
+    """Print what would be recorded, without recording."""
+    own: Own = OwnCode()
 
 
 @dataclass(frozen=True, kw_only=True)
 class WatchArguments(Player):
-    """Watch an agent play in a window, now and at the speed of real time.
+    """Watch an agent play live in a window.
 
     Keys: space pauses, . plays one step, n goes to the next game, up and down change the speed,
-    left and right take an older or newer checkpoint, s colors what moves the agent,
-    q quits.
+    left and right choose an older or newer checkpoint, s colors the pixels that influence the
+    agent, q quits.
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    """A run folder or an agent on a hub as hub:owner/name; two of one game stand side by side."""
+    runs: RunFolders
+    """A run folder, or an agent on a hub as hub:owner/name; two runs of the same game are shown
+    side by side."""
     random: bool = False
-    """Random play beside the run."""
+    """Show random play next to the run."""
     first_game: int = 0
-    """Which of the scored games to begin with."""
-    own: OwnCode = OwnCode()
-    """Code of your own that a run uses."""
+    """Index of the first game to play, among the games that `score` plays."""
+    own: Own = OwnCode()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityArguments(Checkpoint):
-    """Measure how far agents' policies move when the same picture is shifted by a few pixels."""
+    """Measure how much agents' policies change when the screen is shifted by a few pixels."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: RunFolders
     """Run folders, or agents on a hub as hub:owner/name."""
     picture: Path | None = None
-    """A new file, .png or .svg: the same over the screen, agents next to each other."""
+    """Also draw the sensitivity over the screen, agents next to each other, into this new .png or
+    .svg file."""
     dry_run: bool = False
-    """Print what would be measured and measure nothing."""
-    own: OwnCode = OwnCode()
-    """Code of your own that a run uses."""
+    """Print what would be measured, without measuring."""
+    own: Own = OwnCode()
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareArguments:
     """Compare arms with a baseline over games and seeds, and write a report."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="FOLDER [FOLDER ...]", help_behavior_hint="(required)"),
+    ]
     """Folders that hold runs, at any depth."""
     out: Path
-    """Folder for the report: new, or holding an older one."""
+    """Folder for the report: new, or holding an older report."""
     baseline: str = "nature"
-    """The extractor that others are compared with."""
+    """The extractor that the others are compared with."""
     episodes: int | None = None
-    """Scored games each run counts with; left out, as many as most runs have."""
+    """Scored games that each run contributes; by default as many as most runs have."""
     deterministic: bool = False
-    """Compare scores of most likely actions; the default those of drawn ones."""
+    """Compare the scores of the most likely actions instead of those of sampled actions."""
     allow_missing: bool = False
-    """Compare what is there where runs are missing; they are listed in the report."""
+    """Compare the existing runs even if some are missing; the report lists the missing ones."""
     videos: int = 2
-    """Games to record side by side, the first by name."""
+    """Number of games to record side by side, in alphabetical order."""
     plan: Path | None = None
-    """A plan (TOML) that was committed before the runs: only what it foresaw can confirm."""
+    """A plan (TOML) that was committed before the runs; only its comparisons are confirmatory."""
     dry_run: bool = False
-    """Say what would be compared and write nothing."""
-    own: OwnCode = OwnCode()
-    """Code of your own that a run uses."""
+    """Print what would be compared, without writing anything."""
+    own: Own = OwnCode()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportArguments(Checkpoint):
     """Write a trained agent as a file for other programs."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: OneRunFolder
     """The run folder, or an agent on a hub as hub:owner/name."""
     onnx: Path | None = None
-    """An ONNX file: uint8 images in; logits, probabilities and value out."""
+    """ONNX file to write; its input is uint8 images, its outputs logits, probabilities and
+    value."""
     sb3: Path | None = None
-    """A zip that Stable-Baselines3's own load opens, with this suite at hand."""
+    """Zip file to write, which Stable-Baselines3 can load if this suite is installed."""
     dry_run: bool = False
-    """Print what would be written and write nothing."""
-    own: OwnCode = OwnCode()
-    """Code of your own that a run uses."""
+    """Print what would be written, without writing anything."""
+    own: Own = OwnCode()
 
 
 @dataclass(frozen=True, kw_only=True)
 class CardArguments(Checkpoint):
-    """Write a trained agent as a folder that a hub takes as it is, with a model card."""
+    """Write a trained agent as a folder with a model card, ready to upload to a hub."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: OneRunFolder
     """The run folder, or an agent on a hub as hub:owner/name."""
     out: Path
     """The folder to write: new, or empty."""
     license: str = LICENSE
     """License of the weights, as hubs abbreviate it."""
     no_video: bool = False
-    """Write no video of the agent."""
+    """Leave out the video of the agent."""
     dry_run: bool = False
-    """Print what would be written and write nothing."""
-    own: OwnCode = OwnCode()
-    """Code of your own that a run uses."""
+    """Print what would be written, without writing anything."""
+    own: Own = OwnCode()
 
 
 Command = (
@@ -204,7 +221,7 @@ BOUNDS = {
 
 
 def check_numbers(arguments: Command) -> None:
-    """Raises UserError when a number is out of its bounds."""
+    """Raise UserError if a number is out of its bounds."""
     for name, (lowest, highest) in BOUNDS.items():
         value = getattr(arguments, name, None)
         if value is not None and not lowest <= value <= highest:

@@ -1,1 +1,1 @@
-"""What lasts: durable writes, distrustful reads, locks, events, video, where a result is from."""
+"""Files: durable writes, untrusted reads, locks, events, video and the origin of results."""

@@ -1,4 +1,4 @@
-"""Files that survive a crash, a full disk and a hostile folder: whole, or as they were before."""
+"""Write files so that a crash or a full disk leaves the new content or the old, never a part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cli.errors import UserError
 
-# What a person can do about it, where the system's own words do not say.
+# What the user can do, for errors whose system message does not say.
 REMEDIES = {
     errno.ENOSPC: "free some space and start it again",
     errno.EDQUOT: "free some space and start it again",
@@ -22,26 +22,26 @@ REMEDIES = {
 
 
 class CannotWriteError(UserError):
-    """The system refused to write a file: the disk is full, say."""
+    """The system refused to write a file, for example because the disk is full."""
 
 
 def cannot_write(path: Path, error: OSError) -> CannotWriteError:
-    """The one line about a file that could not be written."""
+    """The error about a file that could not be written."""
     remedy = REMEDIES.get(error.errno or 0)
     text = f"cannot write {str(path)[:200]}: {error.strerror or error}"
     return CannotWriteError(f"{text}: {remedy}" if remedy else text)
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Write a file so that a crash leaves the old content or the new, never half of it.
+    """Write a file so that a crash leaves the old content or the new, never a part.
 
     Raises:
-        CannotWriteError: it could not be written; the old content stands.
+        CannotWriteError: it could not be written; the old content is unchanged.
     """
     temporary = temporary_name(path)
     try:
         with suppress(FileNotFoundError):
-            temporary.unlink()  # of a process that was killed, or a link laid by somebody
+            temporary.unlink()  # left by a killed process, or a link that was placed there
         with os.fdopen(_open_new(temporary), "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
@@ -55,7 +55,7 @@ def write_durably(path: Path, content: str | bytes) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """`write_durably` for a file that a person named: one that is there already is left alone.
+    """`write_durably` for a file that the user named: an existing one is not overwritten.
 
     Raises:
         CannotWriteError: it exists, or could not be written.
@@ -65,7 +65,7 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def require_new(path: Path) -> None:
-    """Raises CannotWriteError where a file that a person named is there already, or no folder."""
+    """Raise CannotWriteError if a file that the user named exists, or its folder does not."""
     if path.exists() or path.is_symlink():
         raise CannotWriteError(f"{str(path)[:200]} exists already: name another file, or remove it")
     if not path.parent.is_dir():
@@ -74,12 +74,12 @@ def require_new(path: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which appears under the name that a person gave when it is whole.
+    """A folder to fill, which gets the name that the user gave when it is complete.
 
-    If filling it fails nothing is left; a kill leaves a hidden folder that ends in .tmp.
+    If filling it fails, nothing is left. A kill leaves a hidden folder whose name ends in .tmp.
 
     Raises:
-        CannotWriteError: there is something at `path` already, or it could not be written.
+        CannotWriteError: `path` exists and is not an empty folder, or it could not be written.
     """
     require_new_folder(path)
     path = path.resolve()  # `.` has no name
@@ -90,7 +90,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for entry in (*temporary.rglob("*"), temporary):
             fsync_folder(entry)
-        temporary.rename(path)  # in the place of an empty folder, never of another
+        temporary.rename(path)  # replaces an empty folder, never any other
         fsync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -99,7 +99,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def require_new_folder(path: Path) -> None:
-    """Raises CannotWriteError unless there is nothing at a path, or an empty folder."""
+    """Raise CannotWriteError unless a path does not exist or is an empty folder."""
     try:
         if path.is_dir() and not any(path.iterdir()):
             return
@@ -107,28 +107,28 @@ def require_new_folder(path: Path) -> None:
             return
     except OSError as error:
         raise cannot_write(path, error) from error
-    text = f"{str(path)[:200]} is there already and is no empty folder"
+    text = f"{str(path)[:200]} exists already and is not an empty folder"
     raise CannotWriteError(f"{text}: name another one, or remove it")
 
 
 def temporary_name(path: Path) -> Path:
-    """The name a file has until it is whole."""
+    """The name of a file until it is complete."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove what `write_durably` left in a folder when it was killed; the folder must be held."""
+    """Remove what a killed `write_durably` left in a folder, which this process must hold."""
     for leftover in folder.glob(".*.tmp"):
         if leftover.is_symlink() or leftover.is_file():
             leftover.unlink()
 
 
 class Appender:
-    """A file that grows by whole records: of each one all bytes are there, or none.
+    """A file that grows by whole records: each is written completely or not at all.
 
     Args:
-        path: the file. A symbolic link is refused: it could lead to somebody's other file.
-        new: it must not exist yet.
+        path: the file. A symbolic link is refused, because it could lead to an unrelated file.
+        new: whether the file must not exist yet.
 
     Raises:
         CannotWriteError: it cannot be opened.
@@ -150,7 +150,7 @@ class Appender:
         """Write a record in one call, so that a kill never leaves a part of it.
 
         Raises:
-            CannotWriteError: none of it was written.
+            CannotWriteError: it could not be written; nothing of it is left in the file.
         """
         before = self.size
         try:
@@ -163,25 +163,25 @@ class Appender:
             raise cannot_write(self.path, error) from error
 
     def cut(self, size: int) -> None:
-        """Drop all bytes beyond a size."""
+        """Truncate the file to a size."""
         os.ftruncate(self._descriptor, size)
 
     def sync(self) -> None:
-        """Make what was written survive a power cut."""
+        """Make what was written survive a power failure."""
         try:
             os.fsync(self._descriptor)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
     def close(self) -> None:
-        """Close without waiting for the disk; a second time does nothing."""
+        """Close without waiting for the disk; closing again does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def fsync_folder(path: Path) -> None:
-    """Make renames inside a folder, or the content of a file, survive a power cut."""
+    """Make renames inside a folder, or the content of a file, survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -190,7 +190,7 @@ def fsync_folder(path: Path) -> None:
 
 
 def as_json(value: object) -> str:
-    """A value as the JSON text that the suite writes."""
+    """A value as JSON text, in the layout of all files that the suite writes."""
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
@@ -199,6 +199,6 @@ def _open_new(path: Path) -> int:
 
 
 def _open_for_appending(path: Path) -> int:
-    # Without O_NONBLOCK a pipe in the file's place would be waited for.
+    # Without O_NONBLOCK, opening a pipe would block.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     return os.open(path, flags, 0o666)

@@ -1,7 +1,7 @@
-"""TensorBoard's event files, written so that nothing is lost without a word.
+"""Write TensorBoard's event files without losing events silently.
 
-TensorBoard's own writer hands events to a thread, where an error is printed and forgotten, and
-names its files by the clock alone.
+TensorBoard's own writer hands events to a thread, where errors are only printed, and names its
+files by the clock only.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ class EventWriter:
     """Appends events to a new file in a folder.
 
     Args:
-        folder: that TensorBoard is pointed at.
-        step: steps done; events of later ones in older files belong to work that was lost, and
+        folder: the folder that TensorBoard reads.
+        step: steps done. Events of later steps in older files belong to work that was lost;
             TensorBoard hides them.
 
     Raises:
-        CannotWriteError: as by every method that writes.
+        CannotWriteError: a file cannot be written; every method that writes may raise it too.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        self._file = Appender(folder / _name_of_the_next(folder), new=True)
+        self._file = Appender(folder / _next_name(folder), new=True)
         self._records = RecordWriter(_Records(self._file))
         first = step + 1
         self._write(Event(step=first, file_version="brain.Event:2"))
         self._write(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """A number at a step."""
+        """Write a number at a step."""
         self.summary(scalar(tag, value), step)  # type: ignore[no-untyped-call]
 
     def images(self, tag: str, images: NDArray[np.uint8], step: int) -> None:
-        """A grid of pictures (N, H, W, 3) at a step."""
+        """Write a grid of pictures (N, H, W, 3) at a step."""
         self.summary(image(tag, images, dataformats="NHWC"), step)  # type: ignore[no-untyped-call]
 
     def summary(self, summary: Summary, step: int | None = None) -> None:
-        """Anything that TensorBoard shows."""
+        """Write any summary that TensorBoard can show."""
         self._write(Event(step=step, summary=summary))
 
     def sync(self) -> None:
-        """Make what was written survive a power cut."""
+        """Make what was written survive a power failure."""
         self._file.sync()
 
     def close(self) -> None:
@@ -67,14 +67,14 @@ class EventWriter:
 
 
 class _Records:
-    """A file as RecordWriter expects it: each record comes in one write."""
+    """A file as RecordWriter expects it, with each record in one write."""
 
     def __init__(self, file: Appender) -> None:
         self.write = file.append
 
 
-def _name_of_the_next(folder: Path) -> str:
-    """TensorBoard reads the files in the order of their names; a clock may have been set back."""
+def _next_name(folder: Path) -> str:
+    """A name that sorts last, as TensorBoard reads files by name; the clock may have gone back."""
     seconds = int(time.time())
     for path in folder.glob("events.out.tfevents.*"):
         older = re.match(r"events\.out\.tfevents\.([0-9]{10})\.", path.name)

@@ -1,7 +1,7 @@
-"""One process at a time in a folder.
+"""Locks that let one process at a time work in a folder.
 
-By hand, because `filelock` has no shared lock, so that two looks at once by `is_held` would each
-take the other for an owner, and because it makes missing folders on its way to a lock.
+`filelock` is not used because it has no shared lock, so that two simultaneous calls of `is_held`
+would each take the other for the owner, and because it creates missing folders.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ LOCK_NAME = ".lock"
 
 @contextmanager
 def exclusive(folder: Path, work: str = "training", name: str = LOCK_NAME) -> Iterator[None]:
-    """Hold a folder for this process; the system lets go of it however the process ends.
+    """Hold a folder for this process; the system releases it however the process ends.
 
     Args:
-        folder: to hold.
-        work: what is done there, for the message to others.
-        name: of the file that stands for this kind of work.
+        folder: the folder to hold.
+        work: what is done there, for the error message of other processes.
+        name: name of the lock file for this kind of work.
 
     Raises:
         UserError: another process holds it.
     """
     path = folder / name
     try:
-        # Never through a link, which could lead to somebody's other file.
+        # Never through a link, which could lead to an unrelated file.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(path, flags, 0o666)
     except OSError as error:
@@ -54,7 +54,7 @@ def is_held(folder: Path) -> bool:
     """Whether a process holds the folder at this moment."""
     try:
         descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:  # no such folder, or nobody ever held it
+    except OSError:  # no such folder, or it was never held
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Where a result comes from: the code, the machine and the command that made it."""
+"""The origin of a result: the code, the machine and the command that produced it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import torch
 
 
 def origin(packages: Iterable[str], device: torch.device) -> dict[str, Any]:
-    """Commit, package versions, machine, command line and the time now, as JSON can hold them.
+    """Commit, package versions, machine, command line and current time, ready for JSON.
 
     Args:
         packages: distributions whose versions matter.
-        device: what computes.
+        device: the device that computes.
     """
     commit, dirty = _git_state()
     return {
@@ -39,12 +39,12 @@ def origin(packages: Iterable[str], device: torch.device) -> dict[str, Any]:
 
 
 def now() -> str:
-    """Local time with its offset, ISO 8601."""
+    """The local time with its UTC offset, in ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 def _program() -> list[str]:
-    """As it was started: a script, or -m and a package."""
+    """How the program was started: a script, or -m and a package."""
     path = Path(sys.argv[0])
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if path.name == "__main__.py" and spec is not None:
@@ -53,10 +53,10 @@ def _program() -> list[str]:
 
 
 def last_commit(path: Path) -> tuple[str | None, datetime | None]:
-    """The commit that last changed a file, and when it was made.
+    """The commit that last changed a file, and its date.
 
-    None where the file differs from what was committed, is in no repository, or the repository
-    holds only the end of its history and cannot tell.
+    None if the file differs from what was committed, is in no repository, or the repository is a
+    shallow clone.
     """
     folder, name = path.absolute().parent, path.name
     if _git(folder, "rev-parse", "--is-shallow-repository") != "false":
@@ -70,21 +70,21 @@ def last_commit(path: Path) -> tuple[str | None, datetime | None]:
 
 
 def _git_state() -> tuple[str | None, bool | None]:
-    """Commit of the suite and whether its files differ from it; None outside a checkout."""
+    """The suite's commit and whether its files differ from it; None outside a checkout."""
     folder = Path(__file__).parent
     commit, status = _git(folder, "rev-parse", "HEAD"), _git(folder, "status", "--porcelain")
     return commit, None if status is None else bool(status)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints in a folder; None where it fails or is not installed."""
+    """What git prints in a folder; None if it fails or is not installed."""
     try:
         result = subprocess.run(
             ["git", *arguments],
             cwd=folder,
             capture_output=True,
             text=True,
-            errors="replace",  # a path is in it, which may be of any bytes
+            errors="replace",  # it may contain a path, which can be any bytes
             timeout=20,
             check=True,
         )
@@ -94,9 +94,9 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def processor() -> str:
-    """The processor's name as people know it, where the system tells."""
+    """The processor's model name if the system knows it, or else its architecture."""
     try:
-        # psutil has no name for a processor.
+        # psutil does not report the name.
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()

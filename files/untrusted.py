@@ -1,4 +1,4 @@
-"""Reading files without trust: whatever is in them costs neither memory nor time nor safety."""
+"""Read untrusted files in bounded memory and time, without executing anything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEAL = "sha256"
 
 
 def read_json(path: Path) -> Any:
-    """The content of a small JSON file; NaN, infinity and names given twice are refused.
+    """The content of a small JSON file; NaN, infinity and repeated names are refused.
 
     Raises:
         UserError: unreadable, too large, or not JSON.
@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
             content.decode("utf-8"),
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            object_pairs_hook=_without_doubles,
+            object_pairs_hook=_refuse_repeated_names,
         )
     except (ValueError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
@@ -49,7 +49,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """The content of a file of at most so many bytes.
+    """The content of a file of at most `most` bytes.
 
     Raises:
         UserError: unreadable or larger.
@@ -61,43 +61,45 @@ def read_bytes(path: Path, most: int) -> bytes:
     except OSError as error:
         raise CannotReadError(f"cannot read {path}: {error.strerror or error}") from error
     if len(content) > most:
-        raise UserError(f"cannot read {path}: it is larger than {most:,} bytes, not a file of ours")
+        raise UserError(
+            f"cannot read {path}: it is larger than {most:,} bytes, so this suite did not write it"
+        )
     return content
 
 
 def require_file(path: Path) -> None:
-    """Raises UserError unless there is a regular file: a pipe or a device would never end."""
+    """Raise UserError unless a path is a regular file: reading a pipe or device may never end."""
     try:
         kind = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except OSError as error:
         raise CannotReadError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:  # a name that no file can have
+    except ValueError as error:  # not a valid file name
         raise UserError(f"cannot read {str(path)!r}: {error}") from error
     if not stat.S_ISREG(kind):
         raise UserError(f"cannot read {path}: it is not a file")
 
 
 def digest(value: object) -> str:
-    """SHA-256 of a value as JSON, however the text was laid out."""
+    """SHA-256 of a value as JSON, independent of the text's layout."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with the digest of itself, by which damage to the file is noticed."""
+    """A record with its own digest, which reveals damage to the file."""
     return {**record, SEAL: digest(record)}
 
 
 def unsealed(record: Any, path: Path) -> dict[str, Any]:
-    """The record within its seal; one that never had a seal is believed.
+    """A record without its seal, after checking it; a record that has no seal is accepted.
 
     Raises:
-        UserError: the seal is of other content, or it is no record.
+        UserError: the seal does not match the content, or it is not a record.
     """
     if not isinstance(record, dict):
-        raise UserError(f"{path} is damaged: it holds no record")
+        raise UserError(f"{path} is damaged: it does not hold a record")
     content = {name: value for name, value in record.items() if name != SEAL}
     if SEAL in record and record[SEAL] != digest(content):
         raise UserError(f"{path} is damaged: its content is not what was written ({SEAL} differs)")
@@ -111,12 +113,12 @@ def _refuse_constant(name: str) -> float:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text[:40]} is beyond all numbers")
+        raise ValueError(f"{text[:40]} is too large for a float")
     return number
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_repeated_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name occurs twice")
     return record

@@ -1,4 +1,4 @@
-"""H.264 videos, written frame by frame and there only when they are complete."""
+"""Write H.264 videos frame by frame; a file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNFINISHED = ".tmp.mp4"
 
 
 class VideoWriter(Protocol):
-    """Takes the frames of a video one by one."""
+    """Writes the frames of a video one by one."""
 
     def __call__(self, frame: Frame) -> None:
         """Append a frame (H, W, 3)."""
@@ -35,11 +35,11 @@ class VideoWriter(Protocol):
 def mp4(path: Path, width: int, height: int, frames_per_second: float) -> Iterator[VideoWriter]:
     """A writer of an H.264 mp4; the file appears when it is complete.
 
-    Nobody else may write videos into the folder at the same time: what a killed process left there
-    is removed.
+    No other process may write videos into the folder at the same time, because leftovers of killed
+    processes are removed.
 
     Raises:
-        CannotWriteError: the disk is full, say.
+        CannotWriteError: the file cannot be written, for example because the disk is full.
     """
     folder = path.parent
     temporary = path.with_name(f".{path.stem}{UNFINISHED}")
@@ -61,29 +61,30 @@ def mp4(path: Path, width: int, height: int, frames_per_second: float) -> Iterat
 
 
 class _EncoderFailedError(OSError):
-    """FFmpeg has ended with an error, and not somebody else's pipe."""
+    """FFmpeg ended with an error; distinct from a broken pipe of another process."""
 
 
 @contextmanager
 def _encoder(
     path: Path, width: int, height: int, frames_per_second: float
 ) -> Iterator[VideoWriter]:
-    """FFmpeg, whose end is looked at: a video it could not finish is none."""
+    """Run FFmpeg and check its exit code: a video that it could not finish is an error."""
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
         "-r", str(frames_per_second), "-i", "-", "-an",
-        # Flat colours and sharp edges: this keeps them at a few hundred kilobytes a minute.
+        # Flat colors and sharp edges take a few hundred kilobytes a minute with this.
         "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "23", "-preset", "veryfast",
         "-movflags", "+faststart", str(path),
     ]  # fmt: skip
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=said,
-            process_group=0,  # Ctrl-C is for us; of our session, so that our nice value counts
+            stderr=messages,
+            # Ctrl-C must not reach it. A new session would lose our nice value.
+            process_group=0,
         )
         assert process.stdin is not None
         try:
@@ -91,7 +92,7 @@ def _encoder(
             with suppress(BrokenPipeError):
                 process.stdin.close()
             process.wait()
-        except _EncoderFailedError:  # it ended first, and knows why
+        except _EncoderFailedError:  # it ended early, and its messages say why
             process.wait()
         finally:
             if process.poll() is None:
@@ -100,8 +101,8 @@ def _encoder(
             with suppress(OSError):
                 process.stdin.close()
         if process.returncode:
-            said.seek(0)
-            raise _encoder_failed(process.returncode, said.read().decode(errors="replace"))
+            messages.seek(0)
+            raise _encoder_failed(process.returncode, messages.read().decode(errors="replace"))
 
 
 def _writer_into(pipe: IO[bytes]) -> VideoWriter:
@@ -114,11 +115,11 @@ def _writer_into(pipe: IO[bytes]) -> VideoWriter:
     return write
 
 
-def _encoder_failed(code: int, said: str) -> _EncoderFailedError:
+def _encoder_failed(code: int, messages: str) -> _EncoderFailedError:
     for number in (errno.ENOSPC, errno.EDQUOT):
-        if os.strerror(number) in said:
+        if os.strerror(number) in messages:
             return _EncoderFailedError(number, os.strerror(number))
     if code == -signal.SIGXFSZ:
         return _EncoderFailedError(errno.EFBIG, os.strerror(errno.EFBIG))
-    line = (said.strip().splitlines() or ["it said nothing"])[-1]
+    line = (messages.strip().splitlines() or ["it printed no message"])[-1]
     return _EncoderFailedError(errno.EIO, f"ffmpeg ended with code {code}: {line[:200]}")

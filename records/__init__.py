@@ -1,1 +1,1 @@
-"""One run on disk: its settings, folder, rows and checkpoints, and what made it."""
+"""A run on disk: its settings, folder, rows, checkpoints and origin."""

@@ -1,7 +1,7 @@
-"""What a run is trained by: an algorithm as the suite sees it, found by its name.
+"""Learning algorithms as the suite sees them, found by name.
 
-The suite's own are in `agents/algorithms`, a file each. Another one is an `Algorithm` in any
-module, named as `--algo their_package.module:NAME`.
+The built-in algorithms are in `agents/algorithms`, one file each. A custom one is an `Algorithm` in
+any module, named as `--algo their_package.module:NAME`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OptimizerState:
-    """What an optimizer keeps for each parameter beside its count of steps.
+    """What an optimizer stores for each parameter in addition to its step count.
 
     Attributes:
-        moments: names of the tensors that are shaped as the parameter.
-        steps_are_tensors: whether the count is a tensor, as Adam's is.
+        moments: names of the tensors that have the parameter's shape.
+        steps_are_tensors: whether the step count is a tensor, as in Adam.
     """
 
     moments: tuple[str, ...]
@@ -35,18 +35,18 @@ RMSPROP_TF_LIKE = OptimizerState(("square_avg",), steps_are_tensors=False)
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Everything about an algorithm that training, checkpoints, sweeps and reports ask for.
+    """Everything about an algorithm that training, checkpoints, sweeps and reports need.
 
     Attributes:
-        settings: its record of a run, with its own settings and their defaults.
+        settings: the class of its runs' settings, with the algorithm's own and their defaults.
         build: (config, env, policy_kwargs) → an untrained SB3 algorithm on the run's device.
-        iterate: (model, callback) plays and learns once: `RunConfig.steps_of_iteration` agent
-            steps.
-        losses: what SB3's train() records → its name in TensorBoard.
-        optimizer_state: what its optimizer keeps.
-        trial_steps: agent steps that tell its speed within seconds.
-        keeps_freed_memory: whether an iteration frees and takes back so much memory that keeping
-            it pays (`agents.memory`).
+        iterate: (model, callback) plays `RunConfig.steps_of_iteration` agent steps and learns from
+            them.
+        losses: SB3's name of a value that train() records → its name in TensorBoard.
+        optimizer_state: what its optimizer stores.
+        trial_steps: number of agent steps that measures its speed within seconds.
+        keeps_freed_memory: whether an iteration frees and reallocates so much memory that keeping
+            it is faster (`agents.memory`).
     """
 
     settings: type[RunConfig]
@@ -61,4 +61,4 @@ class Algorithm:
 ALGORITHMS: Named[Algorithm] = Named(
     "algo", Algorithm, {"ppo": "agents.algorithms.ppo:PPO", "a2c": "agents.algorithms.a2c:A2C"}
 )
-"""The suite's own by their names, and a person's own by import path."""
+"""The built-in algorithms by name, and custom ones by import path."""

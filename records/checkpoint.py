@@ -1,10 +1,10 @@
-"""Checkpoints: tensors in safetensors and everything else in JSON, whole or not there at all.
+"""Checkpoints: tensors in safetensors and everything else in JSON, never incomplete.
 
-`checkpoints/<step>/` holds policy.safetensors, optimizer.safetensors and state.json. Nothing in
-it can run code when it is read. It is written under a temporary name, flushed to disk and renamed,
-so a folder whose name is a number is complete. state.json holds the digests of the other two files
-and of itself: what was damaged later is noticed, and never played or trained on. Which checkpoints
-are kept and which one is used: records/kept_checkpoints.py.
+`checkpoints/<step>/` holds policy.safetensors, optimizer.safetensors and state.json. Reading them
+cannot run code. A checkpoint is written under a temporary name, flushed to disk and renamed, so a
+folder whose name is a number is complete. state.json holds the digests of the other two files and
+its own, so that later damage is detected and a damaged checkpoint is never used.
+records/kept_checkpoints.py decides which checkpoints are kept and which one is used.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ from records.algorithm import OptimizerState
 POLICY_FILE = "policy.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
-# In state.json beside the TrainingState: RMSprop's counts, and SHA-256 of the other two files.
+# In state.json next to the TrainingState: RMSprop's counts, and SHA-256 of the other two files.
 OPTIMIZER_STEPS = "optimizer_steps"
 DIGESTS = "files"
-# A safetensors header of ours is some kilobytes; anything beyond is not a checkpoint of ours.
+# Our safetensors headers have a few kilobytes; a larger one is not from this suite.
 MAX_HEADER_BYTES = 1_000_000
-# A file is verified without knowing its network up to this size, half a second of work.
+# Files up to this size are verified before their network is known, which takes half a second.
 MAX_BYTES_LOOKED_AT = 200_000_000
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a run stands: all that a checkpoint holds beside tensors.
+    """The state of a run: everything in a checkpoint except its tensors.
 
     Attributes:
         step: agent steps done.
         updates: SB3's count of updates.
-        seconds: wall time of training so far, over all its parts.
-        games: finished games.
-        resumes: how often the run was continued; each part plays games from seeds of its own.
+        seconds: wall time of training so far, summed over all resumed parts.
+        games: number of finished games.
+        resumes: how often the run was resumed; each part plays games from its own seeds.
         score: mean raw score of the last 100 games, None before there are 20.
-        episodes_bytes: length of episodes.csv; rows behind it belong to steps that were lost.
+        episodes_bytes: length of episodes.csv; rows after it belong to steps that were lost.
         rng: random states of numpy and torch.
     """
 
@@ -74,17 +74,17 @@ class TrainingState:
 def write_checkpoint(
     final: Path, policy: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
 ) -> None:
-    """Write a checkpoint; it is there completely, or not at all.
+    """Write a checkpoint, completely or not at all.
 
     Raises:
-        CannotWriteError: a part of it may be left under the temporary name.
+        CannotWriteError: it cannot be written; a part may be left under the temporary name.
     """
     temporary = final.with_name(f".{final.name}.tmp")
     optimizer_tensors, steps = _optimizer_state(optimizer)
     digests: dict[str, str] = {}
     try:
         temporary.mkdir(parents=True)
-        # One after the other, and without copies: a run's memory peaks here.
+        # One after the other and without copies, because a run's memory peaks here.
         files = {POLICY_FILE: _live_tensors(policy), OPTIMIZER_FILE: optimizer_tensors}
         for name, tensors in files.items():
             digests[name] = _write_tensors(temporary / name, tensors)
@@ -97,14 +97,14 @@ def write_checkpoint(
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
-    """Write a file of tensors; its digest."""
-    content = save(_apart(tensors))
+    """Write a file of tensors and return its digest."""
+    content = save(_without_shared_memory(tensors))
     write_durably(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
 def remove_checkpoint(checkpoint: Path) -> None:
-    """Remove our own files and no other: whoever sent a run may have laid a link to anywhere."""
+    """Remove our own files and no others: a run from elsewhere may contain links to anything."""
     with suppress(OSError):
         for name in (POLICY_FILE, OPTIMIZER_FILE, STATE_FILE):
             for path in (checkpoint / name, temporary_name(checkpoint / name)):
@@ -113,22 +113,22 @@ def remove_checkpoint(checkpoint: Path) -> None:
 
 
 class Checkpoint:
-    """A checkpoint that was opened once: its state is read and its files are as they were written.
+    """A checkpoint whose state is read and whose files are verified when it is opened.
 
-    An agent that is only to play may have been published without its optimizer.
+    A published agent may have no optimizer file; it is needed only to continue training.
 
     Args:
         path: its folder.
-        to_continue: training goes on from it.
+        to_continue: whether training continues from it.
 
     Attributes:
         path: its folder.
-        state: where the run stood.
-        policy_sha256: of the file that `load_policy` filled a network from.
+        state: the state of the run.
+        policy_sha256: digest of policy.safetensors.
 
     Raises:
         UserError: a file is missing or damaged.
-        CannotReadError: a file cannot be read at the moment, which says nothing about its content.
+        CannotReadError: a file cannot be read at the moment, but may be intact.
     """
 
     policy_sha256: str
@@ -139,33 +139,33 @@ class Checkpoint:
         self.state = _state(path / STATE_FILE, record)
         self._optimizer_steps = record.get(OPTIMIZER_STEPS)
         digests = record.get(DIGESTS)
-        # None of a run from before there were digests.
+        # The oldest runs have no digests.
         self._digests: Mapping[str, Any] = digests if isinstance(digests, dict) else {}
-        # What was read to be verified is what is loaded, once.
+        # Files are read once: what was verified is what is loaded.
         names = [POLICY_FILE]
         if to_continue or os.path.lexists(path / OPTIMIZER_FILE):
             names.append(OPTIMIZER_FILE)
-        self._contents = {name: self._verified(name) for name in names}
+        self._contents = {name: self._read_verified(name) for name in names}
 
     def load_policy(self, policy: nn.Module) -> None:
-        """Fill a freshly built network.
+        """Load the weights into a newly built network.
 
         Raises:
             UserError: the file belongs to another network.
         """
         live = _live_tensors(policy)
         expected = {name: _contiguous(tensor) for name, tensor in live.items()}
-        loaded = self._tensors(POLICY_FILE, expected)
+        loaded = self._read_tensors(POLICY_FILE, expected)
         with torch.no_grad():
             for name, tensor in live.items():
                 tensor.copy_(loaded[name])
 
     def load_optimizer(self, optimizer: torch.optim.Optimizer, kept: OptimizerState) -> None:
-        """Fill a fresh optimizer; its settings stay those it was built with.
+        """Load the state of a new optimizer; its settings do not change.
 
         Args:
-            optimizer: of the network that the checkpoint is of.
-            kept: what such an optimizer keeps.
+            optimizer: the optimizer of the checkpoint's network.
+            kept: what such an optimizer stores.
 
         Raises:
             UserError: the file belongs to another network or optimizer.
@@ -179,14 +179,14 @@ class Checkpoint:
         if kept.steps_are_tensors:
             expected |= {f"{index}.step": torch.tensor(0.0) for index in range(len(parameters))}
         if self.state.updates == 0:
-            return  # it has not learned yet
-        loaded = self._tensors(OPTIMIZER_FILE, expected)
+            return  # before the first update
+        loaded = self._read_tensors(OPTIMIZER_FILE, expected)
         state: dict[int, dict[str, Any]] = {}
         for index, parameter in enumerate(parameters):
             step = loaded[f"{index}.step"] if kept.steps_are_tensors else self._step_of(index)
             state[index] = {"step": step}
             for name in kept.moments:
-                # In the parameter's own memory order: the fused optimizer walks both side by side.
+                # In the parameter's memory order: the fused optimizer reads both in parallel.
                 moment = torch.empty_like(parameter, requires_grad=False)
                 state[index][name] = moment.copy_(loaded[f"{index}.{name}"])
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
@@ -195,14 +195,14 @@ class Checkpoint:
         steps = self._optimizer_steps
         step = steps.get(str(index)) if isinstance(steps, dict) else None
         if type(step) is not int or step < 0:
-            raise UserError(f"{self.path / STATE_FILE} is damaged: a count of steps is none")
+            raise UserError(f"{self.path / STATE_FILE} is damaged: a step count is not a number")
         return step
 
-    def _verified(self, name: str) -> bytes | None:
-        """The content of a file; None of one too large to be looked at before its network is known.
+    def _read_verified(self, name: str) -> bytes | None:
+        """The verified content of a file; None if it is too large to check without its network.
 
         Raises:
-            UserError: it is not what was written.
+            UserError: it is missing or damaged.
         """
         path = self.path / name
         require_file(path)
@@ -221,11 +221,11 @@ class Checkpoint:
         if name == POLICY_FILE:
             self.policy_sha256 = found
         if expected is None:
-            _parsed(self.path / name, content)
+            _parse(self.path / name, content)
         elif found != expected:
             raise UserError(f"{self.path / name} is damaged: its content is not what was written")
 
-    def _tensors(self, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _read_tensors(self, name: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of a file, which must have exactly the expected names, shapes and dtypes."""
         path = self.path / name
         largest = sum(t.numel() * t.element_size() for t in expected.values()) + MAX_HEADER_BYTES
@@ -237,17 +237,17 @@ class Checkpoint:
 
 
 def tensors_in(path: Path, content: bytes, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file's content.
+    """The tensors in a file's content.
 
     Args:
         path: the file, for messages.
         content: its bytes.
-        expected: tensors of the names, shapes and dtypes that have to be there, and no others.
+        expected: tensors with the names, shapes and dtypes that the file must have exactly.
 
     Raises:
         UserError: it is damaged, or belongs to another network.
     """
-    loaded = _parsed(path, content)
+    loaded = _parse(path, content)
     if set(loaded) != set(expected):
         odd = sorted(set(loaded) ^ set(expected))[0][:80]
         raise UserError(f"{path} belongs to another network: {odd!r} is in only one of them")
@@ -258,14 +258,14 @@ def tensors_in(path: Path, content: bytes, expected: Mapping[str, Tensor]) -> di
                 f"{tuple(loaded[name].shape)} {loaded[name].dtype}, "
                 f"expected {tuple(tensor.shape)} {tensor.dtype}"
             )
-        # Somebody's own network may have a mask of infinities.
+        # A custom network may have infinities by design, for example in a mask.
         if torch.isfinite(tensor).all() and not torch.isfinite(loaded[name]).all():
             raise UserError(f"{path} is damaged: {name} is not finite")
     return loaded
 
 
 def read_state(checkpoint: Path) -> TrainingState:
-    """The counters and random states of a checkpoint whose tensors nobody needs.
+    """The counters and random states of a checkpoint, without reading its tensors.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -274,7 +274,7 @@ def read_state(checkpoint: Path) -> TrainingState:
     return _state(path, _record(path))
 
 
-def _parsed(path: Path, content: bytes) -> dict[str, Tensor]:
+def _parse(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
         return load(content)
     except (SafetensorError, ValueError, KeyError, OverflowError) as error:
@@ -299,40 +299,40 @@ def _state(path: Path, record: Mapping[str, Any]) -> TrainingState:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is damaged: {error!r}") from error
     if str(state.step) != path.parent.name:
-        raise UserError(f"{path} is of step {state.step}, not of {path.parent.name}")
+        raise UserError(f"{path} belongs to step {state.step}, not to {path.parent.name}")
     return state
 
 
 def _record(path: Path) -> dict[str, Any]:
-    """The content of state.json; an unknown name is damage, or from a later version."""
+    """The content of state.json; an unknown name means damage, or a later version."""
     record = unsealed(read_json(path), path)
     known = {field.name for field in fields(TrainingState)} | {OPTIMIZER_STEPS, DIGESTS}
     unknown = set(record) - known
     if unknown:
-        raise UserError(f"{path} is damaged: it has the unknown {sorted(unknown)[0][:80]!r}")
+        raise UserError(f"{path} is damaged: it has an unknown entry {sorted(unknown)[0][:80]!r}")
     return record
 
 
 def _contiguous(tensor: Tensor) -> Tensor:
-    """The tensor on the CPU, one element behind the other; itself where it is so already."""
+    """The tensor on the CPU and contiguous; no copy if it is already."""
     return tensor.detach().to("cpu").contiguous()
 
 
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous on the CPU, a copy only of those that share memory with an earlier one."""
-    apart: dict[str, Tensor] = {}
+def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors on the CPU; those that share memory with an earlier one are copied."""
+    separate: dict[str, Tensor] = {}
     taken: set[int] = set()
     for name, tensor in tensors.items():
         contiguous = _contiguous(tensor)
         address = contiguous.untyped_storage().data_ptr()
-        apart[name] = contiguous.clone() if address in taken else contiguous
+        separate[name] = contiguous.clone() if address in taken else contiguous
         taken.add(address)
-    return apart
+    return separate
 
 
 def _live_tensors(policy: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer, by its first name."""
-    # Iterating names once each: SB3 registers a shared trunk under three.
+    # These iterators yield each tensor once; SB3 registers a shared trunk under three names.
     return {**dict(policy.named_parameters()), **dict(policy.named_buffers())}
 
 

@@ -1,6 +1,6 @@
-"""The one record that describes a run completely.
+"""The complete settings of a run.
 
-`RunConfig` holds what every run has; an algorithm adds its own settings in a class derived from it
+`RunConfig` holds the settings that every run has; an algorithm adds its own in a subclass
 (`agents/algorithms`). Each setting is declared once. The command line, `config.json`, a sweep's
 axes, the commands of its processes and the report derive from the declarations.
 """
@@ -26,22 +26,22 @@ from records.algorithm import ALGORITHMS
 
 
 class _OfTheMachine:
-    """Marks a setting that changes nothing about what is learned."""
+    """Marks a setting that does not influence what is learned."""
 
 
 OF_THE_MACHINE = _OfTheMachine()
 
 
 class _Scale:
-    """Marks a setting that counts by factors: from 0.001 to 0.01 is as far as from 0.01 to 0.1."""
+    """Marks a setting on a logarithmic scale: 0.001 to 0.01 is as far as 0.01 to 0.1."""
 
 
 SCALE = _Scale()
 
-# The upper ends are far beyond sense and keep a damaged or hostile configuration from asking for
-# the machine's whole memory.
+# The upper bounds are far above any sensible value. They keep a damaged or hostile configuration
+# from asking for the machine's whole memory.
 Steps = Annotated[int, Field(ge=1, le=10**11)]
-# Two, so that there is one left when the newest is damaged.
+# Two, so that one is left if the newest is damaged.
 FEWEST_KEPT, MOST_KEPT = 2, 1_000_000
 
 
@@ -58,36 +58,36 @@ Schedule = Literal["linear", "constant"]
 
 
 class RunConfig(Settings):
-    """A run, completely: what every algorithm's run has, then the algorithm's own settings."""
+    """All settings of a run: those of every run, then those of its algorithm."""
 
     game: str
-    """The game, by its usual name: Breakout, MsPacman, ..."""
+    """Name of the game: Breakout, MsPacman, ..."""
     algo: str = "ppo"
-    """The algorithm: ppo, a2c, or your own as package.module:NAME."""
+    """Learning algorithm: ppo, a2c, or your own as package.module:NAME."""
     extractor: str = "coordconv"
-    """What looks at the screen: an arm of the comparison, or your own as package.module:Class."""
+    """Network that reads the screen: an arm of the comparison, or your own package.module:Class."""
     steps: Steps = 10_000_000
     """Agent steps (one is four frames), rounded up to whole rollouts."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
-    """Decides the initial weights, the actions drawn and the games played."""
+    """Random seed of the initial weights, the actions and the games."""
     protocol: str = "v4"
     """v4 (no sticky actions, a lost life ends an episode) or sticky (Machado et al. 2018)."""
     precision: Precision = "float32"
-    """float32, or bfloat16 for the trunk's products: faster where the processor has them."""
+    """Precision of the trunk's products: float32, or bfloat16, which some processors speed up."""
     device: Annotated[Device, OF_THE_MACHINE] = "auto"
-    """auto, cpu or cuda; auto takes a GPU where there is one."""
+    """Device to train on: auto, cpu or cuda; auto uses a GPU if there is one."""
     threads: Annotated[int, Field(ge=0, le=1024), OF_THE_MACHINE] = 0
-    """Cores to use: 1 for each run of a grid; 0 takes all there are, but at most 8."""
+    """CPU cores to use; 0 uses all cores, but at most 8. Use 1 for each run of a grid."""
     family: str = "atari"
-    """The games' family: atari, or your own as package.module:NAME."""
+    """Family of games: atari, or your own as package.module:NAME."""
     checkpoint_every: Annotated[Steps, OF_THE_MACHINE] = 100_000
     """Agent steps between checkpoints."""
     keep: Annotated[Keep, OF_THE_MACHINE] = FEWEST_KEPT
-    """How many of the newest checkpoints are kept, the best one besides; or all."""
+    """Number of newest checkpoints to keep, or all; the best checkpoint is always kept."""
     eval_every: Annotated[int, Field(ge=0, le=10**11), OF_THE_MACHINE] = 0
-    """Agent steps between evaluations on whole games during training; 0 for none."""
+    """Agent steps between evaluations on whole games during training; 0 disables them."""
     eval_episodes: Annotated[int, Field(ge=1, le=100_000), OF_THE_MACHINE] = 8
-    """Games in each of those evaluations."""
+    """Games in each evaluation during training."""
 
     @model_validator(mode="after")
     def _check_names(self) -> RunConfig:
@@ -106,7 +106,7 @@ class RunConfig(Settings):
 
     @property
     def steps_of_iteration(self) -> int:
-        """Agent steps between two updates: a run ends with a whole number of them."""
+        """Agent steps between two updates; a run's length is a multiple of it."""
         return 1
 
     @property
@@ -116,12 +116,12 @@ class RunConfig(Settings):
 
     @property
     def total_steps(self) -> int:
-        """The agent steps the run makes: `steps` rounded up to whole iterations."""
+        """The agent steps of the run: `steps` rounded up to whole iterations."""
         return math.ceil(self.steps / self.steps_of_iteration) * self.steps_of_iteration
 
     @property
     def drawn_over_steps(self) -> list[str]:
-        """The settings that are schedules over all steps: another number of them is another run."""
+        """The settings that are schedules over all steps; these make a run's length final."""
         return [
             name
             for name, field in type(self).model_fields.items()
@@ -133,7 +133,7 @@ class RunConfig(Settings):
         return json.dumps(self.values(), indent=2) + "\n"
 
     def learning(self) -> dict[str, Any]:
-        """The settings of the algorithm alone."""
+        """The settings of the algorithm only."""
         return {n: value for n, value in self.values().items() if n not in RunConfig.model_fields}
 
     def chosen(self) -> dict[str, Any]:
@@ -142,20 +142,20 @@ class RunConfig(Settings):
         return {n: value for n, value in self.learning().items() if value != fields[n].default}
 
     def command(self) -> list[str]:
-        """`train.py` with the options that make this very run."""
+        """`train.py` with the options that reproduce this run."""
         return ["train.py", *words(self.values())]
 
     def resolved_device(self) -> torch.device:
         """The device the run uses.
 
         Raises:
-            UserError: cuda was asked for and there is none.
+            UserError: cuda was asked for and is not available.
         """
         return resolved_device(self.device)
 
 
 def names_to_offer() -> dict[str, tuple[str, ...]]:
-    """The suite's own names for each setting that takes anybody's too, for a shell to complete."""
+    """The built-in names for each setting that also takes custom ones, for shell completion."""
     family = FAMILIES.find(RunConfig.model_fields["family"].default)
     return {
         "game": tuple(family.games),
@@ -167,26 +167,26 @@ def names_to_offer() -> dict[str, tuple[str, ...]]:
 
 
 class ForeignConfig(RunConfig):
-    """A run by an algorithm of somebody's own, which is not imported: its settings as they stand.
+    """A run of a custom algorithm that is not imported; its own settings are not checked.
 
-    Such a run can be scored, recorded and compared; training it on needs the algorithm.
+    Such a run can be scored, recorded and compared. Continuing its training needs the algorithm.
     """
 
     model_config = ConfigDict(extra="allow")
 
     def values(self) -> dict[str, Any]:
-        """Every setting, the algorithm's unchecked."""
+        """Every setting; those of the algorithm are unchecked."""
         return {**super().values(), **(self.model_extra or {})}
 
     @property
     def environments(self) -> int:
-        """By the setting that on-policy algorithms have in common."""
+        """From the setting that on-policy algorithms have in common."""
         count = (self.model_extra or {}).get("n_envs")
         return count if isinstance(count, int) and 1 <= count <= 1024 else 1
 
     @property
     def steps_of_iteration(self) -> int:
-        """By the settings that on-policy algorithms have in common."""
+        """From the settings that on-policy algorithms have in common."""
         settings = self.model_extra or {}
         rollout = [settings.get(name) for name in ("n_envs", "n_steps")]
         if all(isinstance(count, int) and 1 <= count <= 10**6 for count in rollout):
@@ -195,7 +195,7 @@ class ForeignConfig(RunConfig):
 
 
 def settings_of(algo: str) -> type[RunConfig]:
-    """The record of an algorithm's runs.
+    """The class of settings of an algorithm's runs.
 
     Raises:
         UserError: no algorithm has this name.
@@ -206,7 +206,7 @@ def settings_of(algo: str) -> type[RunConfig]:
 
 
 def run_config(**values: Any) -> RunConfig:
-    """The record of a run; settings left out have the algorithm's defaults.
+    """The settings of a run; those left out have the algorithm's defaults.
 
     Raises:
         UserError: unknown or missing names, wrong types, or values out of bounds.
@@ -220,7 +220,7 @@ def run_config(**values: Any) -> RunConfig:
 
 
 def require_settings_of(algos: Sequence[str], names: Iterable[str]) -> None:
-    """Raises UserError if one of the names is a setting of other algorithms than these."""
+    """Raise UserError if one of the names is a setting of other algorithms than these."""
     kinds = [settings_of(algo) for algo in algos]
     if ForeignConfig in kinds:
         return
@@ -234,20 +234,20 @@ def require_settings_of(algos: Sequence[str], names: Iterable[str]) -> None:
 
 
 def read_config(values: Any) -> RunConfig:
-    """The record of a run as `config.json` holds it.
+    """The settings of a run from the content of its `config.json`.
 
     Raises:
-        UserError: it is no object, or what `run_config` raises.
+        UserError: it is not an object, or its settings are not valid (see `run_config`).
     """
     if not isinstance(values, dict):
-        raise UserError("a run configuration is a JSON object")
+        raise UserError("a run configuration must be a JSON object")
     unknown_names = sorted(set(values) - names_of_settings())
     algo = values.get("algo")
     if unknown_names and not (isinstance(algo, str) and is_import_path(algo)):
         raise UserError(f"unknown keys in the run configuration: {shown(unknown_names)}")
     if "game" not in values:
         raise UserError("the run configuration names no game")
-    # Runs made when one record held the settings of all algorithms have nulls for the others'.
+    # Older runs record the settings of all algorithms, and null for those of the others.
     return run_config(**{name: value for name, value in values.items() if value is not None})
 
 
@@ -257,18 +257,18 @@ def names_of_settings() -> set[str]:
 
 
 def is_of_the_machine(name: str) -> bool:
-    """Whether a setting changes nothing about what is learned."""
+    """Whether a setting does not influence what is learned."""
     field = RunConfig.model_fields.get(name)
     return field is not None and any(isinstance(mark, _OfTheMachine) for mark in field.metadata)
 
 
 def is_a_scale(field: FieldInfo) -> bool:
-    """Whether a setting counts by factors."""
+    """Whether a setting is on a logarithmic scale."""
     return any(isinstance(mark, _Scale) for mark in field.metadata)
 
 
 def differences(first: RunConfig, second: RunConfig) -> list[str]:
-    """The settings in which two runs differ, but for those without influence on what is learned."""
+    """The settings in which two runs differ, except those that do not influence what is learned."""
     one, other = first.values(), second.values()
     return [
         name

@@ -1,7 +1,7 @@
-"""The CSV files of a run: appended row by row, each row with a checksum of itself.
+"""The CSV files of a run: appended row by row, each row with its own checksum.
 
-The last column, `check`, is the CRC-32 of the row before it: whatever happened to a file, a score
-that was not written is never read. Files without the column were made before there was one.
+The last column, `check`, is the CRC-32 of the other cells, so that damage to a file never produces
+a wrong score. Files of the oldest versions lack the column.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from files.lock import exclusive
 from files.untrusted import require_file
 
 CHECK = "check"
-# Held while games are scored, which may be done while the run is still training.
+# Held while games are scored, which may happen while the run is still training.
 SCORING_LOCK = ".scoring.lock"
 
 MAX_LINE_BYTES = 1_000
@@ -26,10 +26,10 @@ MAX_CSV_BYTES = 500_000_000
 
 
 class Row(Protocol):
-    """What can be written as a line."""
+    """An object that can be written as a row."""
 
     def cells(self) -> Iterable[object]:
-        """The line's cells, in the order of the file's columns."""
+        """The row's cells, in the order of the file's columns."""
         ...
 
 
@@ -38,11 +38,11 @@ class CsvLog:
 
     Args:
         path: the file.
-        columns: without the checksum's.
-        keep_bytes: drop what is behind so many bytes: rows of work that was lost.
+        columns: names of the columns without the checksum.
+        keep_bytes: truncate the file to this size; later rows belong to work that was lost.
 
     Raises:
-        UserError: it is another file than this, or has lost bytes that should be kept.
+        UserError: the file has other columns, or is shorter than `keep_bytes`.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], keep_bytes: int | None = None) -> None:
@@ -51,47 +51,51 @@ class CsvLog:
         self._file = Appender(path)
         try:
             with _open(path) as lines:
-                if _is_unbegun(lines.readline(MAX_LINE_BYTES), columns):
+                if _lacks_header(lines.readline(MAX_LINE_BYTES), columns):
                     self._file.cut(0)
                     self._file.append(_header(columns))
-            self._checked = self._begin(columns, keep_bytes, is_new)
+            self._checked = self._truncate(columns, keep_bytes, is_new)
         except BaseException:
             self._file.close()
             raise
 
-    def _begin(self, columns: Sequence[str], keep_bytes: int | None, is_new: bool) -> bool:
-        """Whether rows have checksums; nothing is dropped from a file that is not ours."""
+    def _truncate(self, columns: Sequence[str], keep_bytes: int | None, is_new: bool) -> bool:
+        """Drop rows that are not to be kept, after checking the header.
+
+        Returns:
+            Whether rows have checksums.
+        """
         with _open(self.path) as lines:
             header = lines.readline(MAX_LINE_BYTES)
             checked = _has_checksums(header, columns, self.path)
             if keep_bytes is None or is_new:
                 size = self._file.size
                 end = _end_of_rows(lines, size)
-                if end < size:  # half a row is none
+                if end < size:  # the last row is incomplete
                     self._file.cut(end)
                 return checked
             kept = max(keep_bytes, len(header))
             lines.seek(min(kept, self._file.size) - 1)
             if kept > self._file.size or lines.read(1) != b"\n":
                 raise UserError(
-                    f"{self.path} is damaged: it has lost rows of before the checkpoint; "
-                    "restore it, or move it away, and a new one is begun"
+                    f"{self.path} is damaged: it has lost rows from before the checkpoint; "
+                    "restore it, or move it away to start a new one"
                 )
             self._file.cut(kept)
         return checked
 
     @property
     def bytes_written(self) -> int:
-        """Length of the file, for a checkpoint to remember."""
+        """Length of the file, which a checkpoint records."""
         return self._file.size
 
     def append(self, *rows: Row) -> None:
-        """Write each of `rows` as one line; all of them, or none."""
+        """Write each of `rows` as one line, either all of them or none."""
         if rows:
             self._file.append(b"".join(_line(row.cells(), self._checked) for row in rows))
 
     def sync(self) -> None:
-        """Make what was written survive a power cut."""
+        """Make what was written survive a power failure."""
         self._file.sync()
 
     def close(self) -> None:
@@ -103,35 +107,35 @@ class CsvLog:
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """The rows of a run folder's CSV file, one by one; half a row at the end is none.
+    """The rows of a run folder's CSV file, one by one, without an incomplete row at the end.
 
     Raises:
         UserError: the file is missing, its header is not `columns`, or a row is damaged.
     """
     with _open(path) as lines:
         header = lines.readline(MAX_LINE_BYTES)
-        if _is_unbegun(header, columns):
+        if _lacks_header(header, columns):
             return
         checked = _has_checksums(header, columns, path)
         number = 1
         while line := lines.readline(MAX_LINE_BYTES):
             number += 1
             if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
-                return  # torn by a power cut
+                return  # a power failure left an incomplete row
             cells = _cells(line, checked)
             if cells is None or len(cells) != len(columns):
                 raise UserError(
-                    f"{path} is damaged at line {number}: restore it, or move it away to go on "
+                    f"{path} is damaged at line {number}: restore it, or move it away to continue "
                     "without it"
                 )
             yield dict(zip(columns, cells, strict=True))
 
 
 def drop_rows_after(path: Path, columns: Sequence[str], step: int) -> None:
-    """Remove rows of later steps than `step`: they describe weights that were lost.
+    """Remove rows of steps after `step`, which describe weights that were lost.
 
     Raises:
-        UserError: the file is damaged, or somebody is scoring the run at the moment.
+        UserError: the file is damaged, or another process is scoring the run.
     """
     if not path.exists() or all(_is_until(row, step) for row in read_csv(path, columns)):
         return
@@ -161,13 +165,13 @@ def _header(columns: Sequence[str]) -> bytes:
     return (",".join((*columns, CHECK)) + "\n").encode()
 
 
-def _is_unbegun(header: bytes, columns: Sequence[str]) -> bool:
-    """Whether the disk was full, or the process killed, before the header was there."""
+def _lacks_header(header: bytes, columns: Sequence[str]) -> bool:
+    """Whether the disk was full, or the process killed, before the header was complete."""
     return not header.endswith(b"\n") and _header(columns).startswith(header)
 
 
 def _end_of_rows(lines: IO[bytes], size: int) -> int:
-    """Where the last whole row ends."""
+    """The position at which the last complete row ends."""
     begin = max(0, size - MAX_LINE_BYTES)
     lines.seek(begin)
     return begin + lines.read(size - begin).rfind(b"\n") + 1
@@ -180,8 +184,8 @@ def _has_checksums(header: bytes, columns: Sequence[str], path: Path) -> bool:
     if names == [*columns]:
         return False
     raise UserError(
-        f"{path} does not begin with the columns {', '.join(columns)}: move it away, and a new one "
-        "is begun"
+        f"{path} does not begin with the columns {', '.join(columns)}: move it away to start a new "
+        "one"
     )
 
 
@@ -191,7 +195,7 @@ def _line(row: Iterable[object], checked: bool) -> bytes:
 
 
 def _cells(line: bytes, checked: bool) -> list[str] | None:
-    """A row's cells; None if it is not whole, or not what was written."""
+    """A row's cells; None if it is incomplete, or its checksum does not match."""
     if not line.endswith(b"\n"):
         return None
     text = line[:-1]

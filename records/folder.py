@@ -1,7 +1,7 @@
-"""A run on disk: the folder that train.py fills and every other command reads.
+"""A run folder: train.py writes it and every other command reads it.
 
 config.json             the RunConfig
-provenance.json         what made the run: commit, versions, hardware, command line, times
+provenance.json         the run's origin: commit, versions, hardware, command line, times
 checkpoints/<step>/     see records/checkpoint.py
 episodes.csv            a row for each finished game of training
 events.out.tfevents.*   TensorBoard
@@ -37,15 +37,15 @@ from records.checkpoint import remove_checkpoint
 from records.config import RunConfig, differences, read_config
 from records.provenance import provenance
 
-# In provenance.json: the configuration as it was when the run began.
+# In provenance.json: the configuration when the run started.
 CONFIG = "config"
-# There too: when the run was given another last step, {"from", "to", "at"}.
+# In provenance.json: each change of the last step, as {"from", "to", "at"}.
 EXTENDED = "extended"
-# In provenance.json of a run that a search for settings made: what it was there.
+# In provenance.json of a run that belongs to a search for settings: its part in that search.
 SEARCHED = "search"
-# Where a run was continued last; a file of thousands of them could not be read any more.
+# Number of resumes that are recorded; a file with thousands would become too large to read.
 RESUMES_KEPT = 200
-# What `create` writes before config.json makes the folder a run, of one that has ancestors.
+# For a run with ancestors, `create` writes these before config.json makes the folder a run.
 FIRST_CHECKPOINT = ("0", ".0.tmp")
 
 
@@ -62,7 +62,7 @@ class RunFolder:
 
     @property
     def provenance_file(self) -> Path:
-        """What made the run, as JSON."""
+        """The run's origin, as JSON."""
         return self.path / "provenance.json"
 
     @property
@@ -87,7 +87,7 @@ class RunFolder:
 
     @property
     def where_maps(self) -> Path:
-        """Where-maps, a file for each moment that is kept."""
+        """Where-maps, one file for each recorded step."""
         return self.path / "where_maps"
 
     @property
@@ -116,17 +116,17 @@ class RunFolder:
     ) -> RunFolder:
         """A new run folder with its config and provenance.
 
-        config.json is written last: where it is, all that the run began with is there too.
+        config.json is written last: if it exists, everything that the run started with exists too.
 
         Args:
             path: the folder.
-            config: of the run.
-            ancestors: whose weights it begins with, the nearest first.
-            write_first: writes the checkpoint of step 0 into a folder; of a run with ancestors.
-            noted: what else its provenance says.
+            config: settings of the run.
+            ancestors: the agents whose weights it starts from, the nearest first.
+            write_first: writes the checkpoint of step 0 into a folder, for a run with ancestors.
+            noted: further entries of its provenance.
 
         Raises:
-            UserError: the folder exists and holds something, or cannot be written.
+            UserError: the folder exists and is not empty, or cannot be written.
         """
         folder = cls(path)
         made_by = {
@@ -136,7 +136,7 @@ class RunFolder:
             **(noted or {}),
         }
         try:
-            folder._require_empty()  # before the lock is laid there
+            folder._require_empty()  # before the lock file is created in it
             path.mkdir(parents=True, exist_ok=True)
             with exclusive(path):
                 folder._require_empty()
@@ -152,17 +152,17 @@ class RunFolder:
     def _require_empty(self) -> None:
         if not self.path.exists():
             return
-        begun = self.config_file.exists()
-        if begun or any(not self._is_leftover(entry) for entry in self.path.iterdir()):
+        is_run = self.config_file.exists()
+        if is_run or any(not self._is_leftover(entry) for entry in self.path.iterdir()):
             remedy = (
                 f"continue it with --resume {self.path}, or choose another --out or --seed"
-                if begun
-                else "choose another with --out"
+                if is_run
+                else "choose another folder with --out"
             )
             raise UserError(f"{self.path} is not empty, nothing was written: {remedy}")
 
     def _is_leftover(self, entry: Path) -> bool:
-        """Whether a process leaves this that was killed before its run had begun."""
+        """Whether an entry is from a process that was killed before its run started."""
         if entry == self.checkpoints and entry.is_dir():
             return {path.name for path in entry.iterdir()} <= set(FIRST_CHECKPOINT)
         files = (self.config_file, self.provenance_file)
@@ -171,7 +171,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> tuple[RunFolder, RunConfig]:
-        """An existing run folder and its configuration; reads JSON and nothing else.
+        """An existing run folder and its configuration; reads nothing but JSON.
 
         Raises:
             UserError: not a run folder, or its configuration is damaged.
@@ -182,7 +182,7 @@ class RunFolder:
                 raise UserError(f"{path} is not a folder: name a run folder made by train.py")
             if not folder.config_file.is_file():
                 raise UserError(f"{path} has no config.json: name a run folder made by train.py")
-        except OSError as error:  # a name that is too long, or a folder that is somebody else's
+        except OSError as error:  # the name is too long, or the folder may not be read
             raise UserError(f"cannot read {str(path)[:200]}: {error.strerror}") from error
         try:
             return folder, read_config(read_json(folder.config_file))
@@ -192,14 +192,14 @@ class RunFolder:
             raise UserError(f"{prefix}{message}") from error
 
     def clear_leftovers(self) -> None:
-        """Remove files that a killed process had not finished; the folder must be held."""
+        """Remove files that a killed process left unfinished; this process must hold the folder."""
         try:
             remove_temporary_files(self.path)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
     def ancestors(self) -> tuple[Ancestor, ...]:
-        """The agents whose weights the run began with, the nearest first; none for a new start.
+        """The agents whose weights the run started from, the nearest first; none from scratch.
 
         Raises:
             UserError: provenance.json is damaged.
@@ -207,40 +207,41 @@ class RunFolder:
         return ancestors_in(self._provenance(), self.provenance_file)
 
     def longer(self, config: RunConfig, steps: int) -> RunConfig:
-        """The run of a configuration with another last step.
+        """The run's configuration with another last step.
 
         Raises:
-            UserError: a schedule was drawn over the steps it has.
+            UserError: one of its schedules depends on the last step.
         """
         wanted = config.replaced(steps=steps)
         if wanted.total_steps == config.total_steps:
             return config
         for name in config.drawn_over_steps:
             raise UserError(
-                f"{self.path} cannot go on to {steps:,} steps: its {name} is "
-                f"{config.values()[name]}, drawn over its {config.steps:,} steps; leave them as "
-                f"they are, or begin a new run from its weights with --from {self.path}"
+                f"{self.path} cannot be changed to {steps:,} steps: its {name} is "
+                f"{config.values()[name]} over its {config.steps:,} steps; keep its steps, or "
+                f"start a new run from its weights with --from {self.path}"
             )
         return wanted
 
     def note_resume(self, config: RunConfig) -> None:
-        """Add to provenance.json what continues the run from here: maybe another machine.
+        """Record in provenance.json that this process resumes the run, maybe on another machine.
 
-        Where `config` has another last step than the run had so far, that is written down too.
-        First DONE goes, then config.json changes, then provenance.json: a power cut in between
-        leaves a run to be resumed, and what provenance.json does not know yet is noted then.
+        If `config` has another last step than the run had so far, that is recorded too. DONE is
+        removed first, then config.json changes, then provenance.json: a power failure in between
+        leaves a run that can be resumed, which records whatever is still missing.
 
         Args:
-            config: of the run; the folder must be held, and have a checkpoint to go on from.
+            config: settings of the run. This process must hold the folder, which must have a
+                checkpoint to continue from.
 
         Raises:
-            UserError: the run was started with another configuration than this.
+            UserError: the run was started with another configuration.
         """
         record = self._provenance()
         before = self._require_as_started(config, record)
         if before.steps != config.steps:
             print(
-                f"{self.path} goes on to {config.steps:,} steps; it was a run of {before.steps:,}",
+                f"{self.path} is changed from {before.steps:,} to {config.steps:,} steps",
                 file=sys.stderr,
             )
             change = {"from": before.steps, "to": config.steps, "at": now()}
@@ -258,8 +259,8 @@ class RunFolder:
         write_durably(self.config_file, config.to_json())
 
     def _require_as_started(self, config: RunConfig, record: Mapping[str, Any]) -> RunConfig:
-        """The configuration that the run had so far, which differs in nothing but its last step."""
-        if CONFIG not in record:  # of a run that began before it was written down
+        """The run's configuration so far, which may differ from `config` only in its last step."""
+        if CONFIG not in record:  # the oldest runs do not record it
             started = RunFolder.open(self.path)[1]
         else:
             started = read_config(record[CONFIG])
@@ -272,14 +273,14 @@ class RunFolder:
                 for of in (config, started)
             )
             raise UserError(
-                f"{self.config_file} has {now_is}, and the run was begun with {was}: put that "
-                f"back; or, if it was changed on purpose, move {self.provenance_file} away"
+                f"{self.config_file} has {now_is}, but the run was started with {was}: restore "
+                f"that; or, if it was changed on purpose, move {self.provenance_file} away"
             )
         self.longer(started, config.steps)
         return started
 
     def finish(self) -> None:
-        """Mark the run complete: the time it ended, then DONE as the very last file."""
+        """Mark the run complete: record the time, then write DONE as the last file."""
         record = {**self._provenance(), "ended": now()}
         write_durably(self.provenance_file, as_json(sealed(record)))
         write_durably(self.done_file, now() + "\n")
@@ -287,7 +288,7 @@ class RunFolder:
     def _provenance(self) -> dict[str, Any]:
         if not self.provenance_file.exists():  # killed before it was written
             return {}
-        remedy = f"move {self.provenance_file} away to go on without it"
+        remedy = f"move {self.provenance_file} away to continue without it"
         try:
             record = unsealed(read_json(self.provenance_file), self.provenance_file)
             if not isinstance(record.get("resumed", []), list) or not _is_list_of_changes(

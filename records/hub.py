@@ -1,7 +1,7 @@
-"""Agents on a hub: `hub:owner/name`, where a run folder is named, is downloaded and is one then.
+"""Agents on a hub: a run named `hub:owner/name` is downloaded into a run folder.
 
-What somebody has uploaded is untrusted. Only files of a published run are taken, by their exact
-names and up to a bound; they are read as those of any run that was sent: no code of theirs runs.
+Uploaded files are untrusted. Only the files of a published run are downloaded, by their exact names
+and up to a size limit. They are read like those of any other run, without executing their code.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from records.checkpoint import POLICY_FILE
 from records.published import CONFIG, belongs
 
 PREFIX = "hub:"
-# Beside runs/, and not in it: an agent of somebody's does not join a comparison by being there.
+# Outside runs/, so that a downloaded agent does not enter a comparison by accident.
 FOLDER = Path("hub")
-# An agent of the suite's is 7 to 14 MB.
+# Agents of this suite have 7 to 14 MB.
 MOST_BYTES = 500_000_000
 SECONDS_FOR_AN_ANSWER = 20.0
-# What huggingface_hub reads when it is imported: it tells nobody what machine this is, and leaves
-# progress and errors to us.
+# huggingface_hub reads these when it is imported: no telemetry, and we report progress and errors.
 QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -40,30 +39,30 @@ _NAME = re.compile(rf"(?!.*(?:\.\.|--))({_PART})/({_PART})(?:@({_PART}))?")
 
 
 def local_folder(name: str) -> Path:
-    """The folder that a person's word for a run stands for.
+    """The folder of a run that the user has named, downloaded if it is on a hub.
 
-    An agent on a hub is downloaded to `hub/owner/name` once, and used from there afterwards,
-    without a network. Scores of it are written there too.
+    An agent on a hub is downloaded to `hub/owner/name` once and used from there afterwards, without
+    a network. Its scores are written there too.
 
     Args:
         name: a path, `hub:owner/name` or `hub:owner/name@revision`.
 
     Raises:
-        UserError: there is no such agent, it is too large, or it cannot be downloaded.
+        UserError: the agent does not exist, is too large, or cannot be downloaded.
     """
     if not name.startswith(PREFIX):
         return Path(name)
     named = _NAME.fullmatch(name.removeprefix(PREFIX))
     if named is None:
         raise UserError(
-            f"{shown(name)} names no agent on a hub: write hub:owner/name or "
-            "hub:owner/name@revision, a revision being a branch, a tag or a commit"
+            f"{shown(name)} does not name an agent on a hub: write hub:owner/name or "
+            "hub:owner/name@revision, where the revision is a branch, a tag or a commit"
         )
     owner, agent, revision = named.groups()
     folder = FOLDER / owner / (f"{agent}@{revision}" if revision else agent)
     if os.path.lexists(folder):
         print(
-            f"{name} is used as it was downloaded; remove {folder} to download it anew",
+            f"using the downloaded copy of {name}; remove {folder} to download it again",
             file=sys.stderr,
         )
     else:
@@ -80,7 +79,7 @@ def _download(repository: str, revision: str | None, folder: Path) -> None:
         raise UserError(
             f"{PREFIX}{repository} needs the package huggingface_hub: pip install '.[hub]'"
         ) from error
-    with new_folder(folder) as made, _told_in_one_line(repository, revision, folder):
+    with new_folder(folder) as made, _user_errors(repository, revision, folder):
         about = HfApi().model_info(
             repository, revision=revision, files_metadata=True, timeout=SECONDS_FOR_AN_ANSWER
         )
@@ -92,7 +91,7 @@ def _download(repository: str, revision: str | None, folder: Path) -> None:
             for name, size in wanted.items():
                 hf_hub_download(repository, name, revision=about.sha, local_dir=made)
                 progress.update(done := done + size)
-        shutil.rmtree(made / ".cache")  # what it needs to download the rest another time
+        shutil.rmtree(made / ".cache")  # needed only to continue an interrupted download
     print(f"{PREFIX}{repository} at commit {about.sha} is now {folder}", file=sys.stderr)
 
 
@@ -100,23 +99,23 @@ def _wanted(repository: str, sizes: dict[str, int | None]) -> dict[str, int]:
     """The files to download and their sizes.
 
     Raises:
-        UserError: it is no agent, or too large.
+        UserError: it is not an agent of this suite, or too large.
     """
     found = {name: size for name, size in sizes.items() if belongs(name)}
     if CONFIG not in found or not any(name.endswith(POLICY_FILE) for name in found):
         missing = "checkpoints/<step>/" + POLICY_FILE if CONFIG in found else CONFIG
-        raise UserError(f"{PREFIX}{repository} is no agent of this suite: it has no {missing}")
+        raise UserError(f"{PREFIX}{repository} is not an agent of this suite: it has no {missing}")
     wanted = {name: size for name, size in found.items() if size is not None}
     if len(wanted) < len(found) or sum(wanted.values()) > MOST_BYTES:
         raise UserError(
-            f"{PREFIX}{repository} has {sum(wanted.values()):,} bytes or more in an agent's files, "
-            f"and at most {MOST_BYTES:,} are downloaded"
+            f"{PREFIX}{repository} is too large: its files have {sum(wanted.values()):,} bytes or "
+            f"more, and at most {MOST_BYTES:,} are downloaded"
         )
     return wanted
 
 
 @contextmanager
-def _told_in_one_line(repository: str, revision: str | None, folder: Path) -> Iterator[None]:
+def _user_errors(repository: str, revision: str | None, folder: Path) -> Iterator[None]:
     from huggingface_hub import constants, errors
 
     agent, hub = f"{PREFIX}{repository}", constants.ENDPOINT
@@ -126,7 +125,7 @@ def _told_in_one_line(repository: str, revision: str | None, folder: Path) -> It
         raise
     except errors.GatedRepoError as error:
         raise UserError(
-            f"{agent} is given to those who ask for it: ask on {hub}/{repository}, then log in "
+            f"access to {agent} must be requested: request it on {hub}/{repository}, then log in "
             "with hf auth login"
         ) from error
     except errors.RepositoryNotFoundError as error:
@@ -139,12 +138,12 @@ def _told_in_one_line(repository: str, revision: str | None, folder: Path) -> It
         raise UserError(
             f"cannot download {agent}: {hub} answered {error.response.status_code}"
         ) from error
-    except Exception as error:  # its ways to the network raise errors of their own
-        # An OSError may come from the network as well as from the disk.
+    except Exception as error:  # its network libraries raise their own errors
+        # An OSError may come from the network or from the disk.
         if isinstance(error, OSError) and (error.errno in REMEDIES or error.filename):
             raise cannot_write(folder, error) from error
         cause = error.__cause__ or error
         reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0][:200]
         raise UserError(
-            f"cannot download {agent} from {hub}: {reason}: check the network and start it again"
+            f"cannot download {agent} from {hub}: {reason}: check the network and try again"
         ) from error

@@ -36,17 +36,17 @@ def save_checkpoint(
     """Write a checkpoint, then remove all but the newest ones and the best.
 
     Args:
-        folder: of the run.
-        policy: its network.
-        optimizer: of the network.
-        state: where the run stands.
-        keep: how many of the newest are kept, or all.
+        folder: the run's folder.
+        policy: the network.
+        optimizer: the network's optimizer.
+        state: the state of the run.
+        keep: number of newest checkpoints to keep, or all.
 
     Returns:
         The checkpoint's folder.
 
     Raises:
-        CannotWriteError: the older checkpoints stand.
+        CannotWriteError: it cannot be written; the older checkpoints are unchanged.
     """
     final = folder.checkpoints / str(state.step)
     try:
@@ -59,14 +59,14 @@ def save_checkpoint(
 
 
 def clear_leftovers(folder: RunFolder) -> None:
-    """Remove checkpoints that were not finished, or not quite removed; the folder must be held."""
+    """Remove half-written and half-removed checkpoints; this process must hold the folder."""
     for leftover in folder.checkpoints.glob(".*"):
         if re.fullmatch(r"\.[0-9]+\.(tmp|old)", leftover.name) and not leftover.is_symlink():
             remove_checkpoint(leftover)
 
 
 def list_checkpoints(folder: RunFolder) -> list[Path]:
-    """Checkpoints, oldest first; complete, but for what happened to them since."""
+    """The checkpoints, oldest first; all were written completely, but may be damaged since."""
     try:
         found = [p for p in folder.checkpoints.iterdir() if re.fullmatch(r"[0-9]{1,15}", p.name)]
     except FileNotFoundError:
@@ -77,10 +77,10 @@ def list_checkpoints(folder: RunFolder) -> list[Path]:
 
 
 def named_checkpoints(folder: RunFolder, which: str = "newest") -> list[Path]:
-    """The checkpoints that "newest", "best" or a step means, the preferred one first.
+    """The checkpoints that "newest", "best" or a step stands for, the preferred one first.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such checkpoint.
     """
     found = list_checkpoints(folder)
     if not found:
@@ -99,35 +99,35 @@ def named_checkpoints(folder: RunFolder, which: str = "newest") -> list[Path]:
 def open_checkpoint(
     folder: RunFolder, which: str = "newest", *, to_continue: bool = False
 ) -> Checkpoint:
-    """The checkpoint to use, verified: "newest", "best" or a step.
+    """Open and verify the checkpoint that "newest", "best" or a step stands for.
 
-    If it is damaged, the next one is used instead, and stderr says so. If training has pruned it
-    meanwhile, one is chosen anew.
+    If it is damaged, the next one is used instead and a warning is printed on stderr. If training
+    has removed it meanwhile, another one is chosen.
 
     Args:
-        folder: of the run.
-        which: of its checkpoints.
-        to_continue: what is newer will be given up, and so must be damaged: one that only cannot
-            be read at the moment is an error.
+        folder: the run's folder.
+        which: which checkpoint.
+        to_continue: whether training continues from it, and newer ones will be set aside. A
+            checkpoint that cannot be read at the moment, but may be intact, is then an error.
 
     Raises:
-        UserError: there is none, or all are damaged.
+        UserError: there is no such checkpoint, or all are damaged.
     """
     while True:
         candidates = named_checkpoints(folder, which)
         try:
-            checkpoint = _first_whole(candidates, to_continue)
+            checkpoint = _open_first_whole(candidates, to_continue)
         except UserError:
             if all(map(os.path.lexists, candidates)):
                 raise
             continue
-        # One that has gone before its score was read may have been replaced by a better one.
+        # One that was removed before its score was read may have been replaced by a better one.
         if which != "best" or all(map(os.path.lexists, candidates)):
             return checkpoint
 
 
-def _first_whole(candidates: Sequence[Path], to_continue: bool) -> Checkpoint:
-    """The first checkpoint that is not damaged; UserError also if one of them has gone."""
+def _open_first_whole(candidates: Sequence[Path], to_continue: bool) -> Checkpoint:
+    """The first checkpoint that is not damaged; raises UserError also if one was removed."""
     damages: list[str] = []
     for path in candidates:
         try:
@@ -138,17 +138,17 @@ def _first_whole(candidates: Sequence[Path], to_continue: bool) -> Checkpoint:
             damages.append(str(damage))
             continue
         for text in damages:
-            print(f"{text}: using checkpoint {path.name} in its place", file=sys.stderr)
+            print(f"{text}: using checkpoint {path.name} instead", file=sys.stderr)
         return checkpoint
     raise UserError(
-        f"{damages[0]}, and there is no other in its place: restore the file, or train anew"
+        f"{damages[0]}, and no other checkpoint can be used: restore the file, or train a new run"
     )
 
 
 def set_damaged_aside(folder: RunFolder, used: Checkpoint) -> None:
-    """Rename checkpoints that are newer than the one used, so that training can come to them.
+    """Rename checkpoints that are newer than the one used, so that training can reach their steps.
 
-    The rows of their steps are about to be dropped, and are kept in copies.
+    The rows of these steps are about to be dropped; copies of the files keep them.
     """
     newer = [path for path in list_checkpoints(folder) if int(path.name) > used.state.step]
     for table in (folder.episodes_file, folder.evaluation_file):
@@ -167,7 +167,7 @@ def _prune(folder: RunFolder, newest: int) -> None:
     kept = {*found[-newest:], max(found, key=_merit)}
     for path in found:
         if path not in kept:
-            # Renamed first: a folder whose name is a number is always complete.
+            # Renamed first, so that a folder whose name is a number is always complete.
             try:
                 path.rename(path.with_name(f".{path.name}.old"))
             except OSError as error:
@@ -175,9 +175,9 @@ def _prune(folder: RunFolder, newest: int) -> None:
 
 
 def _merit(checkpoint: Path) -> tuple[float, int]:
-    """What makes a checkpoint the best: its mean training score; of equals the newer one."""
+    """Sort key of the best checkpoint: its mean training score, then its step."""
     try:
         score = read_state(checkpoint).score
     except UserError:
-        score = None  # damaged: never the best, and no reason to stop training
+        score = None  # damaged: never the best, but training continues
     return (-math.inf if score is None else score, int(checkpoint.name))

@@ -1,7 +1,7 @@
-"""How much a network's layers use position, measured while it trains: rows and where-maps on disk.
+"""Files about how much a network's layers use position, measured during training.
 
-`layers.csv` has a row for each CoordConv layer at each measurement. `where_maps/<step>.safetensors`
-holds the layers' where-maps at a few moments of training, by layer (C, H, W) in float16.
+`layers.csv` has a row for each CoordConv layer and measurement. `where_maps/<step>.safetensors`
+holds the layers' where-maps at a few steps of training, by layer (C, H, W) in float16.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LayerUse(NamedTuple):
 
     Attributes:
         step: agent steps of training.
-        layer: its short name.
+        layer: the layer's short name.
         translation_dependence: as `coordconv.translation_dependence` measures it.
     """
 
@@ -43,20 +43,20 @@ class LayerUse(NamedTuple):
     translation_dependence: float
 
     def cells(self) -> tuple[object, ...]:
-        """The cells of its row."""
+        """The cells of the row."""
         return self.step, self.layer, f"{self.translation_dependence:.6g}"
 
     @classmethod
     def parsed(cls, step: str, layer: str, translation_dependence: str) -> LayerUse:
-        """Raises ValueError when a cell is no number."""
+        """Parse a row's cells; raises ValueError if one is not a valid number."""
         value = float(translation_dependence)
-        if not value >= 0:  # infinite where nothing but position moves a layer
-            raise ValueError(f"the translation dependence is {translation_dependence[:40]}")
+        if not value >= 0:  # it is infinite if only position influences a layer
+            raise ValueError(f"{translation_dependence[:40]} is not a valid translation dependence")
         return cls(int(step), layer, value)
 
 
 def layer_log(folder: RunFolder) -> CsvLog:
-    """Where measurements are appended; see `CsvLog`."""
+    """The file that measurements are appended to."""
     return CsvLog(folder.layers_file, LayerUse._fields)
 
 
@@ -73,9 +73,9 @@ def write_where_maps(folder: RunFolder, step: int, maps: WhereMaps) -> None:
     """Write the where-maps of a step.
 
     Raises:
-        CannotWriteError: the disk is full, for instance.
+        CannotWriteError: they cannot be written, for example because the disk is full.
     """
-    # safetensors writes an array's memory whatever its strides are.
+    # safetensors writes an array's memory and ignores its strides.
     content = save({name: values.astype(np.float16, order="C") for name, values in maps.items()})
     try:
         folder.where_maps.mkdir(exist_ok=True)
@@ -85,7 +85,7 @@ def write_where_maps(folder: RunFolder, step: int, maps: WhereMaps) -> None:
 
 
 def where_map_steps(folder: RunFolder) -> list[int]:
-    """The steps whose where-maps are there, in order."""
+    """The steps that have where-maps, in order."""
     found = folder.where_maps.glob("*.safetensors")
     return sorted(int(path.stem) for path in found if path.stem.isdecimal())
 
@@ -100,12 +100,12 @@ def read_where_maps(folder: RunFolder, step: int) -> WhereMaps:
     try:
         maps = load(read_bytes(path, MOST_BYTES))
     except SafetensorError as error:
-        raise UserError(f"{path} is damaged: move it away to go on without it") from error
+        raise UserError(f"{path} is damaged: move it away to continue without it") from error
     return {name: values.astype(np.float32) for name, values in maps.items() if values.ndim == 3}
 
 
 def drop_layers_after(folder: RunFolder, step: int) -> None:
-    """Remove what was measured later than `step`: it describes weights that were lost."""
+    """Remove measurements after `step`, which describe weights that were lost."""
     drop_rows_after(folder.layers_file, LayerUse._fields, step)
     for later in where_map_steps(folder):
         if later > step:

@@ -1,4 +1,4 @@
-"""What made a run: everything needed to repeat it, or to doubt it."""
+"""The origin of a run: everything needed to reproduce or question it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("torch", "stable-baselines3", "gymnasium", "ale-py", "numpy", "tenso
 
 
 def provenance(config: RunConfig) -> dict[str, Any]:
-    """Versions, hardware, command line and start time, as `provenance.json` holds them."""
+    """Versions, hardware, command line and start time, as `provenance.json` stores them."""
     return {
         **origin(PACKAGES, config.resolved_device()),
         "float32_products": chosen_products().taken,

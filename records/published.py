@@ -1,7 +1,7 @@
-"""A run as it is passed on: what its agent needs to play, and nothing of the machine that made it.
+"""Published runs: what an agent needs to play, without details of the machine that trained it.
 
-config.json, checkpoints/<step>/ without the optimizer, and where there are any evaluation.csv,
-provenance.json and DONE: a run folder as any other, which can be scored, recorded and compared.
+A published run has config.json, checkpoints/<step>/ without the optimizer and, if they exist,
+evaluation.csv, provenance.json and DONE. It can be scored, recorded and compared like any other.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ CONFIG = "config.json"
 _FILES = {CARD, CONFIG, "provenance.json", "evaluation.csv", "DONE"}
 _IN_CHECKPOINTS = re.compile(rf"checkpoints/[0-9]{{1,15}}/({POLICY_FILE}|{STATE_FILE})")
 
-# Of provenance.json. The command line names folders and a platform may name its builder: a command
-# that makes the same run stands in for the first.
-_PASSED_ON = (
+# Entries of provenance.json. The command line contains folder names, so a command that makes the
+# same run replaces it. The platform is left out because it may name who built it.
+_PUBLISHED = (
     "commit", "dirty", "python", "packages", "processor", "cores", "gpu", "started",
     "float32_products", "protocol_hash", "ended",
 )  # fmt: skip
 
 
 def belongs(name: str) -> bool:
-    """Whether a file, by its path in the folder, is of those that are passed on."""
+    """Whether a file, by its path in the folder, belongs to a published run."""
     return name in _FILES or _IN_CHECKPOINTS.fullmatch(name) is not None
 
 
 def publish(folder: RunFolder, config: RunConfig, checkpoint: Checkpoint, into: Path) -> RunFolder:
-    """Write what is passed on of a run.
+    """Write a run for publication.
 
     Args:
-        folder: of the run.
-        config: of the run.
-        checkpoint: the one whose agent it is.
+        folder: the run's folder.
+        config: the run's settings.
+        checkpoint: the checkpoint of the agent.
         into: an empty folder.
 
     Raises:
@@ -58,7 +58,7 @@ def publish(folder: RunFolder, config: RunConfig, checkpoint: Checkpoint, into: 
     _publish_games(folder, checkpoint.state.step, published)
     if folder.provenance_file.exists():
         record = unsealed(read_json(folder.provenance_file), folder.provenance_file)
-        write_durably(published.provenance_file, as_json(sealed(_without_places(record, config))))
+        write_durably(published.provenance_file, as_json(sealed(_without_paths(record, config))))
     if folder.is_done and checkpoint.state.step == config.total_steps:
         write_durably(published.done_file, read_bytes(folder.done_file, 100))
     return published
@@ -76,13 +76,13 @@ def _publish_games(folder: RunFolder, step: int, published: RunFolder) -> None:
             log.close()
 
 
-def _without_places(record: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
-    kept = {name: record[name] for name in _PASSED_ON if name in record}
+def _without_paths(record: Mapping[str, Any], config: RunConfig) -> dict[str, Any]:
+    kept = {name: record[name] for name in _PUBLISHED if name in record}
     kept["command"] = config.command()
     parts = record.get("resumed")
     if isinstance(parts, list):
         kept["resumed"] = [
-            {name: part[name] for name in _PASSED_ON if name in part}
+            {name: part[name] for name in _PUBLISHED if name in part}
             for part in parts
             if isinstance(part, dict)
         ]

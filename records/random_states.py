@@ -1,4 +1,4 @@
-"""The states of the global random generators, written down and continued."""
+"""Record and restore the states of the global random generators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cli.errors import UserError
 
 
 def random_states() -> dict[str, Any]:
-    """The states of numpy's and torch's global generators, as JSON can hold them."""
+    """The states of numpy's and torch's global generators, ready for JSON."""
     legacy = np.random.get_state(legacy=False)  # noqa: NPY002 - the stream SB3 shuffles with
     assert isinstance(legacy, dict)
     keys = np.asarray(legacy["state"]["key"], dtype="<u4")
@@ -36,7 +36,7 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
     try:
         key = np.frombuffer(_decode(states["numpy"]["key"]), dtype="<u4").astype(np.uint32)
         if len(key) != 624 or not 0 <= int(states["numpy"]["pos"]) <= 624:
-            raise ValueError("no state of numpy's generator")  # numpy itself would believe it
+            raise ValueError("not a state of numpy's generator")  # numpy would accept it
         position = int(states["numpy"]["pos"])
         np.random.set_state(("MT19937", key, position, 0, 0.0))  # noqa: NPY002
         torch.set_rng_state(_byte_tensor(states["torch"]))

@@ -1,8 +1,8 @@
-"""Scores and videos of a run outside its folder, which may be read-only or somebody else's.
+"""Results folders: scores and videos of a run outside its own folder, which may be read-only.
 
-The place is a folder of links to the run, with an evaluation.csv and videos of its own, laid out as
-runs are: <algo>/<game>/<extractor>/seed-<n>. Whatever reads runs reads it, `compare` too; only
-training goes on in the run itself.
+A results folder holds links to the run's files and its own evaluation.csv and videos, and is laid
+out like runs: <algo>/<game>/<extractor>/seed-<n>. Everything that reads runs can read it, `compare`
+included; only training continues in the run's own folder.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from records.folder import RunFolder, default_path
 
 
 def results_folder(run: RunFolder, config: RunConfig, out: Path) -> RunFolder:
-    """The place for a run's results below a folder; made if it is not there.
+    """Make or reuse the folder of a run's results below `out`.
 
     Raises:
-        UserError: it holds something else, the results of another run say, or cannot be written.
+        UserError: it holds anything else, such as results of another run, or cannot be written.
     """
-    place = RunFolder(default_path(out, config))
-    _require_ours(place, run)
+    results = RunFolder(default_path(out, config))
+    _require_results_of(results, run)
     parts = [
         run.config_file,
         run.provenance_file,
@@ -34,30 +34,30 @@ def results_folder(run: RunFolder, config: RunConfig, out: Path) -> RunFolder:
         *run.path.glob("events.out.tfevents.*"),
     ]
     try:
-        place.path.mkdir(parents=True, exist_ok=True)
+        results.path.mkdir(parents=True, exist_ok=True)
         for part in parts:
-            link = place.path / part.name
+            link = results.path / part.name
             if not link.is_symlink():
                 link.symlink_to(part.absolute())
     except OSError as error:
-        raise cannot_write(place.path, error) from error
-    return place
+        raise cannot_write(results.path, error) from error
+    return results
 
 
-def run_of(place: RunFolder) -> Path | None:
-    """The run whose results are kept in a folder; None if it is no such folder."""
-    link = place.config_file
+def run_of(folder: RunFolder) -> Path | None:
+    """The run whose results a folder holds; None if it is not a results folder."""
+    link = folder.config_file
     return link.readlink().parent if link.is_symlink() else None
 
 
-def _require_ours(place: RunFolder, run: RunFolder) -> None:
+def _require_results_of(results: RunFolder, run: RunFolder) -> None:
     try:
-        if not place.path.exists() or not any(place.path.iterdir()):
+        if not results.path.exists() or not any(results.path.iterdir()):
             return
-        there = run_of(place)
-        if there is not None and there.resolve() == run.path.resolve():
+        found = run_of(results)
+        if found is not None and found.resolve() == run.path.resolve():
             return
     except OSError as error:
-        raise cannot_write(place.path, error) from error
-    what = "files that are no results" if there is None else f"results of {there}"
-    raise UserError(f"{place.path} holds {what}, not of {run.path}: choose another --out")
+        raise cannot_write(results.path, error) from error
+    what = "files that are not results" if found is None else f"results of {found}"
+    raise UserError(f"{results.path} holds {what}, not of {run.path}: choose another --out")

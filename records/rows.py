@@ -1,4 +1,4 @@
-"""The rows of a run's CSV files: what a finished and an evaluated game are, written and read.
+"""The rows of a run's CSV files: finished games of training and evaluated games.
 
 `episodes.csv` has a row for each game that training finished, `evaluation.csv` one for each game
 that was played to be scored. Raw scores are whole numbers.
@@ -17,7 +17,7 @@ from records.csv_log import CsvLog, read_csv
 
 # How actions are chosen in games that are scored.
 MODES = ("stochastic", "deterministic")
-# No score of a game that anybody has played counts so far.
+# Far above every score of a game.
 HIGHEST_SCORE = 1e12
 LONGEST_ROW = 200  # bytes
 
@@ -30,8 +30,8 @@ class Episode(NamedTuple):
     Attributes:
         step: agent steps of training when it ended.
         seconds: wall time of training until then.
-        score: raw.
-        length: in agent steps.
+        score: raw score.
+        length: length in agent steps.
     """
 
     step: int
@@ -40,12 +40,12 @@ class Episode(NamedTuple):
     length: int
 
     def cells(self) -> tuple[object, ...]:
-        """As they are written."""
+        """The cells of the row, as they are written."""
         return self.step, f"{self.seconds:.2f}", f"{self.score:.0f}", self.length
 
     @classmethod
     def parsed(cls, step: str, seconds: str, score: str, length: str) -> Episode:
-        """Raises ValueError when a cell is no number."""
+        """Parse a row's cells; raises ValueError if one is not a number."""
         return cls(int(step), _number(seconds), _number(score), int(length))
 
 
@@ -53,10 +53,10 @@ class EvaluatedGame(NamedTuple):
     """A whole game that was played to be scored.
 
     Attributes:
-        step: of the checkpoint that played.
-        seed: from which it can be played again.
-        score: raw.
-        length: in agent steps.
+        step: step of the checkpoint that played.
+        seed: seed that reproduces the game.
+        score: raw score.
+        length: length in agent steps.
         mode: how actions were chosen, one of `MODES`.
     """
 
@@ -67,24 +67,24 @@ class EvaluatedGame(NamedTuple):
     mode: str
 
     def cells(self) -> tuple[object, ...]:
-        """As they are written."""
+        """The cells of the row, as they are written."""
         return self.step, self.seed, f"{self.score:.0f}", self.length, self.mode
 
     @classmethod
     def parsed(cls, step: str, seed: str, score: str, length: str, mode: str) -> EvaluatedGame:
-        """Raises ValueError when a cell is not what it should be."""
+        """Parse a row's cells; raises ValueError if one is not valid."""
         if mode not in MODES:
-            raise ValueError(f"the mode is {mode[:40]!r}")
+            raise ValueError(f"unknown mode {mode[:40]!r}")
         return cls(int(step), int(seed), _number(score), int(length), mode)
 
 
 def episode_log(path: Path, keep_bytes: int | None = None) -> CsvLog:
-    """Where finished games are appended; see `CsvLog`."""
+    """The file that finished games are appended to."""
     return CsvLog(path, Episode._fields, keep_bytes)
 
 
 def evaluation_log(path: Path) -> CsvLog:
-    """Where evaluated games are appended; see `CsvLog`."""
+    """The file that evaluated games are appended to."""
     return CsvLog(path, EvaluatedGame._fields)
 
 
@@ -107,7 +107,7 @@ def read_evaluated_games(path: Path) -> Iterator[EvaluatedGame]:
 
 
 def last_episode(path: Path) -> Episode | None:
-    """The newest finished game, from the end of the file alone; None if that tells of none."""
+    """The newest finished game, read from the end of the file only; None if there is none."""
     try:
         require_file(path)
         with path.open("rb") as file:
@@ -134,5 +134,5 @@ def read_rows(path: Path, columns: tuple[str, ...], parsed: Callable[..., Row]) 
 def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value) or abs(value) > HIGHEST_SCORE:
-        raise ValueError(f"{text[:40]} is no score or time")
+        raise ValueError(f"{text[:40]} is not a valid score or time")
     return value

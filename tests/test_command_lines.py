@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
 import evaluate
+import search
 import sweep
 import train
 from cli import command_line
@@ -215,6 +218,60 @@ def test_a_setting_of_another_algorithm_is_named(refused: Refused, tmp_path: Pat
     assert "n_epochs is not a setting of a2c: leave it out (its settings: ent_coef" in told
     with pytest.raises(UserError, match="clip_range is not a setting of a2c"):
         sweep.main(["--games", "Pong", "--algos", "a2c", "--clip-range=0.1", "--dry-run"])
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [
+        (train.main, []),
+        (train.main, ["--algo", "a2c"]),
+        (train.main, ["--resume", "run"]),
+        (sweep.main, []),
+        (sweep.main, ["--algos", "ppo", "a2c"]),
+        (sweep.main, ["--plan", "plan.toml"]),
+        (sweep.main, ["--status"]),
+        (search.main, []),
+        (evaluate.main, ["score"]),
+        (evaluate.main, ["record"]),
+        (evaluate.main, ["watch"]),
+        (evaluate.main, ["sensitivity"]),
+        (evaluate.main, ["compare"]),
+        (evaluate.main, ["export"]),
+        (evaluate.main, ["card"]),
+    ],
+)
+def test_help_breaks_no_sentence_and_shows_no_trivial_default(
+    main: Callable[[Sequence[str]], int], arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "2000")  # wider than any text: only hard line breaks are left
+    with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as stream:  # tyro draws frames in UTF-8
+        with redirect_stdout(stream), pytest.raises(SystemExit) as stop:
+            main([*arguments, "--help"])
+        stream.seek(0)
+        shown = stream.read()
+    assert stop.value.code == 0
+    texts = texts_of_options(shown)
+    assert "--help" in texts
+    assert len(texts) >= 3
+    assert {name: lines for name, lines in texts.items() if len(lines) != 1} == {}
+    assert not re.search(r"\(default: (|None|False)\)", shown)
+
+
+def texts_of_options(shown: str) -> dict[str, list[str]]:
+    """The lines of each option's text in what --help prints."""
+    texts: dict[str, list[str]] = {}
+    name = None
+    for line in shown.splitlines():
+        content = line.removeprefix("│").removesuffix("│").rstrip()
+        if not line.startswith("│") or set(content.strip()) == {"─"}:
+            name = None  # another group, or the end of a group's description
+        elif content.startswith(" -"):
+            words, _, text = content.strip().partition("  ")
+            name = words.rpartition("-h, ")[2].split()[0]
+            texts[name] = [text.strip()] if text else []
+        elif name is not None:
+            texts[name].append(content.strip())
+    return texts
 
 
 def test_help_shows_each_algorithms_own_defaults() -> None:

@@ -1,1 +1,1 @@
-"""What learns: a file for each algorithm, with all that is particular to it."""
+"""The learning algorithms: one file for each, with everything that is specific to it."""

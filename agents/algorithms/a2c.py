@@ -1,4 +1,4 @@
-"""A2C (Mnih et al. 2016), by SB3, with the forward pass of its update taken from play."""
+"""SB3's A2C (Mnih et al. 2016); its update reuses the forward passes of the rollout."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from records.algorithm import RMSPROP_TF_LIKE, Algorithm
 
 
 class A2CConfig(on_policy.OnPolicyConfig):
-    """A run of A2C.
+    """Settings of an A2C run.
 
-    Defaults are rl-baselines3-zoo's (hyperparams/a2c.yml, `atari`); the rest are SB3's.
+    The defaults are those of rl-baselines3-zoo (hyperparams/a2c.yml, `atari`), and SB3's for
+    settings that the zoo does not list.
     """
 
     algo: str = "a2c"
-    """The algorithm: ppo, a2c, or your own as package.module:NAME."""
+    """Learning algorithm: ppo, a2c, or your own as package.module:NAME."""
     n_envs: on_policy.Count = 16
     n_steps: on_policy.RolloutSteps = 5
     learning_rate: on_policy.LearningRate = 7e-4
@@ -36,7 +37,7 @@ class A2CConfig(on_policy.OnPolicyConfig):
 
 
 class OverlappedA2C(OverlappedRollouts, stable_baselines3.A2C):
-    """A2C with overlapped rollouts, whose update takes the forward pass from them."""
+    """A2C with overlapped rollouts, whose update reuses the rollouts' forward passes."""
 
     def _setup_model(self) -> None:
         super()._setup_model()

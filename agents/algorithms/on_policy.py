@@ -1,4 +1,4 @@
-"""What SB3's on-policy algorithms have in common: settings, construction, and an iteration."""
+"""Code shared by SB3's on-policy algorithms: settings, construction and one iteration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cli.settings import model_validator
 from policies import AtariPolicy
 from records.config import SCALE, RunConfig, Schedule
 
-# n_envs × n_steps observations of 84×84×4 bytes are held twice at once: this is 3.7 GB of them.
+# n_envs × n_steps observations of 84×84×4 bytes are in memory twice: this many take 3.7 GB.
 MAX_ROLLOUT = 65_536
 
 Count = Annotated[int, Field(ge=1, le=1024, description="Environments stepped together.")]
@@ -28,9 +28,12 @@ LearningRate = Annotated[
     float, Field(ge=0.0, le=10.0, description="Step size of the optimizer."), SCALE
 ]
 LearningRateSchedule = Annotated[
-    Schedule, Field(description="linear (to zero at the last step) or constant.")
+    Schedule,
+    Field(
+        description="Schedule of the learning rate: linear (to zero at the last step) or constant."
+    ),
 ]
-Discount = Annotated[float, Field(ge=0.0, le=1.0, description="Discount of future rewards.")]
+Discount = Annotated[float, Field(ge=0.0, le=1.0, description="Discount factor.")]
 Lambda = Annotated[
     float,
     Field(
@@ -46,10 +49,10 @@ ValueWeight = Annotated[
     float, Field(ge=0.0, le=1e6, description="Weight of the value loss."), SCALE
 ]
 GradientNorm = Annotated[
-    float, Field(ge=1e-9, le=1e9, description="Gradients are scaled down to this norm."), SCALE
+    float, Field(ge=1e-9, le=1e9, description="Maximum norm of the gradient."), SCALE
 ]
 
-# What SB3's train() records → the suite's names; the entropy loss changes its sign on the way.
+# SB3's names of what train() records → the suite's names; the entropy loss changes its sign.
 LOSSES = {
     "train/value_loss": "losses/value",
     "train/entropy_loss": "policy/entropy",
@@ -61,7 +64,7 @@ Model = TypeVar("Model", bound=OnPolicyAlgorithm)
 
 
 class OnPolicyConfig(RunConfig):
-    """A run of an algorithm that learns from rollouts; each algorithm has defaults of its own."""
+    """Settings of an algorithm that learns from rollouts; each algorithm has its own defaults."""
 
     n_envs: Count
     n_steps: RolloutSteps
@@ -100,13 +103,13 @@ def build(
     policy_kwargs: dict[str, Any],
     **settings: Any,
 ) -> Model:
-    """An untrained SB3 algorithm of a run, seeded, on the run's device.
+    """The untrained SB3 algorithm of a run, seeded, on the run's device.
 
     Args:
-        kind: its class, derived from `agents.rollout.OverlappedRollouts`.
-        config: the run.
-        env: its environments.
-        policy_kwargs: the arm's and those of the optimizer.
+        kind: its class, a subclass of `agents.rollout.OverlappedRollouts`.
+        config: the run's settings.
+        env: the run's environments.
+        policy_kwargs: arguments of the policy, those of the extractor and the optimizer included.
         **settings: further arguments of the class.
     """
     model = kind(
@@ -131,7 +134,7 @@ def build(
 
 
 def iterate(model: OnPolicyAlgorithm, callback: BaseCallback) -> None:
-    """Collect a rollout and learn from it."""
+    """Collect one rollout and learn from it."""
     assert model.env is not None
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
     model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
@@ -139,5 +142,5 @@ def iterate(model: OnPolicyAlgorithm, callback: BaseCallback) -> None:
 
 
 def schedule(value: float, kind: Schedule) -> LinearSchedule | ConstantSchedule:
-    """A value over the remaining progress (1 at the first step, 0 at the last)."""
+    """A value as a function of the remaining progress (1 at the first step, 0 at the last)."""
     return LinearSchedule(value, 0.0, 1.0) if kind == "linear" else ConstantSchedule(value)

@@ -1,4 +1,4 @@
-"""PPO (Schulman et al. 2017), by SB3."""
+"""SB3's PPO (Schulman et al. 2017)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from records.config import SCALE, Schedule
 
 
 class PPOConfig(on_policy.OnPolicyConfig):
-    """A run of PPO.
+    """Settings of a PPO run.
 
-    Defaults are rl-baselines3-zoo's (hyperparams/ppo.yml, `atari`); gamma, gae_lambda and
-    max_grad_norm are SB3's, which the zoo leaves as they are.
+    The defaults are those of rl-baselines3-zoo (hyperparams/ppo.yml, `atari`); gamma, gae_lambda
+    and max_grad_norm are SB3's, which the zoo does not change.
     """
 
     n_envs: on_policy.Count = 8
@@ -36,11 +36,11 @@ class PPOConfig(on_policy.OnPolicyConfig):
     n_epochs: Annotated[int, Field(ge=1, le=1000)] = 4
     """Passes over each rollout."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 256
-    """Observations in a gradient step; divides n_envs × n_steps."""
+    """Observations in each gradient step; must divide n_envs × n_steps."""
     clip_range: Annotated[float, Field(ge=1e-6, le=1e6), SCALE] = 0.1
-    """How far the probability ratio may leave 1."""
+    """Clip the probability ratio to 1 ± this value."""
     clip_range_schedule: Schedule = "linear"
-    """linear (to zero at the last step) or constant."""
+    """Schedule of the clip range: linear (to zero at the last step) or constant."""
 
     @model_validator(mode="after")
     def _check_batches(self) -> PPOConfig:
@@ -60,7 +60,7 @@ class OverlappedPPO(OverlappedRollouts, stable_baselines3.PPO):
 
 def build(config: PPOConfig, env: VecEnv, policy_kwargs: dict[str, Any]) -> OverlappedPPO:
     """The untrained algorithm of a run."""
-    # eps: SB3's own value for Adam, which it drops as soon as other arguments are given.
+    # eps: SB3's own value for Adam, which it drops if other optimizer arguments are given.
     policy_kwargs |= {
         "optimizer_class": torch.optim.Adam,
         "optimizer_kwargs": {"eps": 1e-5, "fused": True},

@@ -95,8 +95,11 @@ def test_settings_are_the_ancestors_where_the_command_line_says_nothing(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--game", "Pong"], "plays Breakout with 4 actions, and Pong has 6"),
-        (["--extractor", "nature"], r"nature cannot begin with the weights of .* of coordconv"),
+        (["--game", "Pong"], "plays Breakout with 4 actions, but Pong has 6"),
+        (
+            ["--extractor", "nature"],
+            r"nature cannot start from the weights of .* which belong to coordconv",
+        ),
         (["--checkpoint", "7"], "has no checkpoint '7'"),
         (["--gmae", "Pong"], "--gmae"),
         (["--gamma", "7"], "gamma must be between"),

@@ -60,7 +60,7 @@ def test_provenance_tells_every_change_of_the_last_step_once(
     folder, _, _ = train_run(steps=64)
     for steps in (96, 128):
         script.main(["--resume", str(folder.path), "--steps", str(steps)])
-        assert f"goes on to {steps} steps; it was a run of {steps - 32}" in capsys.readouterr().err
+        assert f"is changed from {steps - 32} to {steps} steps" in capsys.readouterr().err
     record = json.loads(folder.provenance_file.read_text())
     assert [(change["from"], change["to"]) for change in record["extended"]] == [
         (64, 96),
@@ -90,9 +90,9 @@ def test_an_unfinished_run_may_be_given_more_steps_or_fewer(train_run: TrainRun)
     [
         ("a2c", "64", "is finished: there is nothing to resume"),
         ("a2c", "50", "is finished: there is nothing to resume"),  # whole rollouts: 64
-        ("a2c", "48", "has made 64 steps, and cannot go on to 48: ask for more"),
+        ("a2c", "48", "has already made 64 steps, so it cannot end at 48: ask for more"),
         ("a2c", "0", "steps must be between 1 and"),
-        ("ppo", "640", "its learning_rate_schedule is linear, drawn over its 64 steps"),
+        ("ppo", "640", "its learning_rate_schedule is linear over its 64 steps"),
     ],
 )
 @pytest.mark.parametrize("dry", [["--dry-run"], []])
@@ -128,7 +128,7 @@ def test_steps_edited_by_hand_are_held_to_the_same_rules(train_run: TrainRun) ->
         folder, config, _ = train_run(algo, algo)
         folder.config_file.write_text(config.replaced(steps=128).to_json())
         folder.done_file.unlink()
-    with pytest.raises(UserError, match="linear, drawn over its 64 steps; leave them as they are"):
+    with pytest.raises(UserError, match="linear over its 64 steps; keep its steps, or start"):
         script.main(["--resume", str(folder.path)])
     other = RunFolder(folder.path.with_name("a2c"))
     assert script.main(["--resume", str(other.path)]) == 0

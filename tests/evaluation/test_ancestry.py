@@ -112,7 +112,7 @@ def test_an_ancestor_that_cannot_be_read_sets_the_run_aside(root: Path) -> None:
     for damage in ([{"step": 1}], "text", [3], 7):
         note(path, ancestors=damage)
         _, (aside,) = read_runs(runs_below(root), "stochastic")
-        assert "provenance.json is damaged: an ancestor is none" in aside.why
+        assert "provenance.json is damaged: an ancestor is not valid" in aside.why
 
 
 def test_a_run_that_was_given_more_steps_is_one_of_those_steps(

@@ -230,7 +230,7 @@ def test_a_folder_with_anything_in_it_is_left_alone(
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for out in (full, full / "thesis", tmp_path / "link"):
         for dry in ([], ["--dry-run"]):
-            with pytest.raises(UserError, match=r"is there already|Not a directory"):
+            with pytest.raises(UserError, match=r"exists already|Not a directory"):
                 evaluate.main(["card", str(scored), "--out", str(out), *dry])
     assert [path.name for path in full.iterdir()] == ["thesis"]
     assert evaluate.main(["card", str(scored), "--out", str(empty), "--no-video"]) == 0

@@ -213,7 +213,7 @@ def test_a_faulty_plan_is_refused_in_a_line(tmp_path: Path, old: str, new: str, 
 def test_a_plan_says_what_counts_and_no_option_does(tmp_path: Path) -> None:
     plan = write_plan(tmp_path / "plan")
     make_grid_of_runs(tmp_path / "runs", GAMES, LEVELS, seeds=5)
-    with pytest.raises(UserError, match="a plan says which games count"):
+    with pytest.raises(UserError, match="a plan decides which games count"):
         compare(tmp_path / "runs", plan, tmp_path / "report", "--episodes", "10")
 
 

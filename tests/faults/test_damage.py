@@ -145,7 +145,7 @@ def test_damage_is_a_line_or_changes_no_number(
                 assert str(folder.path) in outcome, where
             elif outcome != whole[use]:
                 assert name in OF_A_CHECKPOINT, where
-                assert "using checkpoint 800 in its place" in told, where
+                assert "using checkpoint 800 instead" in told, where
         shutil.rmtree(folder.path)
 
 
@@ -157,7 +157,7 @@ def test_damaged_checkpoints_are_told_and_replaced_and_kept(
     assert score_run(broken.path, 1, n_envs=1, threads=1).step == 800
     told = capsys.readouterr().err
     assert "1600/policy.safetensors is damaged" in told
-    assert "using checkpoint 800 in its place" in told
+    assert "using checkpoint 800 instead" in told
     broken.done_file.unlink()
     assert train(config, broken, resume=True).step == 1600
     assert "1600 is kept as 1600.damaged" in capsys.readouterr().err
@@ -167,7 +167,7 @@ def test_damaged_checkpoints_are_told_and_replaced_and_kept(
     os.truncate(find(broken, "policy.safetensors"), 1000)
     for path in list_checkpoints(broken):
         os.truncate(path / "optimizer.safetensors", 0)
-    with pytest.raises(UserError, match="there is no other in its place: restore the file"):
+    with pytest.raises(UserError, match="no other checkpoint can be used: restore the file"):
         score_run(broken.path, 1)
 
 

@@ -66,7 +66,7 @@ def test_an_agent_is_downloaded_once_and_then_used_without_a_network(
     hub.broken = (503, "")
     assert local_folder(f"hub:{NAME}") == Path("hub") / NAME
     assert len(hub.requests) == asked
-    assert f"remove hub/{NAME} to download it anew" in capsys.readouterr().err
+    assert f"remove hub/{NAME} to download it again" in capsys.readouterr().err
 
 
 def test_any_other_name_is_a_path() -> None:
@@ -194,7 +194,7 @@ ErrorLine = Callable[[str], str]
     ],
 )  # fmt: skip
 def test_names_that_are_none(name: str, error_line: ErrorLine, hub: Hub) -> None:
-    assert "names no agent on a hub: write hub:owner/name" in error_line(f"hub:{name}")
+    assert "does not name an agent on a hub: write hub:owner/name" in error_line(f"hub:{name}")
     assert hub.requests == []
 
 
@@ -207,7 +207,7 @@ def test_no_such_agent_or_revision(error_line: ErrorLine) -> None:
     ("broken", "told"),
     [
         ((401, "RepoNotFound"), "or it is private: check the name, or log in with hf auth login"),
-        ((403, "GatedRepo"), "is given to those who ask for it"),
+        ((403, "GatedRepo"), "must be requested: request it on"),
         ((500, ""), "answered 500"),
         ((200, ""), "cannot download"),  # something else than a hub: the page of a hotel's network
     ],
@@ -229,7 +229,7 @@ def test_no_network(error_line: ErrorLine, monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_is_no_agent(hub: Hub, card: Path, error_line: ErrorLine) -> None:
     files = files_below(card)
     hub.upload(NAME, {name: data for name, data in files.items() if name != "config.json"})
-    assert "is no agent of this suite: it has no config.json" in error_line(f"hub:{NAME}")
+    assert "is not an agent of this suite: it has no config.json" in error_line(f"hub:{NAME}")
     hub.upload(NAME, {"config.json": b"{}", "model.safetensors": b""})
     assert "it has no checkpoints/<step>/policy.safetensors" in error_line(f"hub:{NAME}")
 

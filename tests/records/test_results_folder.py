@@ -46,7 +46,7 @@ def test_a_read_only_run_is_scored_and_recorded_elsewhere(train_run: TrainRun) -
     place = out / "a2c/Breakout/coordconv/seed-1"
     with read_only(folder.path):
         for verb in ("score", "record"):
-            with pytest.raises(UserError, match="or keep the results elsewhere with --out DIR"):
+            with pytest.raises(UserError, match="or store the results elsewhere with --out DIR"):
                 evaluate.main([verb, run])
         assert evaluate.main(["score", run, *GAMES, "--out", str(out)]) == 0
         assert evaluate.main(["record", run, "--max-steps", "3", "--out", str(out)]) == 0
@@ -88,7 +88,7 @@ def test_two_runs_of_one_place_are_refused_before_any_game(
     with pytest.raises(UserError, match=f"holds results of {first.path}, not of {second.path}"):
         evaluate.main(["score", *paths, *GAMES, *out])
     assert not list(tmp_path.rglob("evaluation.csv"))
-    with pytest.raises(UserError, match="holds files that are no results"):
+    with pytest.raises(UserError, match="holds files that are not results"):
         evaluate.main(["score", paths[0], *GAMES, "--out", str(_a_runs_dir(tmp_path, first))])
 
 

@@ -118,5 +118,5 @@ def run_of(parent: int) -> int:
 
 
 def test_background_is_for_this_machine() -> None:
-    with pytest.raises(UserError, match="--background is for this machine"):
+    with pytest.raises(UserError, match="--background works on this machine only"):
         script.main(["--games", "Pong", "--background", "--engine", "ray"])

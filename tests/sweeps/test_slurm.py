@@ -191,7 +191,7 @@ def test_a_job_that_slurm_refuses_is_one_line(small_sweep: Sweep, slurm: Any) ->
         (["--engine", "slurm", "--slurm", "gpu"], "takes KEY=VALUE, as in partition=gpu"),
         (["--engine", "slurm", "--slurm", "time=1h"], r"time must be an integer \(minutes\)"),
         (["--engine", "slurm", "--slurm", "memory=0"], r"memory must be an integer \(GB\)"),
-        (["--engine", "slurm", "--background"], "--background is for this machine"),
+        (["--engine", "slurm", "--background"], "--background works on this machine only"),
         (["--slurm", "time=10"], "add --engine slurm"),
         (["--engine", "slrm"], "did you mean slurm"),
     ],

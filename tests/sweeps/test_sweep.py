@@ -115,7 +115,7 @@ def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(
     assert script.main(words(sweep, "--workers", "1")) == 1
     out, err = capsys.readouterr()
     assert "1 done, 1 failed" in out
-    assert "go on with: python sweep.py" in out
+    assert "continue with: python sweep.py" in out
     assert "a2c Pong nature seed 1 failed:" in err
     assert "is not empty, nothing was written" in err
     assert progress(sweep, second).state == "done"
@@ -175,7 +175,7 @@ def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(
     assert script.main(words(small_sweep, "--dry-run", "--workers", "1")) == 0
     out = capsys.readouterr().out
     assert "waiting      a2c Pong coordconv seed 1" in out
-    assert "steps/s a run (measured now, 1 side by side), 160 steps to go" in out
+    assert "steps/s per run (measured now, 1 side by side), 160 steps to go" in out
     assert "2 cells, 1 at a time: about 0:00 of training" in out
     assert not small_sweep.runs_dir.exists()
 
