@@ -12,8 +12,8 @@ from typing import Any
 
 from cli import completion
 from cli.command_line import load_own, names_in, parse, run, values_of
-from cli.errors import UserError
 from cli.program import started
+from cli.settings import require_between
 from cli.shell import joined
 from envs.family import Family
 from evaluation.plan import load_plan
@@ -58,8 +58,7 @@ def main(argv: Sequence[str]) -> int:
     require_settings_of([algo], names_in(argv))
     arguments = parse(_arguments_of(algo), "search.py", DESCRIPTION, argv)
     execution: Execution = arguments.execution
-    if not 0 <= execution.workers <= 10_000:
-        raise UserError(f"--workers must be between 0 and 10,000, got {execution.workers}")
+    require_between("--workers", execution.workers, 0, 10_000)
     search = search_of(arguments.search)
     if execution.plan is not None:
         search.require_unplanned(load_plan(execution.plan))

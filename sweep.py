@@ -18,7 +18,7 @@ from cli.command_line import load_own, names_in, parse, run, values_of
 from cli.errors import UserError
 from cli.program import started
 from cli.progress import duration
-from cli.settings import unknown
+from cli.settings import require_between, unknown
 from cli.shell import joined, quoted
 from envs.family import Family
 from evaluation import power
@@ -176,8 +176,7 @@ def _run_all(execution: Execution, sweeps: Sequence[Sweep]) -> int:
         raise UserError("--background works on this machine only: use --slurm nice=1000 instead")
     if execution.slurm and execution.engine != "slurm":
         raise UserError("--slurm has no effect without Slurm: add --engine slurm")
-    if not 0 <= execution.workers <= 10_000:
-        raise UserError(f"--workers must be between 0 and 10,000, got {execution.workers}")
+    require_between("--workers", execution.workers, 0, 10_000)
     cells = []
     for sweep in sweeps:
         if sweep.runs_dir.exists() and not sweep.runs_dir.is_dir():

@@ -98,9 +98,14 @@ def _export(agent: nn.Module, images: Tensor, extractor: str) -> Any:
     try:
         with _quiet():
             program = torch.onnx.export(
-                agent, (images,), dynamo=True, dynamic_shapes=sizes,
-                input_names=[INPUT], output_names=OUTPUTS, verbose=False,
-            )  # fmt: skip
+                agent,
+                (images,),
+                dynamo=True,
+                dynamic_shapes=sizes,
+                input_names=[INPUT],
+                output_names=OUTPUTS,
+                verbose=False,
+            )
     except Exception as error:  # a custom extractor may contain anything
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         raise UserError(f"torch cannot export {extractor} to ONNX: {reason}") from error

@@ -175,9 +175,16 @@ class _ConvolutionReLU(torch.autograd.Function):
         stride, padding, dilation = ctx.geometry
         grad = torch.ops.aten.threshold_backward(grads[0], y, 0)
         grad_x, grad_weight, grad_added = torch.ops.aten.convolution_backward(
-            *_factors(grad, x, weight), [len(weight)], stride, padding, dilation, False, [0, 0], 1,
+            *_factors(grad, x, weight),
+            [len(weight)],
+            stride,
+            padding,
+            dilation,
+            False,
+            [0, 0],
+            1,
             [ctx.needs_input_grad[0], True, not ctx.has_map],
-        )  # fmt: skip
+        )
         if ctx.has_map:
             grad_added = sum_over_batch(grad)
         if grad_x is not None:

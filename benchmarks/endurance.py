@@ -86,8 +86,9 @@ def kill_runs(runs: int, first: int, out: Path) -> str:
             writer.writerow([number, algo, aim, " ".join(kills), "; ".join(problems)])
             file.flush()
     where = ", ".join(f"{count} in {phase}" for phase, count in hits.most_common())
-    return "\n".join([f"{runs} runs, killed {hits.total()} times ({where}): {len(wrong)} problems",
-                      *wrong])  # fmt: skip
+    return "\n".join(
+        [f"{runs} runs, killed {hits.total()} times ({where}): {len(wrong)} problems", *wrong]
+    )
 
 
 def kill_and_finish(
@@ -247,8 +248,22 @@ def watch_long_run(algo: str, steps: int, out: Path) -> str:
     samples: list[tuple[float, ...]] = []
     with tempfile.TemporaryDirectory() as folder, (out / f"long-{algo}.csv").open("w") as file:
         path = Path(folder) / "run"
-        words = ["--game", "Breakout", "--algo", algo, "--steps", str(steps), "--threads", "1",
-                 "--eval-every", "250000", "--eval-episodes", "2", "--out", str(path)]  # fmt: skip
+        words = [
+            "--game",
+            "Breakout",
+            "--algo",
+            algo,
+            "--steps",
+            str(steps),
+            "--threads",
+            "1",
+            "--eval-every",
+            "250000",
+            "--eval-episodes",
+            "2",
+            "--out",
+            str(path),
+        ]
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", "seconds", "resident_mb", "open_files", "threads"])
         with _training(words) as process:

@@ -42,9 +42,15 @@ def contestants(game: str, n_envs: int) -> dict[str, Callable[[], float]]:
     """Create and reset environments of each kind; return the functions that measure them."""
     cores = os.cpu_count() or 1
     bare = AtariVectorEnv(
-        rom_id(game), n_envs, num_threads=cores, autoreset_mode=AutoresetMode.SAME_STEP,
-        noop_max=31, episodic_life=False, reward_clipping=False, use_fire_reset=False,
-    )  # fmt: skip
+        rom_id(game),
+        n_envs,
+        num_threads=cores,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+        noop_max=31,
+        episodic_life=False,
+        reward_clipping=False,
+        use_fire_reset=False,
+    )
     ours = AtariVecEnv(game, n_envs, seed=1, threads=cores)
     stock = make_env(game, n_envs, 1)
     bare.reset(seed=np.arange(n_envs))

@@ -164,9 +164,15 @@ def _phases_table(rates: dict[Precision, float]) -> str:
     for algo, steps in STEPS.items():
         for precision in PRECISIONS:
             result = in_own_process(
-                "benchmarks.training", contestants[precision], algo, GAME, "nature", 1, steps,
+                "benchmarks.training",
+                contestants[precision],
+                algo,
+                GAME,
+                "nature",
+                1,
+                steps,
                 cores="0",
-            )  # fmt: skip
+            )
             spent = result["phases"]
             limits = {"emulation": emulation, **network_ms(algo, rates[precision])}
             cells = [

@@ -47,9 +47,21 @@ def watch(algo: str, game: str, steps: int, threads: int) -> list[tuple[int, flo
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [
-            sys.executable, "train.py", "--game", game, "--algo", algo, "--extractor", "coordconv",
-            "--steps", str(steps), "--threads", str(threads), "--out", str(run),
-        ]  # fmt: skip
+            sys.executable,
+            "train.py",
+            "--game",
+            game,
+            "--algo",
+            algo,
+            "--extractor",
+            "coordconv",
+            "--steps",
+            str(steps),
+            "--threads",
+            str(threads),
+            "--out",
+            str(run),
+        ]
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -121,16 +121,28 @@ def make_model(
     if algo == "ppo":
         # rl-baselines3-zoo hyperparams/ppo.yml, `atari`
         return PPO(
-            "CnnPolicy", make_env(game, n_envs or 8, seed), n_steps=128, n_epochs=4, batch_size=256,
-            learning_rate=linear(2.5e-4), clip_range=linear(0.1), vf_coef=0.5, ent_coef=0.01,
-            seed=seed, policy_kwargs=policy_kwargs,
-        )  # fmt: skip
+            "CnnPolicy",
+            make_env(game, n_envs or 8, seed),
+            n_steps=128,
+            n_epochs=4,
+            batch_size=256,
+            learning_rate=linear(2.5e-4),
+            clip_range=linear(0.1),
+            vf_coef=0.5,
+            ent_coef=0.01,
+            seed=seed,
+            policy_kwargs=policy_kwargs,
+        )
     # rl-baselines3-zoo hyperparams/a2c.yml, `atari`
     policy_kwargs |= {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
     return A2C(
-        "CnnPolicy", make_env(game, n_envs or 16, seed), ent_coef=0.01, vf_coef=0.25, seed=seed,
+        "CnnPolicy",
+        make_env(game, n_envs or 16, seed),
+        ent_coef=0.01,
+        vf_coef=0.25,
+        seed=seed,
         policy_kwargs=policy_kwargs,
-    )  # fmt: skip
+    )
 
 
 def main() -> None:

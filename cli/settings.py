@@ -58,7 +58,7 @@ class Settings(BaseModel):
             return unknown(name, error["input"], choices(cls.model_fields[str(error["loc"][0])]))
         if kind.startswith(("greater_than", "less_than", "finite_number")):
             lowest, highest = bounds(cls.model_fields[str(error["loc"][0])])
-            return f"{name} must be between {lowest:,} and {highest:,}, got {value}"
+            return _out_of_bounds(name, lowest, highest, value)
         if kind.startswith("int_"):
             return f"{name} must be a whole number, got {value}"
         if kind.startswith("float_"):
@@ -91,6 +91,16 @@ def words(values: Mapping[str, Any]) -> list[str]:
 def option(name: str) -> str:
     """A setting's name on the command line."""
     return f"--{name.replace('_', '-')}"
+
+
+def require_between(name: str, value: float, lowest: float, highest: float) -> None:
+    """Raise UserError if a number that is no field of `Settings` is out of its bounds."""
+    if not lowest <= value <= highest:
+        raise UserError(_out_of_bounds(name, lowest, highest, value))
+
+
+def _out_of_bounds(name: str, lowest: float, highest: float, value: object) -> str:
+    return f"{name} must be between {lowest:,} and {highest:,}, got {value}"
 
 
 def bounds(field: FieldInfo) -> tuple[float, float]:

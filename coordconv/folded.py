@@ -16,10 +16,18 @@ fx.wrap("of_size")
 # Attributes of a convolution that models may read.
 GEOMETRY = frozenset(
     {
-        "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups",
-        "padding_mode", "output_padding", "transposed",
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+        "output_padding",
+        "transposed",
     }
-)  # fmt: skip
+)
 
 
 def of_size(x: Tensor, input_size: tuple[int, ...], layer_name: str) -> Tensor:

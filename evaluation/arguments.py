@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from cli.errors import UserError
+from cli.settings import option, require_between
 from evaluation.card import LICENSE
 
 RunFolders = Annotated[
@@ -224,6 +224,5 @@ def check_numbers(arguments: Command) -> None:
     """Raise UserError if a number is out of its bounds."""
     for name, (lowest, highest) in BOUNDS.items():
         value = getattr(arguments, name, None)
-        if value is not None and not lowest <= value <= highest:
-            option = "--" + name.replace("_", "-")
-            raise UserError(f"{option} must be between {lowest:,} and {highest:,}, got {value}")
+        if value is not None:
+            require_between(option(name), value, lowest, highest)

@@ -17,8 +17,13 @@ PANEL = (300, SCREEN[1] + CAPTION_HEIGHT)
 FOOTER_HEIGHT = 56
 BACKGROUND, PANEL_BACKGROUND, TRACK = (16, 16, 16), (28, 28, 30), (52, 52, 56)
 WHITE, GRAY, SCORE, PLAYED, BAR, WARNING = (
-    "white", "#a0a0a0", "#ffd24a", "#7cc7ff", "#5b7c96", "#ff9d6b",
-)  # fmt: skip
+    "white",
+    "#a0a0a0",
+    "#ffd24a",
+    "#7cc7ff",
+    "#5b7c96",
+    "#ff9d6b",
+)
 # The bars start to the right of the longest action names, such as UPRIGHTFIRE.
 BARS = (128, PANEL[0] - 58)
 ROW = 22

@@ -70,13 +70,34 @@ def _encoder(
 ) -> Iterator[VideoWriter]:
     """Run FFmpeg and check its exit code: a video that it could not finish is an error."""
     command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
-        "-r", str(frames_per_second), "-i", "-", "-an",
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-y",
+        "-v",
+        "error",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        f"{width}x{height}",
+        "-r",
+        str(frames_per_second),
+        "-i",
+        "-",
+        "-an",
         # Flat colors and sharp edges take a few hundred kilobytes a minute with this.
-        "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "23", "-preset", "veryfast",
-        "-movflags", "+faststart", str(path),
-    ]  # fmt: skip
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv420p",
+        "-crf",
+        "23",
+        "-preset",
+        "veryfast",
+        "-movflags",
+        "+faststart",
+        str(path),
+    ]
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(
             command,

@@ -26,9 +26,18 @@ _IN_CHECKPOINTS = re.compile(rf"checkpoints/[0-9]{{1,15}}/({POLICY_FILE}|{STATE_
 # Entries of provenance.json. The command line contains folder names, so a command that makes the
 # same run replaces it. The platform is left out because it may name who built it.
 _PUBLISHED = (
-    "commit", "dirty", "python", "packages", "processor", "cores", "gpu", "started",
-    "float32_products", "protocol_hash", "ended",
-)  # fmt: skip
+    "commit",
+    "dirty",
+    "python",
+    "packages",
+    "processor",
+    "cores",
+    "gpu",
+    "started",
+    "float32_products",
+    "protocol_hash",
+    "ended",
+)
 
 
 def belongs(name: str) -> bool:

@@ -29,9 +29,12 @@ def images_in_rows(rows: Sequence[Row]) -> Figure:
     """Draw rows of small images, each row with its label."""
     columns = max(len(images) for _, images in rows)
     figure, axes = plt.subplots(
-        len(rows), columns, figsize=(1.4 * columns, 1.45 * len(rows)), squeeze=False,
+        len(rows),
+        columns,
+        figsize=(1.4 * columns, 1.45 * len(rows)),
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for line, (label, images) in zip(axes, rows, strict=True):
         for axis in line[len(images) :]:
             axis.axis("off")

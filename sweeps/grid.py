@@ -12,7 +12,7 @@ from typing import Any
 from cli.device import resolved_device
 from cli.errors import UserError
 from cli.own_code import is_import_path
-from cli.settings import option
+from cli.settings import option, require_between
 from files.durable import as_json, write_durably
 from files.untrusted import read_json
 from policies import UnknownExtractorError, find_arm
@@ -139,8 +139,7 @@ class Sweep:
             if not values:
                 raise UserError(f"--{name} needs at least one value")
             _require_distinct(name, values)
-        if not 0 <= self.episodes <= 100_000:
-            raise UserError(f"--episodes must be between 0 and 100,000, got {self.episodes}")
+        require_between("--episodes", self.episodes, 0, 100_000)
         self._check_settings()
         combinations = sum(len(self._combinations(algo)) for algo in self.algos)
         count = len(self.games) * len(self.extractors) * len(self.seeds) * combinations

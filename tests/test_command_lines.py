@@ -162,8 +162,14 @@ def test_dry_run_and_describe_train_nothing(tmp_path: Path) -> None:
 def test_a_terminal_gets_a_progress_bar(tmp_path: Path) -> None:
     leader, follower = pty.openpty()
     command = [
-        sys.executable, "train.py", "--game", "Breakout", *SMALL, "--out", str(tmp_path / "run"),
-    ]  # fmt: skip
+        sys.executable,
+        "train.py",
+        "--game",
+        "Breakout",
+        *SMALL,
+        "--out",
+        str(tmp_path / "run"),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=follower, stderr=follower)
     os.close(follower)
     shown = b""
@@ -184,8 +190,10 @@ def test_a_terminal_gets_a_progress_bar(tmp_path: Path) -> None:
 def test_dependencies_point_one_way() -> None:
     checked = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert checked.returncode == 0, checked.stdout
 
 

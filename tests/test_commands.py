@@ -28,10 +28,24 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     python = Path(sysconfig.get_path("scripts", "venv", inside)) / "python"
     subprocess.run(
-        [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install",
-         "--no-index", "--no-deps", "--no-build-isolation", "--editable", ROOT],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            python,
+            "--disable-pip-version-check",
+            "install",
+            "--no-index",
+            "--no-deps",
+            "--no-build-isolation",
+            "--editable",
+            ROOT,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return python.parent
 
 
@@ -45,8 +59,21 @@ def test_a_grid_is_run_and_an_agent_scored_in_a_folder_of_somebody_elses(
     commands: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "agents.py").write_text("raise RuntimeError('somebody else')\n")
-    sweep = ["--games", "Pong", "--algos", "a2c", "--extractors", "nature", "--seeds", 1,
-             "--episodes", 0, "--workers", 1, *SMALL]  # fmt: skip
+    sweep = [
+        "--games",
+        "Pong",
+        "--algos",
+        "a2c",
+        "--extractors",
+        "nature",
+        "--seeds",
+        1,
+        "--episodes",
+        0,
+        "--workers",
+        1,
+        *SMALL,
+    ]
     swept = run(commands / "coordconv-sweep", *sweep, cwd=tmp_path)
     assert swept.returncode == 0, swept.stderr
     assert "compare: coordconv-evaluate compare " in swept.stdout
@@ -73,9 +100,10 @@ def test_what_is_printed_to_be_copied_names_the_command(commands: Path, tmp_path
 
 def test_no_folder_of_the_suite_is_on_anybodys_import_path(commands: Path, tmp_path: Path) -> None:
     found = run(
-        commands / "python", "-c",
+        commands / "python",
+        "-c",
         "import importlib.util as u, coordconv; print(coordconv.__file__); "
         "print([n for n in ('agents', 'cli', 'envs', 'train', 'sweeps') if u.find_spec(n)])",
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert found.stdout.splitlines() == [str(ROOT / "coordconv" / "__init__.py"), "[]"]

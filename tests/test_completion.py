@@ -107,9 +107,13 @@ def test_the_key_completes_a_game_and_then_a_run_folder(scripts: Path, tmp_path:
     leader, follower = pty.openpty()
     shell = subprocess.Popen(
         [str(BASH), "--norc", "--noprofile", "-i"],
-        cwd=tmp_path, stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
+        cwd=tmp_path,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
         env={**os.environ, "PS1": "ready> ", "TERM": "dumb", "INPUTRC": "/dev/null"},
-    )  # fmt: skip
+    )
     os.close(follower)
     shown = ""
 

@@ -33,18 +33,31 @@ GENERIC = (
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built offline, from a copy of what git tracks, as a release is."""
     folder = tmp_path_factory.mktemp("wheel")
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, check=True,
-    ).stdout.decode().split("\0")  # fmt: skip
+    tracked = (
+        subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+        .stdout.decode()
+        .split("\0")
+    )
     for name in tracked:
         ours = name.startswith("coordconv/") or name in ("pyproject.toml", "README.md", "LICENSE")
         if ours and (ROOT / name).is_file():
             target = folder / "source" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((ROOT / name).read_bytes())
-    pip("wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", folder,
-        folder / "source")  # fmt: skip
+    pip(
+        "wheel",
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        folder,
+        folder / "source",
+    )
     (found,) = folder.glob("*.whl")
     return found
 

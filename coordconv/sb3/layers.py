@@ -44,18 +44,29 @@ def make_convolution(
         nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
         with torch.random.fork_rng(devices=[]):
             started = make_convolution(
-                extra, in_channels, out_channels, kernel_size,
-                stride=stride, padding=padding, with_r=with_r, input_size=input_size,
-            )  # fmt: skip
+                extra,
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride=stride,
+                padding=padding,
+                with_r=with_r,
+                input_size=input_size,
+            )
             draw_as_plain_(started, gain=math.sqrt(2))
         started.starts_as_plain = True  # type: ignore[assignment]
         return started
     layer: CoordConv2d
     if extra == "noise":
         layer = NoiseConv2d(
-            in_channels, out_channels, kernel_size, stride, padding,
-            with_r=with_r, input_size=input_size,
-        )  # fmt: skip
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            with_r=with_r,
+            input_size=input_size,
+        )
     else:
         layer = CoordConv2d(in_channels, out_channels, kernel_size, stride, padding, with_r=with_r)
     layer.init_orthogonal_(gain=math.sqrt(2))

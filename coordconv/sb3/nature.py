@@ -74,9 +74,15 @@ class NatureExtractor(BaseFeaturesExtractor):
         for index, (out_channels, kernel, stride) in enumerate(NATURE_LAYERS):
             extra: Channels = "none" if only_first and index > 0 else channels
             convolution = make_convolution(
-                extra, in_channels, out_channels, kernel,
-                stride=stride, with_r=with_r, zero_start=zero_start, input_size=size,
-            )  # fmt: skip
+                extra,
+                in_channels,
+                out_channels,
+                kernel,
+                stride=stride,
+                with_r=with_r,
+                zero_start=zero_start,
+                input_size=size,
+            )
             convolutions.append(ConvReLU(convolution))
             in_channels, size = out_channels, output_size(size, kernel, stride)
         self.convolutions = nn.Sequential(*convolutions)

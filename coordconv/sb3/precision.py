@@ -85,12 +85,26 @@ def caveat(precision: Precision, device: torch.device) -> str | None:
 # Operations of image networks that `torch.autocast` runs in lower precision.
 PRODUCTS = frozenset(
     {
-        torch.conv1d, torch.conv2d, torch.conv3d,
-        torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d,
-        F.linear, torch.matmul, torch.mm, torch.bmm, torch.addmm, torch.baddbmm,
-        Tensor.matmul, Tensor.mm, Tensor.bmm, Tensor.addmm, Tensor.baddbmm, Tensor.__matmul__,
+        torch.conv1d,
+        torch.conv2d,
+        torch.conv3d,
+        torch.conv_transpose1d,
+        torch.conv_transpose2d,
+        torch.conv_transpose3d,
+        F.linear,
+        torch.matmul,
+        torch.mm,
+        torch.bmm,
+        torch.addmm,
+        torch.baddbmm,
+        Tensor.matmul,
+        Tensor.mm,
+        Tensor.bmm,
+        Tensor.addmm,
+        Tensor.baddbmm,
+        Tensor.__matmul__,
     }
-)  # fmt: skip
+)
 
 
 class EmulatedProducts(TorchFunctionMode):

@@ -364,10 +364,20 @@ def _commands(grid: Grid, command: str) -> str:
     if config.family != fields["family"].default:
         shared["family"] = config.family
     sweep = [
-        "python", "sweep.py", "--games", *grid.games, "--algos", grid.algo,
-        "--extractors", *grid.every_arm, "--seeds", *_seeds(grid.seeds),
-        *words({**shared, **config.chosen()}), "--episodes", str(len(grid.any_run.games)),
-    ]  # fmt: skip
+        "python",
+        "sweep.py",
+        "--games",
+        *grid.games,
+        "--algos",
+        grid.algo,
+        "--extractors",
+        *grid.every_arm,
+        "--seeds",
+        *_seeds(grid.seeds),
+        *words({**shared, **config.chosen()}),
+        "--episodes",
+        str(len(grid.any_run.games)),
+    ]
     return f"{joined(sweep)}\n{command}"
 
 

@@ -66,8 +66,12 @@ def by_game(measured: Sequence[Measured]) -> Rows:
 def sensitivity_table(rows: Rows) -> Table:
     """Total variation distances for each shift, and two distances for scale."""
     headings = (
-        "game", "agent", *(f"{pixels} px" for pixels in SHIFTS), "next step", "another game",
-    )  # fmt: skip
+        "game",
+        "agent",
+        *(f"{pixels} px" for pixels in SHIFTS),
+        "next step",
+        "another game",
+    )
     return Table(
         headings,
         tuple(

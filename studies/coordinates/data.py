@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cli.errors import UserError
+from cli.settings import require_between
 
 SplitName = Literal["uniform", "quadrant"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -33,8 +34,7 @@ class NotSoClevr:
     square: int = 9
 
     def __post_init__(self) -> None:
-        if not 16 <= self.canvas <= 512:
-            raise UserError(f"--canvas must be between 16 and 512 pixels, got {self.canvas}")
+        require_between("--canvas", self.canvas, 16, 512)
         if not 1 <= self.square < self.canvas:
             raise UserError(
                 f"--square must be at least 1 pixel and smaller than the canvas of {self.canvas}, "

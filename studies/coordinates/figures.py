@@ -161,9 +161,12 @@ def _logits(first: dict[Any, FinishedCoordinates]) -> Figure | None:
         return None
     columns = max(len(a["snapshot_steps"]) for a in arrays)
     figure, axes = plt.subplots(
-        len(chosen), columns, figsize=(1.5 * columns, 2.0 * len(chosen)), squeeze=False,
+        len(chosen),
+        columns,
+        figsize=(1.5 * columns, 2.0 * len(chosen)),
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for axis in axes.flat:
         axis.axis("off")
     for row, experiment, array in zip(axes, chosen, arrays, strict=True):
@@ -174,9 +177,10 @@ def _logits(first: dict[Any, FinishedCoordinates]) -> Figure | None:
             axis.imshow(image, cmap=HEAT, vmin=np.percentile(image, 5), interpolation="nearest")
             axis.add_patch(Circle((j, i), 5, fill=False, color="white", lw=0.8))
             axis.set_title(
-                f"{NAMES[experiment['model']]}\n{step:,} steps", fontsize=7,
+                f"{NAMES[experiment['model']]}\n{step:,} steps",
+                fontsize=7,
                 color=COLORS[experiment["model"]],
-            )  # fmt: skip
+            )
     figure.suptitle("logits for one position in the held-out quadrant (circle) during training")
     return figure
 
@@ -218,14 +222,19 @@ def _accuracy_over_time(experiments: Sequence[FinishedCoordinates]) -> Figure | 
             curve = read_curve(experiment.path, CURVE)
             label = f"{NAMES[model]}, {experiment['parameters']:,} parameters"
             axis.plot(
-                [row["seconds"] for row in curve], [row["test"] for row in curve],
-                color=COLORS[model], lw=1.5, label=None if model in named else label,
-            )  # fmt: skip
+                [row["seconds"] for row in curve],
+                [row["test"] for row in curve],
+                color=COLORS[model],
+                lw=1.5,
+                label=None if model in named else label,
+            )
             named.add(model)
         axis.set(
-            xscale="log", xlabel="seconds of training on one core", ylim=(-0.02, 1.03),
+            xscale="log",
+            xlabel="seconds of training on one core",
+            ylim=(-0.02, 1.03),
             title=f"{split} split",
-        )  # fmt: skip
+        )
         axis.grid(alpha=0.3)
         if named:
             axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)

@@ -23,16 +23,38 @@ from studies.results import (
 from studies.training import Arrays
 
 COLUMNS = (
-    "task", "model", "split", "seeds", "perfect", "measure", "test", "test_least", "test_most",
-    "train", "best_test", "parameters", "epochs", "seconds", "seconds_to_perfect",
-)  # fmt: skip
+    "task",
+    "model",
+    "split",
+    "seeds",
+    "perfect",
+    "measure",
+    "test",
+    "test_least",
+    "test_most",
+    "train",
+    "best_test",
+    "parameters",
+    "epochs",
+    "seconds",
+    "seconds_to_perfect",
+)
 
 PICTURE = "picture.png"
 TEXTS = ("task", "model", "split", "measure", "processor")
 NUMBERS = (
-    "seed", "canvas", "square", "test_positions", "parameters", "test", "train", "best_test",
-    "seconds_to_best_test", "epochs", "seconds",
-)  # fmt: skip
+    "seed",
+    "canvas",
+    "square",
+    "test_positions",
+    "parameters",
+    "test",
+    "train",
+    "best_test",
+    "seconds_to_best_test",
+    "epochs",
+    "seconds",
+)
 DRAWN = {
     "classification": ("train_sum", "test_sum"),
     "rendering": ("example_positions", "examples"),
@@ -112,11 +134,22 @@ def table(experiments: Sequence[FinishedCoordinates]) -> list[dict[str, Any]]:
             tests = [e["test"] for e in same]
             perfect = [e["seconds_to_perfect"] for e in same if e["seconds_to_perfect"] is not None]
             values = (
-                task, model, split, len(same), sum(e["perfect"] for e in same), same[0]["measure"],
-                np.mean(tests), min(tests), max(tests), _mean(same, "train"),
-                _mean(same, "best_test"), same[0]["parameters"], _mean(same, "epochs"),
-                _mean(same, "seconds"), np.mean(perfect) if perfect else "",
-            )  # fmt: skip
+                task,
+                model,
+                split,
+                len(same),
+                sum(e["perfect"] for e in same),
+                same[0]["measure"],
+                np.mean(tests),
+                min(tests),
+                max(tests),
+                _mean(same, "train"),
+                _mean(same, "best_test"),
+                same[0]["parameters"],
+                _mean(same, "epochs"),
+                _mean(same, "seconds"),
+                np.mean(perfect) if perfect else "",
+            )
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cli.errors import UserError
+from cli.settings import require_between
 from studies.detection.digits import ink_boxes
 
 SMALLEST, LARGEST = 15.0, 25.0  # range of a digit's height and of its width, in pixels
@@ -41,15 +42,13 @@ class ScatteredDigits:
     digits: int = 5
 
     def __post_init__(self) -> None:
-        if not 32 <= self.canvas <= 256:
-            raise UserError(f"--canvas must be between 32 and 256 pixels, got {self.canvas}")
+        require_between("--canvas", self.canvas, 32, 256)
         if not self.canvas <= self.field <= 4 * self.canvas:
             raise UserError(
                 f"--field must be between {self.canvas} (the canvas) and {4 * self.canvas} pixels, "
                 f"got {self.field}"
             )
-        if not 1 <= self.digits <= 20:
-            raise UserError(f"--digits must be between 1 and 20, got {self.digits}")
+        require_between("--digits", self.digits, 1, 20)
 
     def boxes(self, n: int, rng: np.random.Generator) -> Tensor:
         """(n, digits, 4) float32: random boxes."""

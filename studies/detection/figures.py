@@ -104,9 +104,13 @@ def _curves(experiments: Sequence[FinishedDetection]) -> Figure:
             for part, style in (("test", "-"), ("train", ":")):
                 label = f"{NAMES[model]}, {part}"
                 axis.plot(
-                    [row["epoch"] for row in curve], [row[f"{part}_{name}"] for row in curve],
-                    style, color=COLORS[model], lw=1, label=None if label in named else label,
-                )  # fmt: skip
+                    [row["epoch"] for row in curve],
+                    [row[f"{part}_{name}"] for row in curve],
+                    style,
+                    color=COLORS[model],
+                    lw=1,
+                    label=None if label in named else label,
+                )
                 named.add(label)
         axis.set(xlabel="epochs", title=f"{name} IoU of the proposals")
         axis.grid(alpha=0.3)

@@ -26,8 +26,15 @@ from studies.training import Arrays
 LAYOUTS = ("whole", "cut")
 FITS = tuple(f"{part}_{name}" for part in ("train", "test", "perfect") for name in MEASURES)
 NUMBERS = (
-    "seed", "canvas", "field", "digits", "parameters", "steps", "seconds", *FITS,
-)  # fmt: skip
+    "seed",
+    "canvas",
+    "field",
+    "digits",
+    "parameters",
+    "steps",
+    "seconds",
+    *FITS,
+)
 DIFFERENCE = "difference"
 LIKE = ("canvas", "digits", "mnist")
 

@@ -32,14 +32,24 @@ class Training(TrainingSettings):
 # "small": about a quarter of the images, four per step, with a cosine schedule.
 PRESETS: dict[PresetName, Training] = {
     "small": Training(
-        train_images=2_000, test_images=500, batch_size=4, learning_rate=0.001, schedule="cosine",
-        epochs=12, width=32,
+        train_images=2_000,
+        test_images=500,
+        batch_size=4,
+        learning_rate=0.001,
+        schedule="cosine",
+        epochs=12,
+        width=32,
     ),
     "paper": Training(
-        train_images=9_000, test_images=1_000, batch_size=1, learning_rate=0.001,
-        schedule="constant", epochs=50, width=32,
+        train_images=9_000,
+        test_images=1_000,
+        batch_size=1,
+        learning_rate=0.001,
+        schedule="constant",
+        epochs=50,
+        width=32,
     ),
-}  # fmt: skip
+}
 
 
 def _absolute(folder: str) -> str:

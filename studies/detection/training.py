@@ -38,9 +38,12 @@ class DetectionExperiment(Experiment):
     """
 
     columns = (
-        "loss", "move_loss", "score_loss", "positive_iou",
+        "loss",
+        "move_loss",
+        "score_loss",
+        "positive_iou",
         *(f"{part}_{name}" for part in ("train", "test") for name in MEASURES),
-    )  # fmt: skip
+    )
     evaluations = 12
     settings: Settings
     network: RegionProposalNetwork

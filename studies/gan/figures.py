@@ -55,8 +55,9 @@ def draw_all(root: Path, out: Path) -> None:
         real = next(iter(drawn.values()))
         canvas = next(iter(first.values()))["canvas"]
         for name, figure in {
-            "samples": _samples(drawn, real), "densities": _densities(drawn, real, canvas),
-        }.items():  # fmt: skip
+            "samples": _samples(drawn, real),
+            "densities": _densities(drawn, real, canvas),
+        }.items():
             save(figure, out / f"{name}.png")
             print(f"wrote {out / name}.png")
         _write_walks(drawn, out / "walks.mp4")
@@ -81,16 +82,22 @@ def _densities(drawn: dict[Arm, Arrays], real: Arrays, canvas: int) -> Figure:
     rows = [(REAL, real["real_centres"])]
     rows += [(name_of(arm).replace(", ", "\n"), arrays["centres"]) for arm, arrays in drawn.items()]
     figure, axes = plt.subplots(
-        len(rows), len(OBJECTS), figsize=(7.5, 2.5 * len(rows)), squeeze=False,
+        len(rows),
+        len(OBJECTS),
+        figsize=(7.5, 2.5 * len(rows)),
+        squeeze=False,
         layout="constrained",
-    )  # fmt: skip
+    )
     for line, (label, centers) in zip(axes, rows, strict=True):
         for axis, (what, points) in zip(line, positions(centers).items(), strict=True):
             least = -canvas if what == "difference" else 0
             axis.hist2d(
-                points[:, 1], points[:, 0], bins=BINS, cmap=HEAT,
+                points[:, 1],
+                points[:, 0],
+                bins=BINS,
+                cmap=HEAT,
                 range=[(least, canvas), (least, canvas)],
-            )  # fmt: skip
+            )
             axis.set(xticks=[], yticks=[], aspect="equal")
             axis.invert_yaxis()
             axis.set_title(TITLES[what], fontsize=8)
@@ -116,9 +123,12 @@ def _curves(experiments: Sequence[FinishedGan]) -> Figure:
                 # Spreads of fewer valid images are not comparable.
                 curve = [row for row in curve if row["valid"] * SOME_IMAGES >= SOME_VALID]
             axis.plot(
-                [row["epoch"] for row in curve], [row[name] for row in curve], lw=1.2,
-                color=colors[arm], label=None if arm in named else name_of(arm),
-            )  # fmt: skip
+                [row["epoch"] for row in curve],
+                [row[name] for row in curve],
+                lw=1.2,
+                color=colors[arm],
+                label=None if arm in named else name_of(arm),
+            )
             named.add(arm)
         if name == "difference_dimension":
             real = experiments[0][f"real_{name}"]

@@ -25,10 +25,20 @@ from studies.training import Arrays
 
 SPREADS = tuple(f"{what}_{name}" for what in OBJECTS for name in MEASURES)
 NUMBERS = (
-    "seed", "canvas", "radius", "generator_parameters", "discriminator_parameters", "steps",
-    "seconds", "valid", "measured", "detector_within_half_a_pixel", "detector_within_a_pixel",
-    *SPREADS, *(f"real_{name}" for name in SPREADS),
-)  # fmt: skip
+    "seed",
+    "canvas",
+    "radius",
+    "generator_parameters",
+    "discriminator_parameters",
+    "steps",
+    "seconds",
+    "valid",
+    "measured",
+    "detector_within_half_a_pixel",
+    "detector_within_a_pixel",
+    *SPREADS,
+    *(f"real_{name}" for name in SPREADS),
+)
 DRAWN = ("centres", "real_centres", "samples", "real_samples", "walks")
 Arm = tuple[str, str]  # models of the generator and of the discriminator
 REAL, LESS = "real images", "less the convolution"

@@ -60,16 +60,38 @@ class Training(TrainingSettings):
 # from then on neither generator learned anything.
 PRESETS: dict[PresetName, Training] = {
     "small": Training(
-        canvas=32, radius=5, images=20_000, latent=16, width=12, batch_size=32,
-        generator_rate=1e-3, discriminator_rate=4e-4, beta1=0.5, beta2=0.999,
-        generator_steps=2, gradient_penalty=1.0, schedule="cosine", epochs=8,
+        canvas=32,
+        radius=5,
+        images=20_000,
+        latent=16,
+        width=12,
+        batch_size=32,
+        generator_rate=1e-3,
+        discriminator_rate=4e-4,
+        beta1=0.5,
+        beta2=0.999,
+        generator_steps=2,
+        gradient_penalty=1.0,
+        schedule="cosine",
+        epochs=8,
     ),
     "paper": Training(
-        canvas=64, radius=10, images=50_000, latent=256, width=64, batch_size=16,
-        generator_rate=5e-4, discriminator_rate=1e-4, beta1=0.9, beta2=0.99,
-        generator_steps=2, gradient_penalty=0.0, schedule="constant", epochs=50,
+        canvas=64,
+        radius=10,
+        images=50_000,
+        latent=256,
+        width=64,
+        batch_size=16,
+        generator_rate=5e-4,
+        discriminator_rate=1e-4,
+        beta1=0.9,
+        beta2=0.99,
+        generator_steps=2,
+        gradient_penalty=0.0,
+        schedule="constant",
+        epochs=50,
     ),
-}  # fmt: skip
+}
 
 
 class Settings(ExperimentSettings):

@@ -49,9 +49,11 @@ class GanExperiment(Experiment):
     """
 
     columns = (
-        "discriminator_loss", "generator_loss", "valid",
+        "discriminator_loss",
+        "generator_loss",
+        "valid",
         *(f"{what}_{name}" for what in OBJECTS for name in MEASURES),
-    )  # fmt: skip
+    )
     evaluations = 26
     settings: Settings
     network: GAN

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.errors import UserError
-from cli.settings import option
+from cli.settings import option, require_between
 from evaluation.plan import Plan
 from files.durable import as_json, cannot_write, temporary_name, write_durably
 from files.lock import LOCK_NAME
@@ -126,8 +126,7 @@ class Search:
 
     def check(self) -> None:
         """Raises UserError if a value is not allowed; call it before anything is written."""
-        if not 1 <= self.trials <= MOST_TRIALS:
-            raise UserError(f"--trials must be between 1 and {MOST_TRIALS:,}, got {self.trials}")
+        require_between("--trials", self.trials, 1, MOST_TRIALS)
         # Checks the names and numbers of every run.
         replace(self.trial("", 0, {}).runs, extractors=self.extractors).cells()
         unit(self.config.family, self.games)
@@ -208,8 +207,7 @@ def _record(search: Search) -> dict[str, Any]:
 
 def seeds_from(first: int, count: int, name: str) -> tuple[int, ...]:
     """`count` consecutive seeds; raises UserError if the count is out of range."""
-    if not 0 <= count <= 1_000:
-        raise UserError(f"{name} must be between 0 and 1,000, got {count}")
+    require_between(name, count, 0, 1_000)
     return tuple(range(first, first + count))
 
 

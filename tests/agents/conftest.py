@@ -28,8 +28,12 @@ CONSTANT = {
 def small_config(algo: str = "a2c", **changes: Any) -> RunConfig:
     """A run of 64 steps unless `changes` say otherwise; Breakout's games are short."""
     values: dict[str, Any] = {
-        "game": "Breakout", "algo": algo, "extractor": "coordconv", "steps": 64, "threads": 1,
-    }  # fmt: skip
+        "game": "Breakout",
+        "algo": algo,
+        "extractor": "coordconv",
+        "steps": 64,
+        "threads": 1,
+    }
     return run_config(**{**values, **SMALL[algo], **changes})
 
 

@@ -12,8 +12,17 @@ from policies import ARMS, AtariPolicy, policy_kwargs
 from tests.policies.test_extractors import ACTIONS, SCREEN, images
 from tests.policies.test_precision import gradients, make
 
-RECALLED = ["nature", "coordconv", "coordconv-first", "coordconv-r", "coordconv-zero",
-            "control-noise", "nature-gap", "coordconv-gap", "control-noise-gap"]  # fmt: skip
+RECALLED = [
+    "nature",
+    "coordconv",
+    "coordconv-first",
+    "coordconv-r",
+    "coordconv-zero",
+    "control-noise",
+    "nature-gap",
+    "coordconv-gap",
+    "control-noise-gap",
+]
 
 
 def played(policy: AtariPolicy, screens: Tensor) -> PlayedPasses:

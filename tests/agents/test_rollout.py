@@ -102,9 +102,14 @@ def test_the_buffer_holds_the_game_that_was_played() -> None:
         torch.testing.assert_close(torch.as_tensor(buffer.values).flatten(), values.flatten())
         torch.testing.assert_close(torch.as_tensor(buffer.log_probs).flatten(), log_probs)
         plain = RolloutBuffer(
-            model.n_steps, env.observation_space, env.action_space, "cpu",
-            model.gae_lambda, model.gamma, env.num_envs,
-        )  # fmt: skip
+            model.n_steps,
+            env.observation_space,
+            env.action_space,
+            "cpu",
+            model.gae_lambda,
+            model.gamma,
+            env.num_envs,
+        )
         plain.values, plain.rewards = buffer.values, buffer.rewards
         plain.episode_starts = buffer.episode_starts
         plain.compute_returns_and_advantage(last, starts)

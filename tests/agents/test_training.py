@@ -62,8 +62,10 @@ def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) ->
     assert read_config(json.loads(folder.config_file.read_text())) == config
     checkpoint = open_checkpoint(folder).path
     assert {p.name for p in checkpoint.iterdir()} == {
-        "policy.safetensors", "optimizer.safetensors", "state.json",
-    }  # fmt: skip
+        "policy.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+    }
     assert checkpoint.name == str(config.total_steps)
 
 
@@ -357,9 +359,21 @@ def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
 def test_ctrl_c_checkpoints_and_the_run_can_be_continued(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [
-        sys.executable, "train.py", "--game", "Breakout", "--algo", "a2c", "--threads", "1",
-        "--n-envs", "4", "--steps", "100000000", "--out", str(out),
-    ]  # fmt: skip
+        sys.executable,
+        "train.py",
+        "--game",
+        "Breakout",
+        "--algo",
+        "a2c",
+        "--threads",
+        "1",
+        "--n-envs",
+        "4",
+        "--steps",
+        "100000000",
+        "--out",
+        str(out),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         while not (out / "episodes.csv").exists() or not list(out.glob("events*")):

@@ -155,9 +155,13 @@ def test_the_older_onnx_exporter_gives_equal_outputs_at_other_sizes(layer_class:
     file: Any = io.BytesIO()
     spatial = {2 + axis: f"size{axis}" for axis in range(layer.n_dims)}
     torch.onnx.export(
-        layer, (images(layer, 7, 6),), file, dynamo=False,
-        input_names=["x"], dynamic_axes={"x": {0: "n", **spatial}},
-    )  # fmt: skip
+        layer,
+        (images(layer, 7, 6),),
+        file,
+        dynamo=False,
+        input_names=["x"],
+        dynamic_axes={"x": {0: "n", **spatial}},
+    )
     session = onnxruntime.InferenceSession(file.getvalue())
     x = images(layer, 9, 8, batch=3)
     (y,) = session.run(None, {"x": x.numpy()})
@@ -207,9 +211,13 @@ def test_a_traced_or_exported_folded_layer_refuses_another_size() -> None:
             traced(x)
     file: Any = io.BytesIO()
     torch.onnx.export(
-        folded, (right,), file, dynamo=False,
-        input_names=["x"], dynamic_axes={"x": {0: "n", 2: "h", 3: "w"}},
-    )  # fmt: skip
+        folded,
+        (right,),
+        file,
+        dynamo=False,
+        input_names=["x"],
+        dynamic_axes={"x": {0: "n", 2: "h", 3: "w"}},
+    )
     session = onnxruntime.InferenceSession(file.getvalue())
     assert len(session.run(None, {"x": torch.cat([right, right]).numpy()})[0]) == 4
     with pytest.raises(Exception, match="Reshape"):

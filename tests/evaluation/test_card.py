@@ -56,9 +56,14 @@ def card_of(folder: Path) -> Any:  # a ModelCard, whose data have what the front
 def test_the_folder_is_what_an_agent_needs(scored: Path, tmp_path: Path) -> None:
     out = write_card(scored, tmp_path / "out", video=False)
     assert set(files_below(out)) == {
-        "README.md", "config.json", "evaluation.csv", "provenance.json", "DONE",
-        "checkpoints/64/policy.safetensors", "checkpoints/64/state.json",
-    }  # fmt: skip
+        "README.md",
+        "config.json",
+        "evaluation.csv",
+        "provenance.json",
+        "DONE",
+        "checkpoints/64/policy.safetensors",
+        "checkpoints/64/state.json",
+    }
     _, config, step = load_agent(out)
     assert (config, step) == (RunFolder.open(scored)[1], 64)
     # What was scored is not played again: the games are there.
@@ -74,9 +79,12 @@ def test_a_hubs_own_parser_reads_the_front_matter(scored: Path, tmp_path: Path) 
     assert data.pipeline_tag == "reinforcement-learning"
     assert data.tags is not None
     assert {
-        "reinforcement-learning", "deep-reinforcement-learning", "BreakoutNoFrameskip-v4", "a2c",
+        "reinforcement-learning",
+        "deep-reinforcement-learning",
+        "BreakoutNoFrameskip-v4",
+        "a2c",
         "coordconv",
-    } <= set(data.tags)  # fmt: skip
+    } <= set(data.tags)
     assert card.data.eval_results is not None
     (result,) = card.data.eval_results
     assert result.task_type == "reinforcement-learning"

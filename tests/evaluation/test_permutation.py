@@ -31,9 +31,12 @@ def test_p_is_that_of_scipy_for_one_game() -> None:
     for _ in range(5):
         arm, baseline = rng.normal(0.8, 1, (5, 1)), rng.normal(0, 1, (4, 1))
         reference = stats.permutation_test(
-            (arm[:, 0], baseline[:, 0]), lambda a, b, axis: np.abs(a.mean(axis) - b.mean(axis)),
-            vectorized=True, n_resamples=np.inf, alternative="greater",
-        )  # fmt: skip
+            (arm[:, 0], baseline[:, 0]),
+            lambda a, b, axis: np.abs(a.mean(axis) - b.mean(axis)),
+            vectorized=True,
+            n_resamples=np.inf,
+            alternative="greater",
+        )
         assert permutation_p(arm, baseline) == pytest.approx(reference.pvalue)
 
 

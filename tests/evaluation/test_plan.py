@@ -198,7 +198,7 @@ def test_other_settings_and_other_outcomes_are_not_planned(tmp_path: Path) -> No
         ("smallest_difference = 0.5", "smallest_difference = -1", "must be a number above 0"),
         ("question", "question = ", "is not valid TOML"),
     ],
-)  # fmt: skip
+)
 def test_a_faulty_plan_is_refused_in_a_line(tmp_path: Path, old: str, new: str, told: str) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(PLAN.replace(old, new))

@@ -200,18 +200,21 @@ def two_modes(rng: np.random.Generator, size: int, chance: float = 0.5) -> Score
 SHAPES = {
     "normal": (lambda rng, n: (rng.normal(2, 1, n), rng.normal(1, 1, n)), 1.0, 0.93, 0.93),
     "unequal spreads": (lambda rng, n: (rng.normal(2, 3, n), rng.normal(1, 1, n)), 1.0, 0.91, 0.93),
-    "skewed": (
-        lambda rng, n: (rng.exponential(2, n), rng.exponential(1, n)), 1.0, 0.88, 0.90
-    ),
+    "skewed": (lambda rng, n: (rng.exponential(2, n), rng.exponential(1, n)), 1.0, 0.88, 0.90),
     "two modes": (lambda rng, n: (two_modes(rng, n), two_modes(rng, n)), 0.0, 0.92, 0.93),
     "log-normal": (
-        lambda rng, n: (np.exp(rng.normal(size=n)), np.exp(rng.normal(size=n))), 0.0, 0.95, 0.95
+        lambda rng, n: (np.exp(rng.normal(size=n)), np.exp(rng.normal(size=n))),
+        0.0,
+        0.95,
+        0.95,
     ),
     "log-normal, unequal": (
         lambda rng, n: (np.exp(rng.normal(-0.5, 1, n)), np.exp(rng.normal(-0.09, 0.42, n))),
-        float(1 - np.exp(-0.09 + 0.42**2 / 2)), 0.84, 0.87,
+        float(1 - np.exp(-0.09 + 0.42**2 / 2)),
+        0.84,
+        0.87,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("shape", SHAPES)

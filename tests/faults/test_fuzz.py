@@ -41,8 +41,17 @@ from studies.folder import read_curve as read_study_curve
 from studies.gan import results as gan
 from sweeps.grid import FOLDER, RECORD, Sweep, load_sweep, save_sweep
 
-FORBIDDEN = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen",
-             "ctypes.dlopen", "socket.connect", "os.remove", "shutil.rmtree")  # fmt: skip
+FORBIDDEN = (
+    "pickle.find_class",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "subprocess.Popen",
+    "ctypes.dlopen",
+    "socket.connect",
+    "os.remove",
+    "shutil.rmtree",
+)
 
 watching: list[str] = []
 caught: list[str] = []
@@ -125,9 +134,17 @@ def changed(record: dict[str, Any], seal: bool = False) -> st.SearchStrategy[byt
 
 CONFIG = json.loads(run_config(game="Pong").to_json())
 STATE = {
-    "step": 64, "updates": 4, "seconds": 1.5, "games": 3, "resumes": 0, "score": 1.25,
-    "episodes_bytes": 100, "rng": random_states(), OPTIMIZER_STEPS: {"0": 4}, DIGESTS: {},
-}  # fmt: skip
+    "step": 64,
+    "updates": 4,
+    "seconds": 1.5,
+    "games": 3,
+    "resumes": 0,
+    "score": 1.25,
+    "episodes_bytes": 100,
+    "rng": random_states(),
+    OPTIMIZER_STEPS: {"0": 4},
+    DIGESTS: {},
+}
 TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
 EPISODES = b"step,seconds,score,length\n16,0.50,3,120\n32,0.90,-4,130\n48,1.00,5,140\n"
 EVALUATION = b"step,seed,score,length,mode\n16,1,3,120,stochastic\n16,3,4,99,deterministic\n"

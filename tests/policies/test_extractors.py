@@ -178,8 +178,12 @@ def test_arms_with_zero_kernels_start_as_the_baseline_and_learn(name: str, basel
 def test_a_control_has_the_layers_of_its_arm() -> None:
     controlled = {name: arm.control for name, arm in ARMS.items() if arm.control is not None}
     assert set(controlled) == {
-        "coordconv", "coordconv-zero", "coordconv-actor", "coordconv-gap", "impala-coordconv",
-    }  # fmt: skip
+        "coordconv",
+        "coordconv-zero",
+        "coordconv-actor",
+        "coordconv-gap",
+        "impala-coordconv",
+    }
     for name, control in controlled.items():
         shapes = [[p.shape for p in make(arm).parameters()] for arm in (name, control)]
         assert shapes[0] == shapes[1]

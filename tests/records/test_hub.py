@@ -189,10 +189,24 @@ ErrorLine = Callable[[str], str]
 @pytest.mark.parametrize(
     "name",
     [
-        "", "agent", "a/b/c", "../b", "a/..", "/etc/passwd", "a/b@", "a/b@../c", "a/b@x/y", "a b/c",
-        "a/b--c", ".a/b", "a/b.", "a/" + "b" * 200, "a/b\n", "https://example.org/a/b",
+        "",
+        "agent",
+        "a/b/c",
+        "../b",
+        "a/..",
+        "/etc/passwd",
+        "a/b@",
+        "a/b@../c",
+        "a/b@x/y",
+        "a b/c",
+        "a/b--c",
+        ".a/b",
+        "a/b.",
+        "a/" + "b" * 200,
+        "a/b\n",
+        "https://example.org/a/b",
     ],
-)  # fmt: skip
+)
 def test_names_that_are_none(name: str, error_line: ErrorLine, hub: Hub) -> None:
     assert "does not name an agent on a hub: write hub:owner/name" in error_line(f"hub:{name}")
     assert hub.requests == []

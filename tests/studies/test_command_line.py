@@ -12,9 +12,17 @@ from studies.detection.settings import PRESETS, Settings
 from studies.training import Experiment
 
 SETTINGS = Settings(
-    model="conv", canvas=32, field=32, digits=1, mnist=None, training=PRESETS["small"],
-    seed=1, seconds=0.0, threads=1, device="cpu",
-)  # fmt: skip
+    model="conv",
+    canvas=32,
+    field=32,
+    digits=1,
+    mnist=None,
+    training=PRESETS["small"],
+    seed=1,
+    seconds=0.0,
+    threads=1,
+    device="cpu",
+)
 
 
 @pytest.mark.parametrize(

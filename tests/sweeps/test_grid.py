@@ -222,9 +222,13 @@ def test_other_seeds_are_refused(word: str) -> None:
 
 def test_several_values_of_a_setting_are_grids_of_their_own(tmp_path: Path) -> None:
     sweep = Sweep(
-        ("Pong",), ("a2c", "ppo"), ("nature",), (1,), runs_dir=tmp_path,
+        ("Pong",),
+        ("a2c", "ppo"),
+        ("nature",),
+        (1,),
+        runs_dir=tmp_path,
         settings={"learning_rate": (1e-4, 2.5e-4), "n_epochs": (2, 8), "gamma": (0.9,)},
-    )  # fmt: skip
+    )
     cells = {str(cell.path.relative_to(tmp_path)): cell.config.values() for cell in sweep.cells()}
     assert len(cells) == 2 + 4  # A2C has no epochs
     rate = cells["learning-rate-0.0001/a2c/Pong/nature/seed-1"]

@@ -50,11 +50,22 @@ def words(
     return [
         str(word)
         for word in (
-            "--algo", "a2c", "--games", "Breakout", "--seeds", 1, "--steps", steps,
+            "--algo",
+            "a2c",
+            "--games",
+            "Breakout",
+            "--seeds",
+            1,
+            "--steps",
+            steps,
             *settings.words(SMALL["a2c"]),
-            "--vary", *vary, "--out", out, *options,
+            "--vary",
+            *vary,
+            "--out",
+            out,
+            *options,
         )
-    ]  # fmt: skip
+    ]
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -196,9 +207,17 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
 ) -> None:
     out = tmp_path / "out"
     mine = words(
-        out, "--trials", 1, "--fresh-seeds", 0, "--extractors", "nature",
-        "--checkpoint-every", 800, steps=8_000,
-    )  # fmt: skip
+        out,
+        "--trials",
+        1,
+        "--fresh-seeds",
+        0,
+        "--extractors",
+        "nature",
+        "--checkpoint-every",
+        800,
+        steps=8_000,
+    )
     run = out / "nature/trial-0/a2c/Breakout/nature/seed-1001"
     process = subprocess.Popen([sys.executable, str(ROOT / "search.py"), *mine])
     wait_for(lambda: newest(run) > 0)

@@ -71,12 +71,21 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
 def words(sweep: Sweep, *options: object) -> list[str]:
     """The command line of a sweep."""
     return [
-        "--games", *sweep.games, "--algos", *sweep.algos, "--extractors", *sweep.extractors,
-        "--seeds", str(len(sweep.seeds)), "--episodes", str(sweep.episodes),
-        "--runs-dir", str(sweep.runs_dir),
+        "--games",
+        *sweep.games,
+        "--algos",
+        *sweep.algos,
+        "--extractors",
+        *sweep.extractors,
+        "--seeds",
+        str(len(sweep.seeds)),
+        "--episodes",
+        str(sweep.episodes),
+        "--runs-dir",
+        str(sweep.runs_dir),
         *settings.words({name: value for name, (value,) in sweep.settings.items()}),
         *map(str, options),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(

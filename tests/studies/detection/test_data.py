@@ -72,9 +72,15 @@ def test_images_depend_only_on_the_seed() -> None:
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [((31, 31, 5), "--canvas"), ((257, 257, 5), "--canvas"), ((64, 63, 5), "--field"),
-     ((64, 257, 5), "--field"), ((64, 64, 0), "--digits"), ((64, 64, 21), "--digits")],
-)  # fmt: skip
+    [
+        ((31, 31, 5), "--canvas"),
+        ((257, 257, 5), "--canvas"),
+        ((64, 63, 5), "--field"),
+        ((64, 257, 5), "--field"),
+        ((64, 64, 0), "--digits"),
+        ((64, 64, 21), "--digits"),
+    ],
+)
 def test_impossible_canvases_fields_and_digits_are_refused(
     values: tuple[int, int, int], message: str
 ) -> None:

@@ -33,9 +33,18 @@ OPTIONS += [f"--{key.replace('_', '-')}={value}" for key, value in TINY.items()]
 
 def _settings(**changes: object) -> Settings:
     training = PRESETS["small"].replaced(**TINY, epochs=2)
-    values = {"model": "coordconv", "canvas": 32, "field": 32, "digits": 2, "mnist": None,
-              "training": training, "seed": 1, "seconds": 0.0, "threads": 1,
-              "device": "cpu"}  # fmt: skip
+    values = {
+        "model": "coordconv",
+        "canvas": 32,
+        "field": 32,
+        "digits": 2,
+        "mnist": None,
+        "training": training,
+        "seed": 1,
+        "seconds": 0.0,
+        "threads": 1,
+        "device": "cpu",
+    }
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -112,8 +121,19 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("detection")
     for model in ("conv", "coordconv"):
         for field in ("32", "60"):
-            main(["--model", model, *OPTIONS, "--field", field, "--epochs", "1",
-                  "--results", str(root)])  # fmt: skip
+            main(
+                [
+                    "--model",
+                    model,
+                    *OPTIONS,
+                    "--field",
+                    field,
+                    "--epochs",
+                    "1",
+                    "--results",
+                    str(root),
+                ]
+            )
     return root
 
 
@@ -156,9 +176,13 @@ def _finished(model: str, seed: int, test: float) -> FinishedDetection:
 
 def test_the_table_equals_hand_computed_values() -> None:
     """The claim in the paper's abstract, as this table would show it: 0.149 to 0.185 is +24 %."""
-    found = [_finished("conv", 1, 0.140), _finished("conv", 2, 0.158),
-             _finished("coordconv", 1, 0.178), _finished("coordconv", 2, 0.192),
-             _finished("coordconv", 3, 0.9)]  # fmt: skip
+    found = [
+        _finished("conv", 1, 0.140),
+        _finished("conv", 2, 0.158),
+        _finished("coordconv", 1, 0.178),
+        _finished("coordconv", 2, 0.192),
+        _finished("coordconv", 3, 0.9),
+    ]
     rows = {r["network"]: r for r in table(found) if r["measure"] == "test_average"}
     assert rows["convolution"]["mean"] == pytest.approx(0.149)
     assert rows["CoordConv"]["seeds"] == 3
@@ -256,7 +280,13 @@ def test_invalid_arguments_give_a_one_line_error(
 def test_the_paper_preset_has_the_papers_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--preset", "paper", "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    wanted = {"train_images": 9_000, "test_images": 1_000, "batch_size": 1, "digits": 5,
-              "canvas": 64, "width": 32}  # fmt: skip
+    wanted = {
+        "train_images": 9_000,
+        "test_images": 1_000,
+        "batch_size": 1,
+        "digits": 5,
+        "canvas": 64,
+        "width": 32,
+    }
     for name, value in wanted.items():
         assert f'"{name}": {value}' in printed

@@ -23,11 +23,18 @@ def test_training_improves_boxes_on_unseen_digits(model: ModelName) -> None:
     }
     experiment = DetectionExperiment(
         Settings(
-            model=model, canvas=32, field=32, digits=1, mnist=None,
+            model=model,
+            canvas=32,
+            field=32,
+            digits=1,
+            mnist=None,
             training=PRESETS["small"].replaced(**chosen),
-            seed=1, seconds=0.0, threads=1, device="cpu",
+            seed=1,
+            seconds=0.0,
+            threads=1,
+            device="cpu",
         )
-    )  # fmt: skip
+    )
     before = experiment.evaluate()
     while not experiment.is_over:
         experiment.timed_step()

@@ -46,9 +46,13 @@ def test_parameter_counts_and_the_positions_of_coordconv_layers() -> None:
 
     def size(extra: int) -> int:
         return (
-            conv(1 + extra, 32, 5) + conv(32, 64, 5) + conv(64 + extra, 32, 3)
-            + conv(32, 32, 3) + conv(32 + extra, 36, 1) + conv(32, 18, 1)
-        )  # fmt: skip
+            conv(1 + extra, 32, 5)
+            + conv(32, 64, 5)
+            + conv(64 + extra, 32, 3)
+            + conv(32, 32, 3)
+            + conv(32 + extra, 36, 1)
+            + conv(32, 18, 1)
+        )
 
     plain, coordinates = RegionProposalNetwork("conv"), RegionProposalNetwork("coordconv")
     assert parameter_count(plain) == size(0) == 81_590

@@ -57,9 +57,14 @@ def test_red_is_painted_over_blue() -> None:
 
 @pytest.mark.parametrize(
     ("canvas", "radius", "message"),
-    [(60, 5, "multiple of 16"), (0, 1, "multiple of 16"), (272, 5, "multiple of 16"),
-     (32, 0, "--radius must be between 1 and 5"), (32, 6, "--radius must be between 1 and 5")],
-)  # fmt: skip
+    [
+        (60, 5, "multiple of 16"),
+        (0, 1, "multiple of 16"),
+        (272, 5, "multiple of 16"),
+        (32, 0, "--radius must be between 1 and 5"),
+        (32, 6, "--radius must be between 1 and 5"),
+    ],
+)
 def test_impossible_canvases_and_radii_are_refused(canvas: int, radius: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         SortOfClevr(canvas, radius)

@@ -57,8 +57,15 @@ def test_generated_images_are_clamped() -> None:
 
 def _settings(**changes: object) -> Settings:
     training = PRESETS["small"].replaced(**TINY, epochs=3)
-    values = {"generator": "coordconv", "discriminator": "coordconv", "training": training,
-              "seed": 1, "seconds": 0.0, "threads": 1, "device": "cpu"}  # fmt: skip
+    values = {
+        "generator": "coordconv",
+        "discriminator": "coordconv",
+        "training": training,
+        "seed": 1,
+        "seconds": 0.0,
+        "threads": 1,
+        "device": "cpu",
+    }
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -205,8 +212,19 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("studies.gan.training.MOST_IMAGES", 250)
         for generator in ("conv", "coordconv"):
             for seed in ("1", "2"):
-                main(["--generator", generator, "--seed", seed, *OPTIONS, "--epochs", "1",
-                      "--results", str(root)])  # fmt: skip
+                main(
+                    [
+                        "--generator",
+                        generator,
+                        "--seed",
+                        seed,
+                        *OPTIONS,
+                        "--epochs",
+                        "1",
+                        "--results",
+                        str(root),
+                    ]
+                )
     return root
 
 
@@ -243,9 +261,13 @@ def _finished(generator: str, seed: int, dimension: float) -> FinishedGan:
 
 
 def test_the_table_equals_hand_computed_values() -> None:
-    found = [_finished("conv", 1, 1.0), _finished("conv", 2, 1.2),
-             _finished("coordconv", 1, 1.5), _finished("coordconv", 2, 1.9),
-             _finished("coordconv", 3, 9.0)]  # fmt: skip
+    found = [
+        _finished("conv", 1, 1.0),
+        _finished("conv", 2, 1.2),
+        _finished("coordconv", 1, 1.5),
+        _finished("coordconv", 2, 1.9),
+        _finished("coordconv", 3, 9.0),
+    ]
     rows = {r["images"]: r for r in table(found) if r["measure"] == "blue_dimension"}
     conv = rows["convolution, discriminator convolution"]
     assert conv["mean"] == pytest.approx(1.1)
@@ -332,8 +354,17 @@ def test_invalid_arguments_give_a_one_line_error(
 def test_the_paper_preset_has_the_papers_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--preset", "paper", "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    wanted = {"canvas": 64, "radius": 10, "images": 50_000, "latent": 256, "width": 64,
-              "batch_size": 16, "generator_rate": 0.0005, "discriminator_rate": 0.0001,
-              "generator_steps": 2, "epochs": 50}  # fmt: skip
+    wanted = {
+        "canvas": 64,
+        "radius": 10,
+        "images": 50_000,
+        "latent": 256,
+        "width": 64,
+        "batch_size": 16,
+        "generator_rate": 0.0005,
+        "discriminator_rate": 0.0001,
+        "generator_steps": 2,
+        "epochs": 50,
+    }
     for name, value in wanted.items():
         assert f'"{name}": {value}' in printed

@@ -28,15 +28,26 @@ def test_generated_colors_approach_the_real_ones(
     It is averaged over the second half of training, because the two networks chase each other and a
     single moment depends on the last bits of a machine's products.
     """
-    chosen = {"canvas": 16, "radius": 2, "latent": 8, "images": 16_000, "epochs": 1,
-              "schedule": "constant", "discriminator_rate": discriminator_rate}  # fmt: skip
+    chosen = {
+        "canvas": 16,
+        "radius": 2,
+        "latent": 8,
+        "images": 16_000,
+        "epochs": 1,
+        "schedule": "constant",
+        "discriminator_rate": discriminator_rate,
+    }
     experiment = GanExperiment(
         Settings(
-            generator=model, discriminator=model,
+            generator=model,
+            discriminator=model,
             training=PRESETS["small"].replaced(**chosen),
-            seed=1, seconds=0.0, threads=1, device="cpu",
+            seed=1,
+            seconds=0.0,
+            threads=1,
+            device="cpu",
         )
-    )  # fmt: skip
+    )
     before = _color_error(experiment)
     errors, steps = [], 0
     while not experiment.is_over:

@@ -25,15 +25,21 @@ def test_parameter_counts_equal_the_papers() -> None:
     deconvolution = ConvGenerator(256, 64, 64)
     widths = [512, 256, 128, 64, 3]
     assert parameter_count(deconvolution) == (
-        256 * 8192 + 8192
+        256 * 8192
+        + 8192
         + sum(conv(a, b, 5) for a, b in pairwise(widths))
         + sum(2 * n for n in widths[:-1])
-    )  # fmt: skip
+    )
     for model, n_coordinates in (("conv", 0), ("coordconv", 2)):
         assert parameter_count(Discriminator(model, 64, 64)) == (  # type: ignore[arg-type]
-            conv(3 + n_coordinates, 64, 5) + conv(64, 128, 5) + conv(128, 256, 5)
-            + conv(256, 512, 5) + 2 * (128 + 256 + 512) + 512 * 16 + 1
-        )  # fmt: skip
+            conv(3 + n_coordinates, 64, 5)
+            + conv(64, 128, 5)
+            + conv(128, 256, 5)
+            + conv(256, 512, 5)
+            + 2 * (128 + 256 + 512)
+            + 512 * 16
+            + 1
+        )
 
 
 @pytest.mark.parametrize("generator", ["conv", "coordconv"])
