@@ -19,8 +19,8 @@ import evaluate
 import search
 import sweep
 import train
-from cli import command_line
 from cli.errors import UserError
+from tests.conftest import Shell
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--algo", "a2c", "--n-envs", "2", "--n-steps", "4", "--steps", "16", "--threads", "1"]
@@ -31,25 +31,19 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
-SCRIPTS = {"train.py": train.main, "evaluate.py": evaluate.main}
 Refused = Callable[..., str]
 
 
 @pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Refused:
+def refused(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Refused:
     """Runs a script that must end with exit code 2 and one line; returns the line."""
 
     def start(script: str, *arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         monkeypatch.chdir(ROOT)
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            command_line.run(script, SCRIPTS[script])
-        shown = capfd.readouterr()
-        assert stop.value.code == 2
-        assert shown.out == ""
-        assert len(shown.err.splitlines()) == 1, shown.err
-        return shown.err
+        ended = shell(script, *arguments)
+        assert (ended.code, ended.out) == (2, "")
+        assert len(ended.err.splitlines()) == 1, ended.err
+        return ended.err
 
     return start
 
@@ -60,26 +54,26 @@ def test_mistakes_from_a_real_shell_end_with_code_2() -> None:
     assert result.stderr.startswith("train.py: error: unknown game 'Breakot': did you mean Break")
 
 
-def test_train_score_and_record(tmp_path: Path, refused: Refused) -> None:
+def test_train_score_and_record(tmp_path: Path, shell: Shell, refused: Refused) -> None:
     out = tmp_path / "run"
-    trained = run("train.py", "--game", "Breakout", *SMALL, "--out", out, "--export-sb3")
-    assert trained.returncode == 0, trained.stderr
-    assert "16 steps" in trained.stdout
-    assert f"tensorboard --logdir {out}" in trained.stdout
+    trained = shell("train.py", "--game", "Breakout", *SMALL, "--out", out, "--export-sb3")
+    assert trained.code == 0, trained.err
+    assert "16 steps" in trained.out
+    assert f"tensorboard --logdir {out}" in trained.out
     assert (out / "sb3_model.zip").is_file()
-    scored = run("evaluate.py", "score", out, "--episodes", 2, "--random", "--threads", 1)
-    assert scored.returncode == 0, scored.stderr
-    assert re.search(r"random play +Breakout \(v4\)", scored.stdout)
-    recorded = run("evaluate.py", "record", out, "--max-steps", 3)
-    assert recorded.returncode == 0, recorded.stderr
+    scored = shell("evaluate.py", "score", out, "--episodes", 2, "--random", "--threads", 1)
+    assert scored.code == 0, scored.err
+    assert re.search(r"random play +Breakout \(v4\)", scored.out)
+    recorded = shell("evaluate.py", "record", out, "--max-steps", 3)
+    assert recorded.code == 0, recorded.err
     (video,) = (out / "videos").iterdir()
-    assert str(video) in recorded.stdout
+    assert str(video) in recorded.out
     assert "nothing to resume" in refused("train.py", "--resume", out)
-    exported = run(
+    exported = shell(
         "evaluate.py", "export", out, "--onnx", tmp_path / "a.onnx", "--sb3", tmp_path / "a.zip"
     )
-    assert exported.returncode == 0, exported.stderr
-    assert exported.stdout == f"wrote {tmp_path / 'a.onnx'}\nwrote {tmp_path / 'a.zip'}\n"
+    assert exported.code == 0, exported.err
+    assert exported.out == f"wrote {tmp_path / 'a.onnx'}\nwrote {tmp_path / 'a.zip'}\n"
     assert "name what to write" in refused("evaluate.py", "export", out)
     new = tmp_path / "new"
     assert "both name" in refused("evaluate.py", "export", out, "--onnx", new, "--sb3", new)
@@ -88,8 +82,8 @@ def test_train_score_and_record(tmp_path: Path, refused: Refused) -> None:
         "evaluate.py", "export", out, "--onnx", tmp_path / "b/a.onnx"
     )
     (out / "DONE").unlink()
-    resumed = run("train.py", "--resume", out)
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = shell("train.py", "--resume", out)
+    assert resumed.code == 0, resumed.err
     (part,) = json.loads((out / "provenance.json").read_text())["resumed"]
     assert part["command"] == ["train.py", "--resume", str(out)]
     again = refused("train.py", "--game", "Breakout", *SMALL, "--out", out)
@@ -149,13 +143,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, refused: Refuse
     assert f"cannot write {tmp_path / 'file' / 'run'}" in line
 
 
-def test_dry_run_and_describe_train_nothing(tmp_path: Path) -> None:
-    dry = run("train.py", "--game", "Pong", "--runs-dir", tmp_path, "--steps", "1000", "--dry-run")
-    assert dry.returncode == 0
-    assert f"1,024 steps into {tmp_path}/ppo/Pong/coordconv/seed-1" in dry.stdout
-    described = run("train.py", "--describe", "--extractor", "coordconv", "--game", "Pong")
-    assert described.returncode == 0
-    assert "CoordConv2d" in described.stdout
+def test_dry_run_and_describe_train_nothing(tmp_path: Path, shell: Shell) -> None:
+    dry = shell(
+        "train.py", "--game", "Pong", "--runs-dir", tmp_path, "--steps", "1000", "--dry-run"
+    )
+    assert dry.code == 0
+    assert f"1,024 steps into {tmp_path}/ppo/Pong/coordconv/seed-1" in dry.out
+    described = shell("train.py", "--describe", "--extractor", "coordconv", "--game", "Pong")
+    assert described.code == 0
+    assert "CoordConv2d" in described.out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -282,12 +278,15 @@ def texts_of_options(shown: str) -> dict[str, list[str]]:
     return texts
 
 
-def test_help_shows_each_algorithms_own_defaults() -> None:
-    shown = {algo: run("train.py", "--algo", algo, "--help").stdout for algo in ("ppo", "a2c")}
+def test_help_shows_each_algorithms_own_defaults(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = {algo: shell("train.py", "--algo", algo, "--help").out for algo in ("ppo", "a2c")}
     assert "--n-envs INT      Environments stepped together. (default: 8)" in shown["ppo"]
     assert "--n-envs INT      Environments stepped together. (default: 16)" in shown["a2c"]
     assert "--clip-range" not in shown["a2c"]
-    swept = " ".join(run("sweep.py", "--algos", "ppo", "a2c", "--help").stdout.split())
+    swept = " ".join(shell("sweep.py", "--algos", "ppo", "a2c", "--help").out.split())
     assert "(default: ppo 8, a2c 16)" in re.sub(r" [│|] ", "", swept.replace("│ │", ""))
 
 

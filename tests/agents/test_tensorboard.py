@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 import urllib.request
 from typing import Any
 
@@ -15,6 +14,7 @@ from tensorboard import program
 from agents.training import train
 from records.folder import RunFolder, default_path
 from tests.agents.conftest import small_config
+from tests.waiting import wait_for
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -32,9 +32,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> str:
     words = ["--logdir", root, "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
     board.configure(argv=["tensorboard", *map(str, words)])
     address = board.launch()
-    end = time.monotonic() + 60
-    while len(asked(address, "session_groups").get("sessionGroups", [])) < len(ARMS):
-        assert time.monotonic() < end, "the runs were not loaded"
+    wait_for(
+        lambda: len(asked(address, "session_groups").get("sessionGroups", [])) == len(ARMS), 60
+    )
     return address
 
 

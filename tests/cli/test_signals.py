@@ -7,8 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,10 @@ from cli.signals import StopRequest, ending_as_ctrl_c
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from tests.agents.conftest import TrainRun, train_run
+from tests.waiting import wait_for
 
 __all__ = ["train_run"]
 ROOT = Path(__file__).parents[2]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 @pytest.fixture

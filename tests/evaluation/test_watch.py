@@ -28,6 +28,7 @@ from evaluation.video import ShownStep
 from evaluation.watch import MOST_PLAYERS, Session, TrainedPlayer, watch_runs
 from evaluation.window import Window
 from records.kept_checkpoints import list_checkpoints
+from tests.waiting import wait_for
 
 pygame = pytest.importorskip("pygame")
 MakeRun = Callable[..., Path]
@@ -139,11 +140,7 @@ def test_two_agents_play_the_same_game_side_by_side(screen: Path, make_run: Make
 def test_a_signal_ends_the_command(screen: Path, make_run: MakeRun) -> None:
     command = [sys.executable, "evaluate.py", "watch", str(make_run()), "--random"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while pixels(screen).max() == 0:  # until something is shown
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: pixels(screen).max() > 0 or process.poll() is not None)
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors) == (0, b"", b"")

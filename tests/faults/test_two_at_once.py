@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from files.lock import exclusive, is_held
 from records.csv_log import SCORING_LOCK
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,13 +37,6 @@ def new_run(path: Path, seed: int = 1) -> list[str]:
         *("--game", "Breakout", "--algo", "a2c", "--steps", "100000000", "--threads", "1"),
         *("--n-envs", "4", "--seed", str(seed), "--out", str(path)),
     ]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def test_of_two_that_start_together_one_trains_and_its_death_frees_the_folder(

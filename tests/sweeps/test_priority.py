@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -13,6 +12,7 @@ import pytest
 
 import sweep as script
 from cli.errors import UserError
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 AUTOGROUPS = Path("/proc/sys/kernel/sched_autogroup_enabled")
@@ -34,13 +34,13 @@ def share_beside_a_busy_neighbour(*pids: int) -> float:
     for pid in pids:
         os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})
     before = [cpu_seconds(pid) for pid in pids]
-    end = time.monotonic() + 60
-    while True:
-        time.sleep(0.2)
-        spent = [cpu_seconds(pid) - b for pid, b in zip(pids, before, strict=True)]
-        if sum(spent) > 2:
-            return spent[0] / sum(spent)
-        assert time.monotonic() < end, "neither got anything"
+
+    def spent() -> list[float]:
+        return [cpu_seconds(pid) - b for pid, b in zip(pids, before, strict=True)]
+
+    wait_for(lambda: sum(spent()) > 2)
+    mine, *others = spent()
+    return mine / (mine + sum(others))
 
 
 def share_of_a_run(niceness: int) -> float:
@@ -71,10 +71,7 @@ def share_of_a_run(niceness: int) -> float:
 
 def wait_until_busy(pid: int) -> None:
     """The launcher has become the script."""
-    end = time.monotonic() + 60
-    while "child.py" in " ".join(psutil.Process(pid).cmdline()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_for(lambda: "child.py" not in " ".join(psutil.Process(pid).cmdline()))
 
 
 def test_two_equals_share_alike_and_a_nice_run_gives_way() -> None:
@@ -107,14 +104,13 @@ def test_sweep_py_gives_its_runs_the_priority_that_it_was_started_with(tmp_path:
 
 def run_of(parent: int) -> int:
     """The train.py that a sweep has started."""
-    end = time.monotonic() + 120
-    while True:
-        for child in psutil.Process(parent).children():
-            words = " ".join(child.cmdline())
-            if "train.py" in words and "child.py" not in words:
-                return int(child.pid)
-        assert time.monotonic() < end
-        time.sleep(0.1)
+
+    def runs() -> list[int]:
+        words = {c.pid: " ".join(c.cmdline()) for c in psutil.Process(parent).children()}
+        return [p for p, line in words.items() if "train.py" in line and "child.py" not in line]
+
+    wait_for(runs)
+    return runs()[0]
 
 
 def test_background_is_for_this_machine() -> None:

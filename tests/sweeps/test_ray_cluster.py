@@ -18,7 +18,8 @@ from records.folder import RunFolder
 from sweeps.grid import Sweep
 from sweeps.ray_cluster import run_ray
 from sweeps.status import progress
-from tests.sweeps.test_sweep import newest, start, wait_for, words
+from tests.sweeps.test_sweep import newest, start, words
+from tests.waiting import wait_for
 
 # Ray reads this when it is imported: all nodes and the sweep stay on the loopback.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"

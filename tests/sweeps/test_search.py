@@ -33,7 +33,7 @@ from sweeps.search.request import Search
 from sweeps.search.trials import Trials, open_trials
 from tests.agents.conftest import SMALL
 from tests.evaluation.comparing import comparison, report
-from tests.sweeps.test_sweep import wait_for
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 PLAN = ROOT / "docs/results/atari/plan.toml"

@@ -22,7 +22,8 @@ from records.folder import RunFolder
 from sweeps.grid import Cell, Sweep, make_sweep_folder
 from sweeps.slurm import run_slurm
 from sweeps.status import Progress, progress, sweep_file
-from tests.sweeps.test_sweep import newest, wait_for, words
+from tests.sweeps.test_sweep import newest, words
+from tests.waiting import wait_for
 
 pytest.importorskip("submitit", reason="pip install -e '.[slurm]'")
 

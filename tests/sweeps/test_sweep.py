@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,16 +25,9 @@ from sweeps.cell import CellProcess
 from sweeps.grid import FOLDER, Cell, Sweep, make_sweep_folder, save_sweep
 from sweeps.local import cores_of_workers
 from sweeps.status import Progress, progress, sweep_file
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 180) -> None:
-    """Look again and again; whatever is waited for comes, or the test fails."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def files(folder: Path) -> dict[Path, int]:

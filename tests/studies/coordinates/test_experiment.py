@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +21,7 @@ from studies.schedule import learning_rate
 from studies.training import train
 from tests.studies.conftest import Refused
 from tests.studies.experiments import ROOT, require_alike
+from tests.waiting import wait_for
 
 SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
 COMMAND = [sys.executable, "-m", "studies.coordinates"]
@@ -104,10 +102,8 @@ def test_a_killed_experiment_is_resumed(tmp_path: Path) -> None:
         str(tmp_path / "x"),
     ]
     process = subprocess.Popen(command, cwd=ROOT)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "x" / CHECKPOINT).exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    wait_for((tmp_path / "x" / CHECKPOINT).exists)
+    process.kill()
     process.wait()
     assert not (tmp_path / "x" / "result.json").exists()
     subprocess.run(command, cwd=ROOT, check=True)
