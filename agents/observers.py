@@ -120,7 +120,7 @@ class Curves:
         if not run.passed(STEPS_BETWEEN_LOGS) and not run.is_complete:
             return
         model, step, score = run.model, run.step, run.games.score
-        normalized = None if score is None else run.family.human_normalised(run.config.game, score)
+        normalized = None if score is None else run.family.human_normalized(run.config.game, score)
         self._writer.scalars(
             step,
             {

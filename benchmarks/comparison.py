@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.made_up_runs import make_grid_of_runs
 from benchmarks.measure import in_own_process, machine
 from cli.streams import forgiving_streams
-from envs import GAMES, human_normalised
+from envs import GAMES, human_normalized
 from evaluation.compare import Request, write_report
 
 ARMS = {"nature": 0.5, "coordconv": 0.55, "control-noise": 0.5}
@@ -40,7 +40,7 @@ def run(games: int, seeds: int, training_games: int) -> None:
         root = Path(folder)
         make_grid_of_runs(
             root / "runs",
-            [game for game in GAMES if human_normalised(game, 0.0) is not None][:games],
+            [game for game in GAMES if human_normalized(game, 0.0) is not None][:games],
             ARMS,
             seeds,
             steps=STEPS,

@@ -7,7 +7,7 @@ through Gymnasium's own wrappers: it can render, and it is the reference for tes
 from envs.batch import GameBatch
 from envs.games import GAMES, UnknownGameError, action_meanings, n_actions, rom_id
 from envs.protocol import PROTOCOLS, Protocol, UnknownProtocolError, find_protocol
-from envs.published_scores import human_normalised
+from envs.published_scores import human_normalized
 from envs.rendered import make_reference_env
 from envs.seeds import emulator_seeds
 from envs.vec_env import AtariVecEnv
@@ -23,7 +23,7 @@ __all__ = [
     "action_meanings",
     "emulator_seeds",
     "find_protocol",
-    "human_normalised",
+    "human_normalized",
     "make_reference_env",
     "n_actions",
     "rom_id",

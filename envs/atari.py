@@ -10,7 +10,7 @@ from envs.games import GAMES, action_meanings, rom_id
 from envs.protocol import PROTOCOLS, find_protocol
 from envs.published_scores import (
     SOURCES,
-    human_normalised,
+    human_normalized,
     published_scores,
     reference_scores,
 )
@@ -107,9 +107,9 @@ class Atari(Family):
             raise
         return env, observation
 
-    def human_normalised(self, game: str, score: float) -> float | None:
+    def human_normalized(self, game: str, score: float) -> float | None:
         """Normalized with the random and human scores of Wang et al. 2016."""
-        return human_normalised(game, score)
+        return human_normalized(game, score)
 
     def published_scores(self, game: str, algo: str, protocol: str) -> dict[str, float | None]:
         """Scores from `atari_reference_scores.csv`."""

@@ -175,7 +175,7 @@ class Family(ABC):
         channels, height, width = self.observation_shape(protocol)
         return f"{channels} channels, {height}×{width}"
 
-    def human_normalised(self, game: str, score: float) -> float | None:
+    def human_normalized(self, game: str, score: float) -> float | None:
         """A raw score on the scale where random play is 0 and a human 1; None if unknown."""
         return None
 

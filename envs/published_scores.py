@@ -61,7 +61,7 @@ def reference_scores(game: str) -> Mapping[str, float]:
     return _table().get(game, MappingProxyType({}))
 
 
-def human_normalised(game: str, score: float) -> float | None:
+def human_normalized(game: str, score: float) -> float | None:
     """The score on the scale where random play is 0 and the human tester 1.
 
     None if either of the two was not measured.

@@ -169,7 +169,7 @@ def _table(scores: Sequence[Score]) -> str:
         return ""
     rows = []
     for score in scores:
-        values, normalized = score.scores, score.human_normalised
+        values, normalized = score.scores, score.human_normalized
         interval = estimate(mean, values[:, None])
         known = interval.low is not None and interval.high is not None
         rows.append(

@@ -64,7 +64,7 @@ def distilled(grid: Grid) -> Distilled | None:
         return model(np.nanmean(scores, axis=-2))
 
     arms = {
-        arm: estimate(median, grid.normalised(arm)[:, columns], bounds=(0.0, np.inf))
+        arm: estimate(median, grid.normalized(arm)[:, columns], bounds=(0.0, np.inf))
         for arm in grid.every_arm
     }
     return Distilled(name, model, arms)

@@ -96,31 +96,31 @@ class Grid:
     def human_games(self) -> tuple[str, ...]:
         """Games with a published human score; aggregates are over these."""
         family = self.family
-        return tuple(g for g in self.games if family.human_normalised(g, 0.0) is not None)
+        return tuple(g for g in self.games if family.human_normalized(g, 0.0) is not None)
 
-    def normalised(self, arm: str) -> Array:
+    def normalized(self, arm: str) -> Array:
         """Human-normalized scores: (seeds, human games)."""
         columns = [self.games.index(game) for game in self.human_games]
         return self.in_human_units(self.scores(arm)[:, columns])
 
     def in_human_units(self, scores: Array) -> Array:
         """Raw scores (..., human games) on the scale where random play is 0 and a human 1."""
-        zero = np.array([self._normalised(game, 0.0) for game in self.human_games])
-        one = np.array([self._normalised(game, 1.0) for game in self.human_games])
+        zero = np.array([self._normalized(game, 0.0) for game in self.human_games])
+        one = np.array([self._normalized(game, 1.0) for game in self.human_games])
         return np.asarray(zero + (one - zero) * scores)
 
     def human_difference(self, game: str, difference: Estimate) -> Estimate | None:
         """A difference of raw scores on the human scale, which is linear; None if it is unknown."""
         if game not in self.human_games:
             return None
-        unit = self._normalised(game, 1.0) - self._normalised(game, 0.0)
+        unit = self._normalized(game, 1.0) - self._normalized(game, 0.0)
         if difference.low is None or difference.high is None:
             return Estimate(difference.value * unit)
         low, high = sorted((difference.low * unit, difference.high * unit))
         return Estimate(difference.value * unit, low, high, difference.p)
 
-    def _normalised(self, game: str, score: float) -> float:
-        value = self.family.human_normalised(game, score)
+    def _normalized(self, game: str, score: float) -> float:
+        value = self.family.human_normalized(game, score)
         assert value is not None
         return value
 

@@ -46,7 +46,7 @@ class GameResult:
         arm: mean raw score of each of the arm's runs.
         baseline: mean raw score of each of the baseline's runs.
         difference: difference of the means over seeds, arm - baseline, in raw points.
-        normalised: the difference in human-normalized units; None if no human score is known.
+        normalized: the difference in human-normalized units; None if no human score is known.
         win_rate: probability of improvement.
         p: p-value of the difference, corrected for everything that the report tests (Holm).
         verdict: better, worse or undecided.
@@ -57,7 +57,7 @@ class GameResult:
     arm: tuple[float, ...]
     baseline: tuple[float, ...]
     difference: Estimate
-    normalised: Estimate | None
+    normalized: Estimate | None
     win_rate: Estimate
     p: float | None
     verdict: str
@@ -263,7 +263,7 @@ def _differences(grid: Grid, arm: str) -> dict[str, Estimate]:
     """Differences of human-normalized aggregates, arm - baseline, by name."""
     if not grid.human_games:
         return {}
-    pair = grid.normalised(arm), grid.normalised(grid.baseline)
+    pair = grid.normalized(arm), grid.normalized(grid.baseline)
     return {
         name: estimate(_difference_of(statistic), *pair) for name, statistic in AGGREGATES.items()
     }
@@ -272,7 +272,7 @@ def _differences(grid: Grid, arm: str) -> dict[str, Estimate]:
 def _aggregates(grid: Grid, arm: str) -> dict[str, Estimate]:
     if not grid.human_games:
         return {}
-    scores = grid.normalised(arm)
+    scores = grid.normalized(arm)
     return {name: estimate(statistic, scores) for name, statistic in AGGREGATES.items()}
 
 

@@ -54,9 +54,9 @@ class Score:
         return np.array([game.score for game in self.games])
 
     @property
-    def human_normalised(self) -> float | None:
+    def human_normalized(self) -> float | None:
         """Mean score on the scale where random play is 0 and a human 1; None if unknown."""
-        return self.family.human_normalised(self.game, float(self.scores.mean()))
+        return self.family.human_normalized(self.game, float(self.scores.mean()))
 
 
 def score_run(
@@ -136,7 +136,7 @@ def score_table(scores: Sequence[Score]) -> str:
     """A text table with one agent per row."""
     rows = [("agent", "game", "step", "mode", "games", "mean", "std", "median", "human-norm.")]
     for score in scores:
-        values, normalized = score.scores, score.human_normalised
+        values, normalized = score.scores, score.human_normalized
         rows.append(
             (
                 score.agent,

@@ -136,7 +136,7 @@ def profile(comparison: Comparison) -> Picture | None:
     grid = comparison.grid
     if not grid.human_games:
         return None
-    scores = {arm: grid.normalised(arm) for arm in grid.every_arm}
+    scores = {arm: grid.normalized(arm) for arm in grid.every_arm}
     low = min(float(np.nanmin(values)) for values in scores.values())
     high = max(float(np.nanmax(values)) for values in scores.values())
     margin = 0.03 * (high - low) or 0.1
@@ -181,7 +181,7 @@ def _profile_band(scores: Array, thresholds: Array) -> tuple[list[float], list[f
 def improvement(comparison: Comparison, result: ArmResult) -> Picture | None:
     """Sorted bars of the difference on each game."""
     grid = comparison.grid
-    rows = [(game, game.normalised) for game in result.games if game.normalised is not None]
+    rows = [(game, game.normalized) for game in result.games if game.normalized is not None]
     if not rows:
         return None
     rows.sort(key=lambda row: row[1].value)

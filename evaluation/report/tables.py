@@ -218,17 +218,17 @@ def shown(value: Estimate, digits: int, *, sign: bool = False) -> str:
 
 
 def _game_row(game: GameResult, family: Family) -> tuple[str, ...]:
-    normalised = ""
-    if game.normalised is not None:
+    normalized = ""
+    if game.normalized is not None:
         pair = (
-            family.human_normalised(game.game, float(np.mean(s))) for s in (game.baseline, game.arm)
+            family.human_normalized(game.game, float(np.mean(s))) for s in (game.baseline, game.arm)
         )
-        normalised = " → ".join(f"{value:.3f}" for value in pair)
+        normalized = " → ".join(f"{value:.3f}" for value in pair)
     return (
         game.game,
         _mean_and_spread(game.baseline),
         _mean_and_spread(game.arm),
-        normalised or "no human score",
+        normalized or "no human score",
         shown(game.difference, _digits(float(np.mean(game.baseline))), sign=True),
         shown(game.win_rate, 2),
         "" if game.p is None else p_value(game.p),

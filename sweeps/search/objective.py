@@ -33,7 +33,7 @@ def unit(family: str, games: Sequence[str]) -> str:
     Raises:
         UserError: some of several games have no published scores.
     """
-    known = [FAMILIES.find(family).human_normalised(game, 0.0) is not None for game in games]
+    known = [FAMILIES.find(family).human_normalized(game, 0.0) is not None for game in games]
     if all(known):
         return "human-normalized"
     if len(games) > 1:
@@ -62,7 +62,7 @@ def score_at(cell: Cell, share: float) -> float | None:
         return None
     recent = [game for game in games if game.step > (share - LAST_SHARE) * total] or games[-1:]
     score = float(np.mean([game.score for game in recent]))
-    normalized = FAMILIES.find(config.family).human_normalised(config.game, score)
+    normalized = FAMILIES.find(config.family).human_normalized(config.game, score)
     return score if normalized is None else normalized
 
 

@@ -60,7 +60,7 @@ def test_the_report_reads_the_data_and_of_older_runs_the_events(train_run: Train
             data.maps[name], events.maps[name], strict=True
         ):
             assert step == other_step
-            assert np.abs(mine.astype(int) - other).max() <= 2  # float16 and rounding to grey
+            assert np.abs(mine.astype(int) - other).max() <= 2  # float16 and rounding to gray
 
 
 def test_what_was_measured_of_lost_weights_is_gone_after_a_resume(train_run: TrainRun) -> None:

@@ -276,8 +276,8 @@ def test_tensorboard_has_scores_losses_coordinates_and_the_configuration(
     }
     assert 0 < scalars(folder, "policy/entropy")[0][1] <= np.log(4) + 1e-5
     raw = scalars(folder, "score/mean_of_last_100_games")[-1][1]
-    normalised = scalars(folder, "score/human_normalised")[-1][1]
-    assert normalised == pytest.approx((raw - 1.7) / (30.5 - 1.7), abs=1e-4)
+    normalized = scalars(folder, "score/human_normalised")[-1][1]
+    assert normalized == pytest.approx((raw - 1.7) / (30.5 - 1.7), abs=1e-4)
     images = set(events.Tags()["images"])
     assert "where_maps/convolutions.2" in images
     (clip,) = events.Images("evaluation/gameplay")

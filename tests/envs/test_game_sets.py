@@ -7,7 +7,7 @@ import pytest
 
 from cli.errors import UserError
 from envs.atari import ATARI
-from envs.published_scores import human_normalised, reference_scores
+from envs.published_scores import human_normalized, reference_scores
 
 SETS = ATARI.game_sets
 
@@ -32,7 +32,7 @@ def test_every_game_of_a_set_can_be_played_and_has_a_human_score() -> None:
     for games in SETS.values():
         for game in games.games:
             ATARI.check_game(game)
-            assert human_normalised(game, 0.0) is not None
+            assert human_normalized(game, 0.0) is not None
 
 
 def test_the_model_is_a_weighted_mean_of_logarithms() -> None:
@@ -62,7 +62,7 @@ def test_estimated_medians_of_published_tables_equal_the_documented_ones(
 ) -> None:
     """The values are those of the table in docs/statistics.md and of the caveat in reports."""
     known = {
-        game: human_normalised(game, reference_scores(game)[scores])
+        game: human_normalized(game, reference_scores(game)[scores])
         for game in SETS["all"].games
         if scores in reference_scores(game)
     }
@@ -85,5 +85,5 @@ def test_the_model_predicts_the_median_of_an_agent_it_was_fitted_to() -> None:
     }
     model = SETS["atari5"].model
     assert model is not None
-    scores = np.array([human_normalised(game, raw[game]) for game in model.weights])
+    scores = np.array([human_normalized(game, raw[game]) for game in model.weights])
     assert model(scores) == pytest.approx(2.27, rel=model.relative_error)

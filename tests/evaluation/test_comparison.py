@@ -44,7 +44,7 @@ def test_the_score_of_a_run_is_the_mean_of_its_games_and_seeds_stay_apart(tmp_pa
     assert pong.difference.value == pytest.approx(np.mean(pong.arm) - np.mean(pong.baseline))
     assert pong.win_rate == win_rate(np.array(pong.arm), np.array(pong.baseline))
     # Pong: random -20.7, human 14.6.
-    assert pong.normalised.value == pytest.approx(pong.difference.value / (14.6 + 20.7))
+    assert pong.normalized.value == pytest.approx(pong.difference.value / (14.6 + 20.7))
 
 
 def test_equal_arms_are_undecided(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_games_without_human_scores_are_compared_raw(tmp_path: Path) -> None:
     )
     compared = comparison(tmp_path)
     (game,) = compared.results[0].games
-    assert game.normalised is None
+    assert game.normalized is None
     assert game.verdict == "better"
     assert compared.results[0].differences == {}
     assert "no human scores are published" in sentence(compared.results[0], compared)

@@ -53,7 +53,7 @@ def test_the_estimate_is_the_models_of_each_games_mean_whatever_the_order_of_gam
     model = ATARI.game_sets["atari5"].model
     assert model is not None
     means = {
-        game.game: ATARI.human_normalised(game.game, float(np.mean(game.arm)))
+        game.game: ATARI.human_normalized(game.game, float(np.mean(game.arm)))
         for game in result_of(compared, "coordconv").games
     }
     expected = model(np.array([means[game] for game in model.weights]))

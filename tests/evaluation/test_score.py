@@ -66,7 +66,7 @@ def test_random_play_of_breakout_is_near_the_published_score() -> None:
     score = score_random(ATARI, "Breakout", "v4", 32, threads=1)
     # 1.7 in the published table; a game of random play has a deviation of about 1.3.
     assert abs(score.scores.mean() - 1.7) < 1.0
-    assert score.human_normalised == pytest.approx((score.scores.mean() - 1.7) / 28.8)
+    assert score.human_normalized == pytest.approx((score.scores.mean() - 1.7) / 28.8)
 
 
 def test_table_shows_hand_computed_numbers() -> None:

@@ -1,4 +1,4 @@
-"""What is installed is what is pinned, all of it, with a known licence."""
+"""What is installed is what is pinned, all of it, with a known license."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from benchmarks.licences import PAGE, licence, pinned
+from benchmarks.licenses import PAGE, license, pinned
 
 OURS = "coordconv-agents"
 
@@ -43,9 +43,9 @@ def test_every_dependency_is_pinned_to_what_is_installed() -> None:
     assert pins == installed
 
 
-def test_every_licence_is_listed() -> None:
+def test_every_license_is_listed() -> None:
     page = PAGE.read_text()
     for name, version in pinned().items():
-        assert licence(name) != "unknown", name
-        assert f"| {name} | {version} | {licence(name)} |" in page, "run benchmarks.licences"
+        assert license(name) != "unknown", name
+        assert f"| {name} | {version} | {license(name)} |" in page, "run benchmarks.licenses"
     assert "| ale-py | 0.12.1 | GPL-2.0-only |" in page

@@ -29,7 +29,7 @@ def cpu_seconds(pid: int) -> float:
     return float(times.user + times.system)
 
 
-def share_beside_a_busy_neighbour(*pids: int) -> float:
+def share_beside_a_busy_neighbor(*pids: int) -> float:
     """The part of one core that the first process gets, of what both get."""
     for pid in pids:
         os.sched_setaffinity(pid, {min(os.sched_getaffinity(0))})
@@ -57,14 +57,14 @@ def share_of_a_run(niceness: int) -> float:
     parent = subprocess.Popen(
         [sys.executable, "-c", starter], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    neighbour = subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True)
+    neighbor = subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True)
     try:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         wait_until_busy(pid)
-        return share_beside_a_busy_neighbour(pid, neighbour.pid)
+        return share_beside_a_busy_neighbor(pid, neighbor.pid)
     finally:
-        for process in (parent, neighbour):
+        for process in (parent, neighbor):
             process.kill()  # the run ends with its parent
             process.wait()
 

@@ -1,6 +1,6 @@
 """Write the table of docs/dependencies.md: pinned dependencies with their versions and licenses.
 
-python -m benchmarks.licences
+python -m benchmarks.licenses
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cli.table import markdown
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "dependencies.md"
-BEGIN, END = "<!-- begin licences -->", "<!-- end licences -->"
+BEGIN, END = "<!-- begin licenses -->", "<!-- end licenses -->"
 
 
 def pinned() -> dict[str, str]:
@@ -23,7 +23,7 @@ def pinned() -> dict[str, str]:
     return {name.strip(): version.strip() for name, version in pairs}
 
 
-def licence(name: str) -> str:
+def license(name: str) -> str:
     """A package's license from its metadata: SPDX expression, classifiers, or a line of text."""
     about = metadata.metadata(name)
     if "License-Expression" in about:
@@ -37,8 +37,8 @@ def licence(name: str) -> str:
 
 def table() -> str:
     """The table as Markdown."""
-    rows = [(name, version, licence(name)) for name, version in pinned().items()]
-    return markdown(("package", "version", "licence"), rows)
+    rows = [(name, version, license(name)) for name, version in pinned().items()]
+    return markdown(("package", "version", "license"), rows)
 
 
 def main() -> None:
