@@ -6,7 +6,7 @@ DEMO_GAME ?= KungFuMaster
 DEMO_ALGO ?= ppo
 DEMO_STEPS ?= 20000
 
-.PHONY: setup demo test check docs
+.PHONY: setup demo test test-quick coverage check docs
 
 setup: .venv/installed
 
@@ -24,7 +24,15 @@ demo: setup
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir $(DEMO)"
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --durations 25
+
+# What takes less than a second a test: a part of every folder, in less than two minutes.
+test-quick: setup
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow and not learning"
+
+# Every test again, with the lines and branches that none of them runs; in build/coverage as pages.
+coverage: setup
+	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term:skip-covered --cov-report html:build/coverage
 
 check: setup
 	$(BIN)/ruff check .

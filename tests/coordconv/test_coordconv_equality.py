@@ -90,7 +90,7 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("layer_class", LAYERS)
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_output_and_every_gradient_equal_those_of_concatenation(
     layer_class: Any, by_concatenation: Any, data: st.DataObject

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import emulator_seeds
@@ -10,7 +10,6 @@ RUN_SEEDS = st.integers(0, 2**63)
 
 
 @given(RUN_SEEDS, st.integers(1, 300))
-@settings(deadline=None)
 def test_seeds_of_a_run_are_distinct_and_fit_int32(seed: int, count: int) -> None:
     seeds = emulator_seeds(seed, count, training=True)
     assert len(set(seeds)) == len(seeds) == count
@@ -24,7 +23,6 @@ def test_colliding_hashes_do_not_give_two_environments_the_same_seed() -> None:
 
 
 @given(RUN_SEEDS, RUN_SEEDS, st.integers(1, 100))
-@settings(deadline=None)
 def test_training_and_evaluation_never_share_a_seed(one: int, other: int, count: int) -> None:
     training = emulator_seeds(one, count, training=True)
     evaluation = emulator_seeds(other, count, training=False)
@@ -38,7 +36,6 @@ def test_consecutive_run_seeds_have_no_environment_in_common() -> None:
 
 
 @given(RUN_SEEDS, st.integers(1, 50), st.integers(1, 50))
-@settings(deadline=None)
 def test_an_environments_seed_does_not_depend_on_their_number(
     seed: int, few: int, more: int
 ) -> None:

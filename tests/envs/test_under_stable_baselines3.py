@@ -1,10 +1,8 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
@@ -14,16 +12,6 @@ from stable_baselines3.common.monitor import Monitor
 from tests.envs.conftest import V4, Make
 
 
-@pytest.fixture
-def one_torch_thread() -> Iterator[None]:
-    """Two torch threads compete with the emulators: many times slower on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("one_torch_thread")
 def test_stable_baselines3_trains_without_a_wrapper_and_logs_whole_games(make: Make) -> None:
     env = make("Breakout", 2, replace(V4, max_frames=16))  # 4 agent steps
     model = PPO("CnnPolicy", env, n_steps=8, batch_size=8, n_epochs=1, seed=3, device="cpu")
