@@ -26,7 +26,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --durations 25
 
-# What takes less than a second a test: a part of every folder, in less than two minutes.
+# The tests that take less than about a second: part of every folder, in less than two minutes.
 test-quick: setup
 	$(BIN)/python -m pytest --numprocesses 2 -m "not slow and not learning"
 

@@ -48,12 +48,14 @@ def refused(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Refused:
     return start
 
 
+@pytest.mark.slow
 def test_mistakes_from_a_real_shell_end_with_code_2() -> None:
     result = run("train.py", "--game", "Breakot")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("train.py: error: unknown game 'Breakot': did you mean Break")
 
 
+@pytest.mark.slow
 def test_train_score_and_record(tmp_path: Path, shell: Shell, refused: Refused) -> None:
     out = tmp_path / "run"
     trained = shell("train.py", "--game", "Breakout", *SMALL, "--out", out, "--export-sb3")
@@ -155,6 +157,7 @@ def test_dry_run_and_describe_train_nothing(tmp_path: Path, shell: Shell) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_progress_bar(tmp_path: Path) -> None:
     leader, follower = pty.openpty()
     command = [

@@ -55,6 +55,7 @@ def run(command: Path, *words: object, cwd: Path) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.slow
 def test_a_grid_is_run_and_an_agent_scored_in_a_folder_of_somebody_elses(
     commands: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_grid_is_run_and_an_agent_scored_in_a_folder_of_somebody_elses(
     assert trained.stderr.startswith("train.py: error: runs/a2c/Pong/nature/seed-1 is finished")
 
 
+@pytest.mark.slow
 def test_what_is_printed_to_be_copied_names_the_command(commands: Path, tmp_path: Path) -> None:
     words = ["--game", "Pong", "--algo", "a2c", *SMALL, "--out", "run"]
     trained = run(commands / "coordconv-train", *words, cwd=tmp_path)
@@ -98,6 +100,7 @@ def test_what_is_printed_to_be_copied_names_the_command(commands: Path, tmp_path
     assert "score:  python evaluate.py score again\n" in by_script.stdout
 
 
+@pytest.mark.slow
 def test_no_folder_of_the_suite_is_on_anybodys_import_path(commands: Path, tmp_path: Path) -> None:
     found = run(
         commands / "python",

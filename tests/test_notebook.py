@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "coordconv-in-ten-minutes.ipynb"
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_coordconv_is_right_everywhere() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(

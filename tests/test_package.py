@@ -110,6 +110,7 @@ def test_every_package_of_the_library_is_in_the_wheel(wheel: Path) -> None:
         assert expected <= set(archive.namelist())
 
 
+@pytest.mark.slow
 def test_the_readmes_examples_run_from_an_installed_wheel(site: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) >= 2
@@ -145,6 +146,7 @@ print("well")
     assert result.stdout.strip().endswith("well")
 
 
+@pytest.mark.slow
 def test_the_layer_needs_neither_stable_baselines_nor_numpy(site: Path, tmp_path: Path) -> None:
     code = """
 import sys
@@ -168,6 +170,7 @@ except ModuleNotFoundError:
     assert result.stdout.strip() == "well"
 
 
+@pytest.mark.slow
 def test_the_commands_of_an_installed_wheel_say_that_the_suite_runs_from_a_checkout(
     site: Path, tmp_path: Path
 ) -> None:

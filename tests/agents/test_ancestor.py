@@ -32,6 +32,7 @@ def dry_run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[str, di
     return told, json.loads(shown)
 
 
+@pytest.mark.slow
 def test_it_begins_with_the_weights_and_with_no_moment_of_the_optimizer(
     train_run: TrainRun, tmp_path: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_it_begins_with_the_weights_and_with_no_moment_of_the_optimizer(
     assert (config.steps, config.learning()["gamma"], config.learning()["n_envs"]) == (32, 0.9, 4)
 
 
+@pytest.mark.slow
 def test_provenance_has_every_ancestor_and_the_nearest_first(
     train_run: TrainRun, tmp_path: Path
 ) -> None:
@@ -66,6 +68,7 @@ def test_provenance_has_every_ancestor_and_the_nearest_first(
     assert eldest.ancestors() == ()
 
 
+@pytest.mark.slow
 def test_a_published_agent_without_optimizer_or_provenance_is_an_ancestor(tmp_path: Path) -> None:
     words = ["--from", str(PUBLISHED), "--steps", "80", "--threads", "1"]
     assert script.main([*words, "--out", str(tmp_path / "new")]) == 0
@@ -74,6 +77,7 @@ def test_a_published_agent_without_optimizer_or_provenance_is_an_ancestor(tmp_pa
     assert [each.step for each in new.ancestors()] == [1_000_000]
 
 
+@pytest.mark.slow
 def test_settings_are_the_ancestors_where_the_command_line_says_nothing(
     train_run: TrainRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +96,7 @@ def test_settings_are_the_ancestors_where_the_command_line_says_nothing(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -154,6 +159,7 @@ def test_a_damaged_ancestor_begins_nothing(train_run: TrainRun, tmp_path: Path) 
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_it_learned_goes_on_without_its_ancestor(
     train_run: TrainRun, tmp_path: Path
 ) -> None:
@@ -169,6 +175,7 @@ def test_a_run_killed_before_it_learned_goes_on_without_its_ancestor(
     assert [each.step for each in new.ancestors()] == [96]
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_its_first_checkpoint_does_not_begin_from_scratch(
     train_run: TrainRun, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def real_frames(game: str, steps: int) -> NDArray[np.uint8]:
     return np.concatenate(frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_onnx_file_answers_as_the_agent_does(
     train_run: TrainRun, tmp_path: Path, precision: str
@@ -64,6 +65,7 @@ def test_an_onnx_file_answers_as_the_agent_does(
         np.testing.assert_allclose(values, expected_values.numpy()[:, 0], rtol=0, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_an_onnx_file_says_what_it_is(train_run: TrainRun, tmp_path: Path) -> None:
     folder, config, _ = train_run(steps=320, extractor="coordconv")
     model = onnx.load(export_onnx(folder.path, tmp_path / "agent.onnx"))
@@ -86,6 +88,7 @@ def test_an_onnx_file_says_what_it_is(train_run: TrainRun, tmp_path: Path) -> No
     assert operations.count("Conv") == 3
 
 
+@pytest.mark.slow
 def test_a_file_that_is_there_is_left_alone(train_run: TrainRun, tmp_path: Path) -> None:
     folder, _, _ = train_run(steps=320)
     file = tmp_path / "agent.onnx"
@@ -95,6 +98,7 @@ def test_a_file_that_is_there_is_left_alone(train_run: TrainRun, tmp_path: Path)
     assert file.read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_somebodys_own_extractor_that_cannot_be_exported(
     train_run: TrainRun, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ from .conftest import TrainRun
 NAMES = ["convolutions.0", "convolutions.1", "convolutions.2"]
 
 
+@pytest.mark.slow
 def test_layers_are_measured_from_the_first_step_to_the_last(train_run: TrainRun) -> None:
     folder, config, _ = train_run(steps=64)
     uses = list(read_layer_uses(folder))
@@ -44,6 +45,7 @@ def test_layers_are_measured_from_the_first_step_to_the_last(train_run: TrainRun
         np.testing.assert_allclose(maps[name], expected.numpy(), rtol=2e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_report_reads_the_data_and_of_older_runs_the_events(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=64)
     data = read_layers(folder.path)
@@ -63,6 +65,7 @@ def test_the_report_reads_the_data_and_of_older_runs_the_events(train_run: Train
             assert np.abs(mine.astype(int) - other).max() <= 2  # float16 and rounding to gray
 
 
+@pytest.mark.slow
 def test_what_was_measured_of_lost_weights_is_gone_after_a_resume(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=64)
     drop_layers_after(folder, 32)
@@ -70,6 +73,7 @@ def test_what_was_measured_of_lost_weights_is_gone_after_a_resume(train_run: Tra
     assert where_map_steps(folder) == [16, 32]
 
 
+@pytest.mark.slow
 def test_a_plain_network_leaves_no_data(train_run: TrainRun) -> None:
     folder, _, _ = train_run(extractor="nature")
     assert not folder.layers_file.exists()
@@ -77,6 +81,7 @@ def test_a_plain_network_leaves_no_data(train_run: TrainRun) -> None:
     assert read_layers(folder.path) is None
 
 
+@pytest.mark.slow
 def test_measuring_leaves_the_network_and_the_random_numbers_as_they_were(
     train_run: TrainRun,
 ) -> None:
@@ -90,6 +95,7 @@ def test_measuring_leaves_the_network_and_the_random_numbers_as_they_were(
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["row", "maps"])
 def test_damaged_data_is_left_out_of_the_report(train_run: TrainRun, damage: str) -> None:
     folder, _, _ = train_run()

@@ -36,6 +36,7 @@ def what_it_did(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_more_steps_give_what_a_longer_run_that_was_stopped_there_gives(
     train_run: TrainRun, algo: str
@@ -54,6 +55,7 @@ def test_more_steps_give_what_a_longer_run_that_was_stopped_there_gives(
     assert RunFolder.open(extended.path)[1] == config
 
 
+@pytest.mark.slow
 def test_provenance_tells_every_change_of_the_last_step_once(
     train_run: TrainRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +79,7 @@ def test_provenance_tells_every_change_of_the_last_step_once(
     assert len(again["resumed"]) == 3
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_may_be_given_more_steps_or_fewer(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=128, checkpoint_every=64)
     rewound(folder, 64)
@@ -107,12 +110,14 @@ def test_what_cannot_be_is_one_line_and_changes_nothing(
     assert files_of(folder) == before
 
 
+@pytest.mark.slow
 def test_a_linear_clip_range_is_a_schedule_too(train_run: TrainRun) -> None:
     folder, _, _ = train_run(algo="ppo", learning_rate_schedule="constant")
     with pytest.raises(UserError, match=r"its clip_range_schedule is linear.*--from"):
         script.main(["--resume", str(folder.path), "--steps", "640"])
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_to_go_on_from_stays_finished(train_run: TrainRun) -> None:
     folder, _, _ = train_run()
     for checkpoint in list_checkpoints(folder):
@@ -123,6 +128,7 @@ def test_a_run_without_a_checkpoint_to_go_on_from_stays_finished(train_run: Trai
     assert files_of(folder) == before
 
 
+@pytest.mark.slow
 def test_steps_edited_by_hand_are_held_to_the_same_rules(train_run: TrainRun) -> None:
     for algo in ("a2c", "ppo"):
         folder, config, _ = train_run(algo, algo)
@@ -136,6 +142,7 @@ def test_steps_edited_by_hand_are_held_to_the_same_rules(train_run: TrainRun) ->
     assert (change["from"], change["to"]) == (64, 128)
 
 
+@pytest.mark.slow
 def test_a_run_of_before_provenance_held_its_settings_tells_what_it_was(
     train_run: TrainRun,
 ) -> None:
@@ -146,6 +153,7 @@ def test_a_run_of_before_provenance_held_its_settings_tells_what_it_was(
     assert (change["from"], change["to"]) == (64, 96)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keep", "kept"),
     [("all", ["0", "16", "32", "48", "64", "80"]), (3, ["48", "64", "80"]), (2, ["64", "80"])],

@@ -25,6 +25,7 @@ def test_seeds_are_odd_distinct_and_the_same_for_everyone() -> None:
     assert evaluation_seeds(10) == seeds[:10]
 
 
+@pytest.mark.slow
 def test_a_game_does_not_depend_on_the_games_beside_it() -> None:
     agent = RandomAgent(4)
     seeds = evaluation_seeds(5)
@@ -62,6 +63,7 @@ def test_every_environment_plays_its_share_to_the_end() -> None:
     )
 
 
+@pytest.mark.slow
 def test_watching_shows_the_very_game_that_was_scored() -> None:
     policy = build_network(small_config())
     agent = PolicyAgent("coordconv", policy)

@@ -30,6 +30,7 @@ class Watching:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("extractor", ["nature", "coordconv", "coordconv-actor", "impala"])
 def test_ppo_learns_in_the_precision_it_played_in(extractor: str, precision: str) -> None:
@@ -55,6 +56,7 @@ def test_ppo_learns_in_the_precision_it_played_in(extractor: str, precision: str
     assert abs(ratio.mean() - 1) < (1e-4 if precision == "float32" else 2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_a_run_keeps_float32_and_goes_on(train_run: TrainRun, algo: str) -> None:
     folder, config, outcome = train_run(algo=algo, precision="bfloat16")
@@ -69,6 +71,7 @@ def test_a_run_keeps_float32_and_goes_on(train_run: TrainRun, algo: str) -> None
     assert export_sb3(folder, config).exists()
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_seed_are_equal_to_the_bit(train_run: TrainRun) -> None:
     weights = []
     for name in ("first", "second"):
@@ -77,6 +80,7 @@ def test_two_runs_of_one_seed_are_equal_to_the_bit(train_run: TrainRun) -> None:
     assert all(torch.equal(weights[1][name], weight) for name, weight in weights[0].items())
 
 
+@pytest.mark.slow
 def test_it_is_scored_and_recorded_the_same(train_run: TrainRun) -> None:
     folder, _, _ = train_run(algo="a2c", precision="bfloat16", eval_every=64, eval_episodes=1)
     score = score_run(folder.path, 1, threads=1)
@@ -84,6 +88,7 @@ def test_it_is_scored_and_recorded_the_same(train_run: TrainRun) -> None:
     assert recording.scores == (score.games[0].score,)
 
 
+@pytest.mark.slow
 def test_a_run_of_before_there_was_a_choice_is_float32(train_run: TrainRun) -> None:
     folder, _, _ = train_run()
     values = json.loads(folder.config_file.read_text(encoding="utf-8"))

@@ -92,6 +92,7 @@ def test_the_setting_is_put_back_also_after_an_error(monkeypatch: pytest.MonkeyP
     assert matmul.fp32_precision == before
 
 
+@pytest.mark.slow
 def test_a_run_says_which_were_taken(train_run: TrainRun) -> None:
     folder, _, _ = train_run()
     record = json.loads(folder.provenance_file.read_text(encoding="utf-8"))
@@ -100,6 +101,7 @@ def test_a_run_says_which_were_taken(train_run: TrainRun) -> None:
     assert record["float32_products"] in (DEFAULT, ONEDNN)
 
 
+@pytest.mark.slow
 @needs_setting
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_a_run_by_the_other_library_learns_the_same(

@@ -50,6 +50,7 @@ def collect(model: Any, callback: BaseCallback) -> bool:
     return model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_a_rollout_does_not_depend_on_the_number_of_batches(algo: str) -> None:
     buffers = []
@@ -71,6 +72,7 @@ def test_a_rollout_does_not_depend_on_the_number_of_batches(algo: str) -> None:
             )
 
 
+@pytest.mark.slow
 def test_the_buffer_holds_the_game_that_was_played() -> None:
     model, env = prepared(2)
     # SB3 gives the environments the run's seed.
@@ -119,6 +121,7 @@ def test_the_buffer_holds_the_game_that_was_played() -> None:
     twin.close()
 
 
+@pytest.mark.slow
 def test_actions_are_drawn_from_the_policy() -> None:
     model, env = prepared(2, n_steps=64)
     with torch.no_grad():
@@ -135,6 +138,7 @@ def test_actions_are_drawn_from_the_policy() -> None:
     env.close()
 
 
+@pytest.mark.slow
 def test_what_the_time_limit_cut_off_is_worth_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     model, env = prepared(2, n_steps=16)
     receive = GameBatch.recv
@@ -159,6 +163,7 @@ def test_what_the_time_limit_cut_off_is_worth_its_value(monkeypatch: pytest.Monk
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [1, 2])
 def test_a_callback_can_stop_a_rollout_and_the_next_one_goes_on(batches: int) -> None:
     model, env = prepared(batches)
@@ -173,6 +178,7 @@ def test_a_callback_can_stop_a_rollout_and_the_next_one_goes_on(batches: int) ->
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing_step", [5, 24])
 @pytest.mark.parametrize("batches", [1, 2])
 def test_an_error_while_playing_is_shown_and_nobody_waits(
@@ -194,6 +200,7 @@ def test_an_error_while_playing_is_shown_and_nobody_waits(
     env.close()
 
 
+@pytest.mark.slow
 def test_an_error_behind_a_started_step_leaves_playable_environments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -216,6 +223,7 @@ def test_an_error_behind_a_started_step_leaves_playable_environments(
     env.close()
 
 
+@pytest.mark.slow
 def test_a_network_that_has_diverged_ends_training() -> None:
     model, env = prepared(2)
     with torch.no_grad():
@@ -225,6 +233,7 @@ def test_a_network_that_has_diverged_ends_training() -> None:
     env.close()
 
 
+@pytest.mark.slow
 def test_outputs_of_an_older_rollout_are_not_learned_from() -> None:
     model, env = prepared(1, "a2c")
     assert collect(model, Recorder())

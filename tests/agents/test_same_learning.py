@@ -73,6 +73,7 @@ class Watching:
         return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 @pytest.mark.parametrize("extractor", ["nature", "coordconv"])

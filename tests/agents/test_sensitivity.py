@@ -105,6 +105,7 @@ def test_a_policy_that_looks_at_one_place_moves_as_the_pixels_there_do() -> None
         assert by_place[40, column] == pytest.approx(moved, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_pooling_makes_the_trunk_invariant_to_its_stride_and_coordinates_end_that() -> None:
     pictures = dots()
     moved = {}
@@ -119,6 +120,7 @@ def test_pooling_makes_the_trunk_invariant_to_its_stride_and_coordinates_end_tha
     assert moved["coordconv-gap"][8].min() > 1e-3
 
 
+@pytest.mark.slow
 def test_own_play_is_the_same_again_and_says_where_games_ended() -> None:
     policy = build_policy("nature", (4, 84, 84), 4)
 

@@ -62,6 +62,7 @@ def test_the_first_column_is_the_extractor_and_no_setting_is_lost(server: str) -
     assert {group["hparams"]["extractor"] for group in groups} == set(ARMS)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium: apt-get install chromium")
 def test_a_person_sees_which_arm_is_which_without_a_click(server: str) -> None:
     with sync_playwright() as playwright:

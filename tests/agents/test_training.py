@@ -47,6 +47,7 @@ def continued(folder: RunFolder, steps: int) -> None:
     train(folder.longer(config, steps), folder, resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) -> None:
     folder, config, outcome = train_run(algo=algo, steps=1000)
@@ -69,6 +70,7 @@ def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) ->
     assert checkpoint.name == str(config.total_steps)
 
 
+@pytest.mark.slow
 def test_episodes_are_whole_raw_games(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=1600)
     rows = list(read_csv(folder.episodes_file, Episode._fields))
@@ -91,6 +93,7 @@ def test_scores_of_millions_keep_every_digit(tmp_path: Path) -> None:
     assert row["score"] == "1234567"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_gives_another(train_run: TrainRun) -> None:
     first, _, _ = train_run("first", algo="ppo", steps=256)
     again, _, _ = train_run("again", algo="ppo", steps=256)
@@ -100,6 +103,7 @@ def test_the_same_seed_gives_the_same_run_and_another_gives_another(train_run: T
     assert not torch.equal(weights(other)["action_net.weight"], weights(first)["action_net.weight"])
 
 
+@pytest.mark.slow
 def test_only_the_newest_two_and_the_best_checkpoint_are_kept(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=1600, checkpoint_every=400)
     kept = list_checkpoints(folder)
@@ -109,6 +113,7 @@ def test_only_the_newest_two_and_the_best_checkpoint_are_kept(train_run: TrainRu
     assert not [path for path in folder.checkpoints.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: str) -> None:
     folder, _, _ = train_run(algo=algo, steps=640, **CONSTANT[algo])
@@ -132,6 +137,7 @@ def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: 
     assert folder.is_done
 
 
+@pytest.mark.slow
 def test_resuming_goes_on_with_the_schedule_and_the_weights(
     train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +159,7 @@ def test_resuming_goes_on_with_the_schedule_and_the_weights(
     assert 0 < change < 0.01, "fresh weights would be far away"
 
 
+@pytest.mark.slow
 def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=1600)
     newest = open_checkpoint(folder).path
@@ -169,6 +176,7 @@ def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainR
     assert [r["step"] for r in read_csv(folder.evaluation_file, EvaluatedGame._fields)] == ["1600"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_begins_again(train_run: TrainRun) -> None:
     whole, config, _ = train_run("whole", steps=64)
     killed = RunFolder.create(whole.path.parent / "killed", config)
@@ -180,6 +188,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(train_run: TrainR
     assert list(read_csv(killed.episodes_file, Episode._fields)) == []
 
 
+@pytest.mark.slow
 def test_games_without_a_checkpoint_are_not_erased(train_run: TrainRun) -> None:
     folder, config, _ = train_run(steps=1600)
     games = folder.episodes_file.read_bytes()
@@ -198,6 +207,7 @@ def test_a_folder_in_use_is_left_alone(train_run: TrainRun) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_each_part_of_a_run_plays_games_of_its_own(
     train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +226,7 @@ def test_each_part_of_a_run_plays_games_of_its_own(
     assert all(int(str(seed)) % 2 == 0 for part in seeds for seed in part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_an_update_after_loading_is_the_update_that_would_have_come(
     train_run: TrainRun, algo: str
@@ -252,6 +263,7 @@ def scalars(folder: RunFolder, tag: str) -> list[tuple[int, float]]:
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
+@pytest.mark.slow
 def test_tensorboard_has_scores_losses_coordinates_and_the_configuration(
     train_run: TrainRun,
 ) -> None:
@@ -287,6 +299,7 @@ def test_tensorboard_has_scores_losses_coordinates_and_the_configuration(
     assert "_hparams_/session_start_info" in str(events.summary_metadata)
 
 
+@pytest.mark.slow
 def test_a_resumed_curve_has_neither_gap_nor_fold(train_run: TrainRun) -> None:
     folder, _, _ = train_run(steps=2400)
     continued(folder, 4800)
@@ -295,6 +308,7 @@ def test_a_resumed_curve_has_neither_gap_nor_fold(train_run: TrainRun) -> None:
     assert max(np.diff(steps)) <= 2400
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_disturb_training(train_run: TrainRun) -> None:
     alone, _, _ = train_run("alone", algo="ppo", steps=256)
     watched, _, _ = train_run("watched", algo="ppo", steps=256, eval_every=128, eval_episodes=2)
@@ -306,6 +320,7 @@ def test_evaluation_does_not_disturb_training(train_run: TrainRun) -> None:
     assert all(int(row["seed"]) % 2 == 1 for row in rows), "odd: seeds that training never uses"
 
 
+@pytest.mark.slow
 def test_somebodys_own_network_is_called_by_one_thread_at_a_time(
     train_run: TrainRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -356,6 +371,7 @@ def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_checkpoints_and_the_run_can_be_continued(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [

@@ -33,6 +33,7 @@ def test_the_table_shows_medians_of_ratios_within_turns() -> None:
     assert slower.endswith("| 0.50 (0.33–0.67) |")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contestant", ["stock", "suite"])
 def test_a_worker_trains_and_reports(contestant: str) -> None:
     result = in_own_process(
@@ -45,6 +46,7 @@ def test_a_worker_trains_and_reports(contestant: str) -> None:
         assert min(result["ms"]["rollout"], result["ms"]["update"]) > 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_fails_is_not_a_result() -> None:
     with pytest.raises(RuntimeError, match="unknown game"):
         in_own_process("benchmarks.training", "suite", "a2c", "Pnog", "nature", 1, 160)

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_an_extractor_lies_in_the_folder_one_stands_in(tmp_path: Path) -> None:
     own = "from policies import NatureExtractor\nclass Ext(NatureExtractor): pass\n"
     (tmp_path / "mynet.py").write_text(own)

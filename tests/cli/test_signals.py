@@ -46,6 +46,7 @@ def test_under_nohup_a_hangup_means_nothing(hangup: None) -> None:
         assert not stop.requested
 
 
+@pytest.mark.slow
 def test_training_whose_terminal_is_closed_writes_a_checkpoint(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     words = ["--game", "Breakout", "--algo", "a2c", "--threads", "1", "--n-envs", "4"]
@@ -66,6 +67,7 @@ def test_training_whose_terminal_is_closed_writes_a_checkpoint(tmp_path: Path) -
     assert int(list_checkpoints(folder)[-1].name) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_video_that_is_stopped_leaves_nothing_behind(
     train_run: TrainRun, number: int, hangup: None

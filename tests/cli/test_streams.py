@@ -26,12 +26,14 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_an_old_terminal_gets_escapes() -> None:
     described = shell("$PY train.py --describe --game Pong", **OLD)
     assert (described.returncode, described.stderr) == (0, b"")
     assert rb"32\xd720\xd720" in described.stdout
 
 
+@pytest.mark.slow
 def test_a_path_that_is_no_text_is_trained_scored_and_can_be_copied(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/r\xff\xe9"
     command: list[str | bytes] = [
@@ -54,6 +56,7 @@ def test_a_path_that_is_no_text_is_trained_scored_and_can_be_copied(tmp_path: Pa
     assert os.path.getsize(path + b"/evaluation.csv") > 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "code", "said"),
     [
@@ -93,6 +96,7 @@ def test_work_goes_on_when_nobody_reads_how_it_goes(monkeypatch: pytest.MonkeyPa
                 print("10 % done", file=sys.stderr, flush=True)
 
 
+@pytest.mark.slow
 def test_help_comes_to_an_end_on_the_narrowest_terminal() -> None:
     shown = shell("$PY evaluate.py score --help", COLUMNS="1")
     assert shown.returncode == 0

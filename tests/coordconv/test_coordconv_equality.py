@@ -89,6 +89,7 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
     torch.testing.assert_close(actual.to(expected.dtype), expected, rtol=0, atol=tolerance * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer_class", LAYERS)
 @settings(max_examples=80)
 @given(data=st.data())

@@ -60,6 +60,7 @@ def test_compiled_coord_conv_relu_equals_the_eager_one() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_inductor_gives_equal_outputs_and_gradients() -> None:
     # After other tests' image sizes, the compiler would make the size dynamic, which inductor

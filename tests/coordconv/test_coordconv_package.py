@@ -29,6 +29,7 @@ def test_public_names_exist_and_are_documented() -> None:
     assert all(getattr(coordconv, name).__doc__ for name in coordconv.__all__)
 
 
+@pytest.mark.slow
 def test_folding_and_measuring_do_not_import_the_compiler() -> None:
     code = (
         "import sys, torch, coordconv as c; layer = c.CoordConv2d(3, 4, 3); "
@@ -39,6 +40,7 @@ def test_folding_and_measuring_do_not_import_the_compiler() -> None:
     assert run.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_package_imports_nothing_of_the_suite_or_its_dependencies() -> None:
     suite = ("policies", "envs", "agents", "evaluation", "gymnasium", "stable_baselines3", "ale_py")
     code = f"import sys, coordconv; print([m for m in {suite} if m in sys.modules])"

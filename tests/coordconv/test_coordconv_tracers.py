@@ -168,6 +168,7 @@ def test_the_older_onnx_exporter_gives_equal_outputs_at_other_sizes(layer_class:
     torch.testing.assert_close(torch.from_numpy(y), layer(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 @pytest.mark.parametrize("layer_class", LAYERS)
 def test_inductor_gives_equal_outputs_and_gradients_at_several_sizes(layer_class: Any) -> None:

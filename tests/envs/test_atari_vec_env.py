@@ -239,6 +239,7 @@ print("continued")
 """
 
 
+@pytest.mark.slow
 def test_invalid_actions_are_refused_and_play_continues() -> None:
     run = subprocess.run(
         [sys.executable, "-c", BAD_ACTIONS], capture_output=True, text=True, timeout=120

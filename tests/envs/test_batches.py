@@ -6,6 +6,7 @@ import pytest
 from tests.envs.conftest import Make, noops
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [2, 3])
 def test_games_do_not_depend_on_the_number_of_batches(make: Make, batches: int) -> None:
     whole, parted = (make("Breakout", 5, seed=3, batches=count) for count in (1, batches))

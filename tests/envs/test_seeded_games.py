@@ -70,6 +70,7 @@ def test_a_reset_repeats_the_games_only_after_seeding(make: Make) -> None:
     assert not equal(first, random_play(env, 20))
 
 
+@pytest.mark.slow
 def test_one_environment_can_start_a_seeded_game_while_the_others_continue(make: Make) -> None:
     disturbed, undisturbed = (make("Breakout", 2, "sticky", training=False) for _ in range(2))
     alone = make("Breakout", 1, "sticky", training=False)

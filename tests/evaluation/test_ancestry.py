@@ -63,6 +63,7 @@ def test_one_run_with_an_ancestor_is_not_mixed_with_runs_from_scratch(root: Path
     assert f"1 in {path}" in told
 
 
+@pytest.mark.slow
 def test_arms_that_all_learned_before_in_the_same_way_are_compared(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +75,7 @@ def test_arms_that_all_learned_before_in_the_same_way_are_compared(
     assert "share one" not in told
 
 
+@pytest.mark.slow
 def test_runs_that_share_an_ancestor_are_told_of(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +117,7 @@ def test_an_ancestor_that_cannot_be_read_sets_the_run_aside(root: Path) -> None:
         assert "provenance.json is damaged: an ancestor is not valid" in aside.why
 
 
+@pytest.mark.slow
 def test_a_run_that_was_given_more_steps_is_one_of_those_steps(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

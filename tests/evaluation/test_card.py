@@ -132,6 +132,7 @@ def test_the_training_command_makes_this_very_run(
     assert json.loads(config) == json.loads((out / "config.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_open_it_from_a_hub(
     scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +173,7 @@ def test_one_game_has_no_spread(run: Path, tmp_path: Path) -> None:
 SECRETS = ("/home/alice", "alice-laptop", "secret-grant", "Linux-6")
 
 
+@pytest.mark.slow
 def test_nothing_of_the_machine_or_the_person_is_passed_on(run: Path, tmp_path: Path) -> None:
     def private(record: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -212,6 +214,7 @@ def test_a_hostile_record_writes_nothing_into_the_page(run: Path, tmp_path: Path
         assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_the_video_is_the_runs_own_or_is_recorded(run: Path, tmp_path: Path) -> None:
     recorded = write_card(run, tmp_path / "recorded")
     assert (recorded / VIDEO).read_bytes()[4:8] == b"ftyp"
@@ -288,6 +291,7 @@ def test_mistakes_are_told_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_extractor_of_somebodys_own_is_named_in_the_commands(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

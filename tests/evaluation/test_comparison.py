@@ -69,6 +69,7 @@ def test_many_games_are_corrected_for(tmp_path: Path) -> None:
     assert corrected == sorted(max(a, b) for a, b in zip(alone, corrected, strict=True))
 
 
+@pytest.mark.slow
 def test_better_than_convolution_but_not_than_the_control(tmp_path: Path) -> None:
     arms = {"nature": 0.3, "coordconv": 0.9, "control-noise": 0.9}
     make_grid_of_runs(tmp_path, GAMES, arms, spread=0.02, seeds=5)
@@ -96,6 +97,7 @@ def test_a_control_is_one_only_for_arms_with_its_layers(tmp_path: Path) -> None:
     assert result_of(comparison(tmp_path), "coordconv-gap").control is None
 
 
+@pytest.mark.slow
 def test_two_seeds_claim_nothing(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, GAMES, {"nature": 0.1, "coordconv": 0.9}, seeds=2, spread=0.001)
     compared = comparison(tmp_path)

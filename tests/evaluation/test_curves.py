@@ -58,6 +58,7 @@ def test_a_game_that_ends_after_the_budget_is_damage(tmp_path: Path) -> None:
         read_curve(folder, 10)
 
 
+@pytest.mark.slow
 def test_scores_during_training_change_no_verdict_on_final_scores(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_grid_of_runs(root, ["Breakout", "Pong"], {"nature": 0.2, "coordconv": 0.9}, seeds=5)

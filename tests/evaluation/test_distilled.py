@@ -19,6 +19,7 @@ TEN = ATARI.game_sets["atari10"].games
 LEVELS = {"nature": 0.3, "coordconv": 0.9}
 
 
+@pytest.mark.slow
 def test_a_report_with_all_five_games_shows_the_estimate_and_its_caveats(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

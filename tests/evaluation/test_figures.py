@@ -44,6 +44,7 @@ def test_logarithmic_axes_have_plain_numbers(
         assert "3" not in texts
 
 
+@pytest.mark.slow
 def test_bars_with_an_outlier_have_plain_numbers(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_grid_of_runs(root, GAMES, {"nature": 0.5, "coordconv": 0.5}, spread=0.01)

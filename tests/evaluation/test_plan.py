@@ -72,6 +72,7 @@ def compare(root: Path, plan: Path, out: Path, *words: str) -> list[dict[str, st
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_only_a_complete_part_of_a_committed_plan_confirms(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +90,7 @@ def test_only_a_complete_part_of_a_committed_plan_confirms(
     assert "Confirmatory: coordconv is better than nature" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_family_is_the_plans_and_not_what_was_added(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, LEVELS, seeds=5, spread=0.6)
@@ -106,6 +108,7 @@ def test_the_family_is_the_plans_and_not_what_was_added(tmp_path: Path) -> None:
     assert planned["coordconv-r"] == "Not planned, so not confirmatory"
 
 
+@pytest.mark.slow
 def test_every_row_and_every_run_says_whether_it_was_planned(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, {**LEVELS, "coordconv-r": 0.3}, seeds=5, spread=0.02)
@@ -127,6 +130,7 @@ def test_every_row_and_every_run_says_whether_it_was_planned(tmp_path: Path) -> 
     }
 
 
+@pytest.mark.slow
 def test_a_missing_run_makes_it_interim(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path / "plan"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, LEVELS, seeds=4, spread=0.02)
@@ -144,6 +148,7 @@ def test_a_run_that_the_plan_and_what_is_beside_it_miss_counts_once(tmp_path: Pa
         compare(root, plan, tmp_path / "report")
 
 
+@pytest.mark.slow
 def test_runs_that_began_before_the_plan_were_not_planned(tmp_path: Path) -> None:
     plan, root = write_plan(tmp_path, committed="2099-01-01T00:00:00+00:00"), tmp_path / "runs"
     make_grid_of_runs(root, GAMES, LEVELS, seeds=5, spread=0.02)
@@ -153,6 +158,7 @@ def test_runs_that_began_before_the_plan_were_not_planned(tmp_path: Path) -> Non
     assert "provenance.json does not show that it started after the plan was committed" in report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_plan_that_is_in_no_commit_confirms_nothing(tmp_path: Path, changed: bool) -> None:
     plan = write_plan(tmp_path / "plan", committed="2020-01-01T00:00:00+00:00" if changed else None)

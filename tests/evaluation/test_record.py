@@ -73,6 +73,7 @@ def test_a_video_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["game.mp4"]
 
 
+@pytest.mark.slow
 def test_recorded_games_move_and_stop_where_asked(make_run: MakeRun) -> None:
     path = make_run()
     (recording,) = record_runs([path], max_steps=40)
@@ -82,6 +83,7 @@ def test_recorded_games_move_and_stop_where_asked(make_run: MakeRun) -> None:
     assert np.abs(frames[5][:630].astype(int) - frames[35][:630].astype(int)).max() > 50
 
 
+@pytest.mark.slow
 def test_side_by_side_takes_two_runs_of_one_game(make_run: MakeRun) -> None:
     coordconv, nature = make_run("a"), make_run("b", extractor="nature")
     (recording,) = record_runs([coordconv, nature], together=True, max_steps=5)
@@ -96,6 +98,7 @@ def test_side_by_side_takes_two_runs_of_one_game(make_run: MakeRun) -> None:
         record_runs([coordconv, other], together=True)
 
 
+@pytest.mark.slow
 def test_progress_shows_the_same_game_at_every_kept_checkpoint(
     make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +122,7 @@ def test_the_caption_tells_the_checkpoint() -> None:
     assert np.array_equal(told[:, 300:], other[:, 300:]), "it reaches the action"
 
 
+@pytest.mark.slow
 def test_progress_is_bounded_and_leaves_out_what_is_damaged(
     make_run: MakeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +141,7 @@ def test_progress_is_bounded_and_leaves_out_what_is_damaged(
     assert recording.path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_progress_side_by_side_is_of_the_checkpoints_that_both_kept(make_run: MakeRun) -> None:
     some = make_run("a", steps=48, checkpoint_every=16)
     every = make_run("b", steps=48, checkpoint_every=16, keep="all", extractor="nature")
@@ -152,6 +157,7 @@ def test_progress_side_by_side_is_of_the_checkpoints_that_both_kept(make_run: Ma
         evaluate.main(["record", str(some), "--progress", "--checkpoint", "best"])
 
 
+@pytest.mark.slow
 def test_saliency_colors_the_screen_each_action_was_chosen_from(make_run: MakeRun) -> None:
     coordconv, nature = make_run("a"), make_run("b", extractor="nature")
     (plain,) = record_runs([coordconv], max_steps=12)

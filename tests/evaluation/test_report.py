@@ -47,6 +47,7 @@ def test_whatever_is_in_provenance_a_report_is_written(tmp_path: Path, text: str
     assert "no learning curve of" in written
 
 
+@pytest.mark.slow
 def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     arms = {"nature": 0.5, "coordconv": 0.7, "control-noise": 0.5}
@@ -104,6 +105,7 @@ def test_the_commands_shown_make_the_very_runs(tmp_path: Path) -> None:
     assert "learning_rate 0.0001, learning_rate_schedule constant" in page
 
 
+@pytest.mark.slow
 def test_every_hyperparameter_is_shown(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7}, algo="ppo")
     report(tmp_path / "runs")
@@ -112,6 +114,7 @@ def test_every_hyperparameter_is_shown(tmp_path: Path) -> None:
         assert f"{name} {value}" in page
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_report(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", GAMES[:2], {"nature": 0.5, "coordconv": 0.7})
     pages = []
@@ -151,6 +154,7 @@ def test_names_from_run_folders_cannot_put_markup_on_the_page(tmp_path: Path) ->
     assert page.count("<script") == 1, "the page's own"
 
 
+@pytest.mark.slow
 def test_compare_says_what_it_would_do_and_does_it_from_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +169,7 @@ def test_compare_says_what_it_would_do_and_does_it_from_the_command_line(
     assert (tmp_path / "out/index.html").exists()
 
 
+@pytest.mark.slow
 def test_a_report_of_games_without_drawn_actions_says_how_many_differ(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", ["Pong"], {"nature": 0.5, "coordconv": 0.7})
     for file in (tmp_path / "runs").rglob("evaluation.csv"):

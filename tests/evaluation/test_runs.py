@@ -94,6 +94,7 @@ def test_every_run_counts_with_the_same_games(tmp_path: Path) -> None:
     assert len(comparison(tmp_path, episodes=12).grid.runs) == 6
 
 
+@pytest.mark.slow
 def test_missing_cells_are_listed_and_left_out_only_on_request(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,6 +110,7 @@ def test_missing_cells_are_listed_and_left_out_only_on_request(
     assert "missing runs that are left out: 1; they are listed below" in page
 
 
+@pytest.mark.slow
 def test_a_game_that_an_arm_never_played_is_left_out_with_a_word(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path, GAMES[:2], {"nature": 0.5, "coordconv": 0.5})
     shutil.rmtree(tmp_path / "a2c/Breakout/coordconv")
@@ -120,6 +122,7 @@ def test_a_game_that_an_arm_never_played_is_left_out_with_a_word(tmp_path: Path)
     assert "Breakout is left out" in (tmp_path.parent / "report/report.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["a2c/Pong/coordconv-r", "ppo/Pong/nature"])
 def test_an_arm_or_algorithm_without_a_usable_run_does_not_vanish(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], lost: str
@@ -162,6 +165,7 @@ def test_a_run_that_cannot_be_used_is_set_aside_and_the_rest_goes_on(
     assert "\n" not in run.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["config.json", "checkpoints"])
 def test_a_run_without_its_config_does_not_vanish(tmp_path: Path, lost: str) -> None:
     make_grid_of_runs(tmp_path, ["Pong"], {"nature": 0.5, "coordconv": 0.5})

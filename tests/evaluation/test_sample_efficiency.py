@@ -29,6 +29,7 @@ def slow(run: Path) -> None:
     RunFolder(run).episodes_file.write_text("\n".join([header, *games, ""]))
 
 
+@pytest.mark.slow
 def test_an_arm_that_learns_earlier_is_better_during_training_only(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_grid_of_runs(root, ["MsPacman", "Qbert"], ARMS, seeds=5, spread=0.05)
@@ -47,6 +48,7 @@ def test_an_arm_that_learns_earlier_is_better_during_training_only(tmp_path: Pat
     assert "All verdicts here are exploratory" in text
 
 
+@pytest.mark.slow
 def test_the_numbers_are_means_over_seeds_of_the_areas_under_the_curves(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_grid_of_runs(root, GAMES[:2], {**ARMS, "control-noise": 0.5}, seeds=3)
@@ -63,6 +65,7 @@ def test_the_numbers_are_means_over_seeds_of_the_areas_under_the_curves(tmp_path
         assert row["p_holm"] == ""
 
 
+@pytest.mark.slow
 def test_the_family_of_final_scores_does_not_grow(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_grid_of_runs(root, GAMES, {"nature": 0.5, "coordconv": 0.56}, seeds=5)
@@ -93,6 +96,7 @@ def test_a_run_without_a_curve_is_left_out_of_training_alone(tmp_path: Path) -> 
     assert [path[-6:] for path, score in during.items() if score == ""] == ["seed-2"]
 
 
+@pytest.mark.slow
 def test_interpolated_windows_are_told(tmp_path: Path) -> None:
     make_grid_of_runs(tmp_path / "runs", GAMES[:1], ARMS, training_games=10)
     report(tmp_path / "runs")

@@ -23,6 +23,7 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(read_csv(path / "evaluation.csv", EvaluatedGame._fields))
 
 
+@pytest.mark.slow
 def test_every_game_is_a_row_and_is_played_once(make_run: MakeRun) -> None:
     path = make_run()
     first = score_run(path, 2, n_envs=2, threads=1)
@@ -37,6 +38,7 @@ def test_every_game_is_a_row_and_is_played_once(make_run: MakeRun) -> None:
     assert rows(path)[:2] == written
 
 
+@pytest.mark.slow
 def test_scoring_again_elsewhere_gives_the_same_games(make_run: MakeRun) -> None:
     path = make_run()
     first = score_run(path, 3, n_envs=3, threads=2)
@@ -44,6 +46,7 @@ def test_scoring_again_elsewhere_gives_the_same_games(make_run: MakeRun) -> None
     assert score_run(path, 3, n_envs=1, threads=1).games == first.games
 
 
+@pytest.mark.slow
 def test_other_modes_and_checkpoints_are_not_mixed_up(make_run: MakeRun) -> None:
     path = make_run()
     (path / "evaluation.csv").write_text(
@@ -53,6 +56,7 @@ def test_other_modes_and_checkpoints_are_not_mixed_up(make_run: MakeRun) -> None
     assert score_run(path, 1, deterministic=True, threads=1).games[0].score == 999
 
 
+@pytest.mark.slow
 def test_damaged_rows_are_named_by_line(make_run: MakeRun) -> None:
     path = make_run()
     (path / "evaluation.csv").write_text(
@@ -62,6 +66,7 @@ def test_damaged_rows_are_named_by_line(make_run: MakeRun) -> None:
         score_run(path, 2, threads=1)
 
 
+@pytest.mark.slow
 def test_random_play_of_breakout_is_near_the_published_score() -> None:
     score = score_random(ATARI, "Breakout", "v4", 32, threads=1)
     # 1.7 in the published table; a game of random play has a deviation of about 1.3.

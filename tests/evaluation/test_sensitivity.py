@@ -47,6 +47,7 @@ def give_checkpoint(path: Path) -> None:
     save_checkpoint(folder, policy, policy.optimizer, state, keep=config.keep)
 
 
+@pytest.mark.slow
 def test_the_command_prints_distances_and_draws_agents_of_several_games(
     make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +72,7 @@ def test_the_command_prints_distances_and_draws_agents_of_several_games(
         evaluate.main(["sensitivity", str(paths[0]), "--picture", "shifts.gif"])
 
 
+@pytest.mark.slow
 def test_the_report_shows_arms_that_have_checkpoints_and_names_those_that_do_not(
     tmp_path: Path,
 ) -> None:

@@ -217,6 +217,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_how_often_95_percent_intervals_of_a_difference_on_one_game_hold_the_truth(
     shape: str,
@@ -230,6 +231,7 @@ def test_how_often_95_percent_intervals_of_a_difference_on_one_game_hold_the_tru
         assert lowest <= hits / 2000 <= 0.995, (seeds, hits / 2000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_95_percent_intervals_of_aggregates_hold_the_truth(seeds: int) -> None:
     """Ten games of different scale and level, as Atari's are."""

@@ -50,6 +50,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_a_report_of_equals_makes_a_false_claim_in_at_most_five_of_a_hundred(

@@ -77,6 +77,7 @@ def until(session: Session, condition: Callable[[], bool]) -> None:
         time.sleep(session.seconds_to_wait())
 
 
+@pytest.mark.slow
 @needs_xvfb
 def test_keys_rule_the_games_and_the_screen_shows_them(screen: Path, make_run: MakeRun) -> None:
     path = make_run(steps=64, checkpoint_every=32)
@@ -121,6 +122,7 @@ def test_keys_rule_the_games_and_the_screen_shows_them(screen: Path, make_run: M
         assert first.shape == (210, 160, 3)
 
 
+@pytest.mark.slow
 @needs_xvfb
 def test_two_agents_play_the_same_game_side_by_side(screen: Path, make_run: MakeRun) -> None:
     paths = [make_run("one"), make_run("two", extractor="nature")]
@@ -136,6 +138,7 @@ def test_two_agents_play_the_same_game_side_by_side(screen: Path, make_run: Make
             player.close()
 
 
+@pytest.mark.slow
 @needs_xvfb
 def test_a_signal_ends_the_command(screen: Path, make_run: MakeRun) -> None:
     command = [sys.executable, "evaluate.py", "watch", str(make_run()), "--random"]
@@ -146,6 +149,7 @@ def test_a_signal_ends_the_command(screen: Path, make_run: MakeRun) -> None:
     assert (process.returncode, output, errors) == (0, b"", b"")
 
 
+@pytest.mark.slow
 def test_without_a_display_record_is_named(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +167,7 @@ def test_without_a_display_record_is_named(
         evaluate.main(["watch", str(path)])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shown_together_is_refused(make_run: MakeRun) -> None:
     breakout, pong = make_run("breakout"), make_run("pong", game="Pong")
     with pytest.raises(UserError, match="same game, got Breakout and Pong"):
@@ -173,6 +178,7 @@ def test_what_cannot_be_shown_together_is_refused(make_run: MakeRun) -> None:
         watch_runs([breakout] * 2, random=True)
 
 
+@pytest.mark.slow
 def test_the_numbers_beside_a_game_are_those_it_was_played_with(make_run: MakeRun) -> None:
     path = make_run()
     agent, config, _ = load_agent(path)

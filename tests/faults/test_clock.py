@@ -40,6 +40,7 @@ def test_curves_of_a_run_that_went_on_yesterday(
     assert steps(tmp_path, "score") == [10, 20, 30, 40]
 
 
+@pytest.mark.slow
 def test_a_run_under_a_clock_that_jumps_back_at_every_look(
     broken: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

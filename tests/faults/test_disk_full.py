@@ -76,6 +76,7 @@ def temporary_files(folder: RunFolder) -> list[Path]:
     return [path for path in folder.path.rglob(".*") if not path.name.endswith(".lock")]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_it(broken: RunFolder) -> None:
     config = lengthened(broken, 2400)
     before = [path.name for path in list_checkpoints(broken)]
@@ -92,6 +93,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_it(broken: RunFold
     assert len(list(read_csv(broken.episodes_file, Episode._fields))) > 0
 
 
+@pytest.mark.slow
 def test_a_whole_run_on_a_disk_that_fills(tmp_path: Path, broken: RunFolder) -> None:
     with full_disk(tmp_path / "disk", 45) as disk:
         subprocess.run(["cp", "-r", str(broken.path), str(disk / "run")], check=True)
@@ -124,6 +126,7 @@ def test_a_row_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == ["1", "3"]
 
 
+@pytest.mark.slow
 def test_a_row_of_training_that_does_not_fit_stops_it(broken: RunFolder) -> None:
     config = lengthened(broken, 4000)
     with (
@@ -144,6 +147,7 @@ def test_an_event_that_does_not_fit_is_not_begun_and_said(tmp_path: Path) -> Non
     events.close()
 
 
+@pytest.mark.slow
 def test_events_that_cannot_be_written_stop_training(
     broken: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +163,7 @@ def test_events_that_cannot_be_written_stop_training(
     assert train(config, broken, resume=True).finished
 
 
+@pytest.mark.slow
 def test_a_video_that_does_not_fit_is_none(broken: RunFolder) -> None:
     (whole,) = record_runs([broken.path], max_steps=40)
     content = whole.path.read_bytes()

@@ -263,6 +263,7 @@ LOADERS: dict[str, tuple[str, st.SearchStrategy[bytes], Callable[[Path], object]
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loader", LOADERS)
 def test_every_loader_reads_or_refuses(loader: str, tmp_path: Path) -> None:
     name, contents, load = LOADERS[loader]

@@ -152,6 +152,7 @@ TENSORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", TENSORS.values(), ids=TENSORS)
 @pytest.mark.parametrize("name", ["policy.safetensors", "optimizer.safetensors"])
 def test_hostile_tensors(broken: RunFolder, content: bytes, name: str) -> None:
@@ -209,6 +210,7 @@ def test_hostile_tables(tmp_path: Path, content: bytes) -> None:
     refused(lambda: scored_games(path, 1600, "stochastic"))
 
 
+@pytest.mark.slow
 def test_links_in_a_foreign_run_are_not_written_through(broken: RunFolder, tmp_path: Path) -> None:
     mine = tmp_path / "thesis.txt"
     for name in (".lock", "episodes.csv", "evaluation.csv", ".provenance.json.tmp", "DONE"):
@@ -275,6 +277,7 @@ def test_hostile_records_of_sweeps(tmp_path: Path) -> None:
         refused(lambda: load_sweep(tmp_path))
 
 
+@pytest.mark.slow
 def test_arrays_that_unfold_to_gigabytes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / ARRAYS
     with (

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="runs are killed in a forked process")
 @pytest.mark.parametrize("number", [4, 9])  # while a checkpoint is written, and a video
 def test_a_killed_run_goes_on_and_every_file_is_whole(number: int, tmp_path: Path) -> None:

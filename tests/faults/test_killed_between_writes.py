@@ -52,6 +52,7 @@ def killed(
     raise AssertionError("it was never killed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "moment"), PLACES)
 def test_a_run_that_is_given_more_steps(
     broken: RunFolder, monkeypatch: pytest.MonkeyPatch, place: int, moment: str
@@ -76,6 +77,7 @@ def test_a_run_that_is_given_more_steps(
     assert (change["from"], change["to"]) == (1600, 1632)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "moment"), PLACES)
 def test_a_run_that_begins_with_the_weights_of_another(
     broken: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int, moment: str
@@ -97,6 +99,7 @@ def test_a_run_that_begins_with_the_weights_of_another(
     assert [each.step for each in new.ancestors()] == [1600]
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_of_such_a_run_is_in_no_other(
     broken: RunFolder, train_run: TrainRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def at_update(
     monkeypatch.setattr(kind, "train", learn_and_break)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ALGORITHMS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algo: str, value: float) -> None:
@@ -72,6 +73,7 @@ def test_a_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algo: str, va
     assert "in layer value_net are not finite" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algo: str) -> None:
     monkeypatch.setattr(
@@ -83,6 +85,7 @@ def test_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algo: str) -> N
     assert "in layer convolutions.0 are not finite" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     made: Any = AtariVecEnv.__init__
@@ -105,6 +108,7 @@ def test_a_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float)
     assert f"the reward of environment 2 is {value} at step 412" in message
 
 
+@pytest.mark.slow
 def test_an_output_where_all_weights_are_finite(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +124,7 @@ def test_an_output_where_all_weights_are_finite(
     assert "the weights are finite, but the output of layer" in message or "a weight" in message
 
 
+@pytest.mark.slow
 def test_an_optimizers_running_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def change(model: Any) -> None:
         state = model.policy.optimizer.state

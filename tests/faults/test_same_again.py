@@ -37,12 +37,13 @@ def trained(path: Path, config: RunConfig) -> RunFolder:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("algo", "threads"), [("ppo", 2), ("a2c", 1), ("a2c", 2)])
 def test_two_runs_of_one_configuration_are_equal_to_the_bit(
     tmp_path: Path, algo: str, threads: int
 ) -> None:
     config = small_config(
-        algo, n_envs=8, steps=2400, threads=threads, eval_every=1200, eval_episodes=1
+        algo, n_envs=8, steps=1600, threads=threads, eval_every=800, eval_episodes=1
     )
     first = what_it_did(trained(tmp_path / "first", config))
     second = what_it_did(trained(tmp_path / "second", config))
@@ -50,6 +51,7 @@ def test_two_runs_of_one_configuration_are_equal_to_the_bit(
     assert first == second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_two_resumptions_of_one_checkpoint_are_equal_to_the_bit(tmp_path: Path, algo: str) -> None:
     config = small_config(algo, steps=1600, checkpoint_every=800)

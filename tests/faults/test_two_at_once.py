@@ -39,6 +39,7 @@ def new_run(path: Path, seed: int = 1) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_of_two_that_start_together_one_trains_and_its_death_frees_the_folder(
     tmp_path: Path,
 ) -> None:
@@ -73,6 +74,7 @@ def test_of_two_that_start_together_one_trains_and_its_death_frees_the_folder(
             process.kill()
 
 
+@pytest.mark.slow
 def test_of_two_sweeps_the_second_says_so_and_a_dead_one_holds_nothing(tmp_path: Path) -> None:
     words = [
         *("--games", "Pong", "--algos", "a2c", "--extractors", "nature", "--seeds", "1"),

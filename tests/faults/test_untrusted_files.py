@@ -27,7 +27,7 @@ from records.checkpoint import read_state
 from records.config import RunConfig
 from records.folder import RunFolder
 from records.kept_checkpoints import open_checkpoint
-from tests.agents.conftest import TrainRun
+from tests.agents.conftest import TrainRun, small_config
 
 from .conftest import reseal
 
@@ -42,12 +42,22 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.fixture
-def run(train_run: TrainRun) -> tuple[RunFolder, RunConfig]:
-    folder, config, _ = train_run(steps=64)
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, RunConfig]:
+    """A run with a single checkpoint; not to be changed."""
+    config = small_config()
+    folder = RunFolder.create(tmp_path_factory.mktemp("interrupted") / "run", config)
+    train(config, folder)
     folder.done_file.unlink()
     shutil.rmtree(folder.checkpoints / "0")  # it would take the place of the damaged one
     return folder, config
+
+
+@pytest.fixture
+def run(interrupted: tuple[RunFolder, RunConfig], tmp_path: Path) -> tuple[RunFolder, RunConfig]:
+    """A copy of it to damage."""
+    folder, config = interrupted
+    return RunFolder(Path(shutil.copytree(folder.path, tmp_path / "run"))), config
 
 
 FILES = ["config.json", "policy.safetensors", "optimizer.safetensors", "state.json", "episodes.csv"]
@@ -73,6 +83,7 @@ def use_everything(folder: RunFolder, config: RunConfig) -> list[str]:
     return messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_planted_pickles_do_not_run(
     run: tuple[RunFolder, RunConfig], name: str, tmp_path: Path
@@ -98,6 +109,7 @@ def _torch_file(tmp_path: Path, mark: Path) -> bytes:
     return (tmp_path / "bomb.pt").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["missing", "empty", "half", "zeros", "folder"])
 def test_damage_is_one_line_that_names_the_file(
@@ -123,6 +135,7 @@ def test_damage_is_one_line_that_names_the_file(
         assert name in message or "checkpoint" in message or "config.json" in message
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused(train_run: TrainRun) -> None:
     folder, config, _ = train_run("one", extractor="coordconv")
     other, _, _ = train_run("other", extractor="nature")
@@ -143,6 +156,7 @@ def test_a_giant_safetensors_header_is_refused(run: tuple[RunFolder, RunConfig])
         load_agent(run[0].path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_moments_of_another_shape_are_refused(train_run: TrainRun, algo: str) -> None:
     folder, _, _ = train_run(algo=algo)
@@ -201,6 +215,7 @@ def test_a_foreign_run_that_names_a_class_is_loaded_only_when_told_to(
     assert (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_the_exported_zip_opens_in_sb3_and_plays_identically(train_run: TrainRun) -> None:
     folder, config, _ = train_run(steps=320)
     path = export_sb3(folder, config)

@@ -52,6 +52,7 @@ def test_capabilities_are_inherited_only_by_unchanged_subclasses(
     assert capabilities.has(kind, "recalls") == recalls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "kept"), [(Renamed, True), (Changed, False)])
 def test_a2c_keeps_forward_passes_only_of_extractors_that_recall_them(
     kind: Any, kept: bool

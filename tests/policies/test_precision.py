@@ -189,6 +189,7 @@ def test_other_precisions_are_refused() -> None:
         make("nature", "float16")
 
 
+@pytest.mark.slow
 def test_an_import_changes_no_setting_of_the_process() -> None:
     code = """
 import torch

@@ -74,6 +74,7 @@ def variance_left(screens: Tensor, seed: int, **arm: Any) -> float:
     return left / total
 
 
+@pytest.mark.slow
 def test_the_control_learns_movement_like_plain_convolution_and_noise_drawn_at_random_does_not(
     screens: Tensor,
 ) -> None:

@@ -26,6 +26,7 @@ class Outlook(nn.Module):
         return self.policy.logits_and_values(images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ARMS)
 def test_traced_and_exported_policies_give_equal_outputs(arm: str) -> None:
     policy: Any = AtariPolicy(SCREEN, ACTIONS, lambda _: 1e-4, **policy_kwargs(arm))

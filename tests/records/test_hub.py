@@ -73,6 +73,7 @@ def test_any_other_name_is_a_path() -> None:
     assert local_folder("runs/a2c/Pong") == Path("runs/a2c/Pong")
 
 
+@pytest.mark.slow
 def test_scores_of_a_downloaded_agent_are_kept_beside_it(
     hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +86,7 @@ def test_scores_of_a_downloaded_agent_are_kept_beside_it(
     assert "3 of 3 games are from" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_revision_has_a_folder_of_its_own(hub: Hub, card: Path) -> None:
     old = {**files_below(card), "README.md": b"# The first version\n"}
     commit = hub.upload(NAME, old, revision="v1")
@@ -95,6 +97,7 @@ def test_a_revision_has_a_folder_of_its_own(hub: Hub, card: Path) -> None:
     assert load_agent(local_folder(f"hub:{NAME}"))
 
 
+@pytest.mark.slow
 def test_a_real_shell_asks_the_hub_for_the_agent_and_for_nothing_else(hub: Hub) -> None:
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(ROOT / "evaluate.py"), "score", f"hub:{NAME}", "--episodes", "2"]
@@ -109,6 +112,7 @@ def test_a_real_shell_asks_the_hub_for_the_agent_and_for_nothing_else(hub: Hub) 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

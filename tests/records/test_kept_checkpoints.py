@@ -14,6 +14,7 @@ from tests.agents.conftest import TrainRun, train_run
 __all__ = ["train_run"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["newest", "best"])
 def test_one_that_is_pruned_before_it_is_read_is_chosen_anew(
     train_run: TrainRun,

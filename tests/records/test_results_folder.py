@@ -40,6 +40,7 @@ def read_only(path: Path) -> Iterator[None]:
         subprocess.run(["umount", path], check=True)
 
 
+@pytest.mark.slow
 def test_a_read_only_run_is_scored_and_recorded_elsewhere(train_run: TrainRun) -> None:
     folder, _, _ = train_run("run", steps=16)
     run, out = str(folder.path), folder.path.parent / "out"
@@ -55,6 +56,7 @@ def test_a_read_only_run_is_scored_and_recorded_elsewhere(train_run: TrainRun) -
     assert not folder.evaluation_file.exists()
 
 
+@pytest.mark.slow
 def test_with_out_the_run_is_not_touched(train_run: TrainRun, tmp_path: Path) -> None:
     folder, _, _ = train_run("run", steps=16)
 
@@ -68,6 +70,7 @@ def test_with_out_the_run_is_not_touched(train_run: TrainRun, tmp_path: Path) ->
     assert entries() == before
 
 
+@pytest.mark.slow
 def test_a_report_of_results_kept_elsewhere_finds_how_the_layers_used_position(
     train_run: TrainRun, tmp_path: Path
 ) -> None:
@@ -78,6 +81,7 @@ def test_a_report_of_results_kept_elsewhere_finds_how_the_layers_used_position(
     assert read_where_maps(place, step).keys() == read_where_maps(folder, step).keys()
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_place_are_refused_before_any_game(
     train_run: TrainRun, tmp_path: Path
 ) -> None:
@@ -100,6 +104,7 @@ def _a_runs_dir(tmp_path: Path, folder: RunFolder) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.mark.slow
 def test_such_results_are_compared_and_the_run_alone_is_continued(
     train_run: TrainRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

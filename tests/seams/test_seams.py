@@ -17,6 +17,8 @@ from records.rows import read_episodes, read_evaluated_games
 from tests.conftest import Shell
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ALGO = ["--algo", "tests.seams.adam_a2c:ADAM_A2C"]
 FAMILY = ["--family", "tests.seams.dots:DOTS"]

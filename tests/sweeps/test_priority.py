@@ -74,11 +74,13 @@ def wait_until_busy(pid: int) -> None:
     wait_for(lambda: "child.py" not in " ".join(psutil.Process(pid).cmdline()))
 
 
+@pytest.mark.slow
 def test_two_equals_share_alike_and_a_nice_run_gives_way() -> None:
     assert share_of_a_run(0) > 0.35
     assert share_of_a_run(19) < 0.15
 
 
+@pytest.mark.slow
 def test_sweep_py_gives_its_runs_the_priority_that_it_was_started_with(tmp_path: Path) -> None:
     for options, niceness in (([], 7), (["--background"], 19)):
         runs = tmp_path / str(niceness)

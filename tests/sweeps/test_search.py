@@ -112,8 +112,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_every_arm_begins_with_the_default_and_tries_the_same_points(tmp_path: Path) -> None:
-    search = a_search(tmp_path, trials=6)
+    search = a_search(tmp_path, trials=6, extractors=("nature", "coordconv"))
     tried: dict[str, list[float]] = {}
     with open_trials(search) as arms:
         for arm, trials in arms.items():
@@ -124,6 +125,7 @@ def test_every_arm_begins_with_the_default_and_tries_the_same_points(tmp_path: P
     assert tried["coordconv"] == tried["nature"]
 
 
+@pytest.mark.slow
 def test_every_trial_is_a_row_with_the_steps_it_took(searched: Path) -> None:
     tried = [(row["arm"], row["trial"], row["steps"]) for row in rows(searched)]
     assert sorted(tried) == [
@@ -131,6 +133,7 @@ def test_every_trial_is_a_row_with_the_steps_it_took(searched: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_runs_have_the_settings_and_the_seeds_of_their_trial(searched: Path) -> None:
     for row in rows(searched):
         (path,) = find_runs([searched / row["arm"] / f"trial-{row['trial']}"])
@@ -141,6 +144,7 @@ def test_the_runs_have_the_settings_and_the_seeds_of_their_trial(searched: Path)
     assert {RunFolder.open(path)[1].seed for path in fresh} == {1002}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ["nature", "coordconv"])
 def test_the_best_settings_are_taken_by_train(
     searched: Path, arm: str, capsys: pytest.CaptureFixture[str]
@@ -155,6 +159,7 @@ def test_the_best_settings_are_taken_by_train(
     assert config["steps"] == 10_000_000
 
 
+@pytest.mark.slow
 def test_the_page_tells_what_was_tried_and_what_the_fresh_seeds_said(searched: Path) -> None:
     page = (searched / "README.md").read_text()
     for row in rows(searched):
@@ -167,6 +172,7 @@ def test_the_page_tells_what_was_tried_and_what_the_fresh_seeds_said(searched: P
     assert "Not finished" not in page
 
 
+@pytest.mark.slow
 def test_a_finished_search_started_again_trains_nothing(searched: Path) -> None:
     before = files(searched)
     assert before
@@ -174,6 +180,7 @@ def test_a_finished_search_started_again_trains_nothing(searched: Path) -> None:
     assert files(searched) == before
 
 
+@pytest.mark.slow
 def test_another_search_in_its_folder_is_refused(searched: Path) -> None:
     with pytest.raises(UserError, match=r"contains another search \(trials 2 instead of 3\)"):
         script.main(words(searched, "--trials", "3", "--fresh-seeds", "1"))
@@ -184,6 +191,8 @@ def test_another_search_in_its_folder_is_refused(searched: Path) -> None:
         script.main(words(searched, "--trials", "2", "--fresh-seeds", "1"))
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_compare_leaves_its_runs_out_and_says_so(searched: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     make_grid_of_runs(runs, ["Pong"], {"nature": 0.2, "coordconv": 0.5})
@@ -202,6 +211,7 @@ def test_compare_leaves_its_runs_out_and_says_so(searched: Path, tmp_path: Path)
         comparison(searched)
 
 
+@pytest.mark.slow
 def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,6 +257,7 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
     assert SEARCHED in json.loads(RunFolder(run).provenance_file.read_text())
 
 
+@pytest.mark.slow
 def test_a_trial_that_falls_behind_is_stopped_early(tmp_path: Path) -> None:
     search = a_search(tmp_path, settings={**a_search(tmp_path).settings, "steps": 16_000})
     with open_trials(search) as arms:
@@ -264,6 +275,7 @@ def test_a_trial_that_falls_behind_is_stopped_early(tmp_path: Path) -> None:
     assert not is_held(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("score", "is_pruned"), [(0.5, True), (1.5, True), (2.5, False)])
 def test_only_a_trial_below_the_lower_quartile_is_pruned_and_only_from_its_half_on(
     tmp_path: Path, score: float, is_pruned: bool
@@ -302,6 +314,7 @@ def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(
         ]
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_counts_and_does_not_stop_the_search(tmp_path: Path) -> None:
     out = tmp_path / "out"
     own = "tests.sweeps.diverging:Diverging"
@@ -312,6 +325,7 @@ def test_a_trial_that_diverges_counts_and_does_not_stop_the_search(tmp_path: Pat
     assert f"| {own} | 2 | 0 | 0 | 2 |" in (out / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_told_of_and_tried_again(tmp_path: Path) -> None:
     search = a_search(tmp_path, trials=1)
     run = tmp_path / "nature/trial-0/a2c/Breakout/nature/seed-1001"

@@ -82,13 +82,14 @@ def run_beside(
 def long_enough(sweep: Sweep) -> Sweep:
     """One run with time to do something to it."""
     one = replace(sweep, games=("Breakout",), extractors=("nature",), episodes=0)
-    return one.with_settings(steps=6_000, checkpoint_every=400)
+    return one.with_settings(steps=4_000, checkpoint_every=400)
 
 
 def resumes(cell: Cell) -> int:
     return len(json.loads(RunFolder(cell.path).provenance_file.read_text()).get("resumed", []))
 
 
+@pytest.mark.slow
 def test_every_cell_is_a_job_that_trains_and_scores_it(
     small_sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +103,7 @@ def test_every_cell_is_a_job_that_trains_and_scores_it(
     assert kept.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "who"),
     [
@@ -129,9 +131,10 @@ def test_a_job_that_is_lost_or_out_of_time_goes_on_where_it_was(
         games = list(csv.DictReader(file))
     steps = [int(row["step"]) for row in games]
     assert steps == sorted(steps)
-    assert sum(int(row["length"]) for row in games) <= 6_000  # no step is in two games
+    assert sum(int(row["length"]) for row in games) <= 4_000  # no step is in two games
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(
     small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +166,7 @@ def test_a_job_that_does_not_begin_is_a_failed_cell_with_its_log(
     assert "the job did not start" in results[cell].error[0]
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_slurm_for_what_was_said(
     small_sweep: Sweep, slurm: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,6 +219,7 @@ def test_without_slurm_or_submitit_it_says_so(
         run_slurm(small_sweep, small_sweep.cells(), None, [])
 
 
+@pytest.mark.slow
 def test_a_folder_that_others_can_write_holds_no_jobs(small_sweep: Sweep, tmp_path: Path) -> None:
     small_sweep.runs_dir.mkdir()
     small_sweep.runs_dir.chmod(0o775)

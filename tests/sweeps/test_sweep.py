@@ -79,6 +79,7 @@ def words(sweep: Sweep, *options: object) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(
     small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_sweep_trains_and_scores_every_cell_and_started_again_does_nothing(
     assert "80/80 steps, 1 games scored" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_done(small_sweep: Sweep) -> None:
     sweep = replace(small_sweep, episodes=0)
     first, second = sweep.cells()
@@ -105,6 +107,7 @@ def test_only_what_is_missing_is_done(small_sweep: Sweep) -> None:
     assert progress(sweep, second).state == "done"
 
 
+@pytest.mark.slow
 def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(
     small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +125,7 @@ def test_a_failed_cell_is_reported_and_does_not_stop_the_rest(
     assert (first.path / "notes.txt").read_text() == "somebody's"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(
     small_sweep: Sweep, number: int
@@ -141,6 +145,7 @@ def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(
         assert progress(sweep, cell).state == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_sweep: Sweep) -> None:
     sweep = replace(small_sweep, extractors=("nature",), episodes=0).with_settings(
         steps=8_000, checkpoint_every=1_600
@@ -169,6 +174,7 @@ def test_two_sweeps_in_one_folder_are_one_too_many(small_sweep: Sweep) -> None:
     assert not small_sweep.cells()[0].path.exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(
     small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +186,7 @@ def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(
     assert not small_sweep.runs_dir.exists()
 
 
+@pytest.mark.slow
 def test_the_speed_is_steps_over_seconds_of_the_short_runs(
     small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +231,7 @@ def test_a_cell_that_is_stopped_between_two_processes_starts_no_other(small_swee
     assert running._process is None
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_fails_its_cell_only(
     small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,6 +245,7 @@ def test_a_log_that_cannot_be_written_fails_its_cell_only(
     assert "seed-1.log: Is a directory" in err
 
 
+@pytest.mark.slow
 def test_a_heartbeat_that_cannot_be_written_ends_no_run(small_sweep: Sweep) -> None:
     sweep = replace(small_sweep, episodes=0)
     cell = sweep.cells()[0]

@@ -27,6 +27,7 @@ SMALL = ["--canvas", "16", "--square", "3", "--epochs", "2", "--threads", "1"]
 COMMAND = [sys.executable, "-m", "studies.coordinates"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["classification", "regression", "rendering"])
 @pytest.mark.parametrize("model", ["conv", "coordconv"])
 def test_an_experiment_writes_its_files(task: str, model: str, tmp_path: Path) -> None:
@@ -67,6 +68,7 @@ def _settings(**changes: object) -> Settings:
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["uniform", "quadrant"])
 @pytest.mark.parametrize("task", ["classification", "regression", "rendering"])
 @pytest.mark.parametrize("model", ["conv", "coordconv"])
@@ -91,6 +93,7 @@ def test_a_resumed_experiment_ends_like_an_uninterrupted_one(
     require_alike(whole, stopped, but="snapshot")
 
 
+@pytest.mark.slow
 def test_a_killed_experiment_is_resumed(tmp_path: Path) -> None:
     command = [
         *COMMAND,

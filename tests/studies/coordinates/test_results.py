@@ -27,6 +27,7 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_figures_draws_every_figure_and_the_table(experiments: Path, tmp_path: Path) -> None:
     assert main(["figures", "--results", str(experiments), "--out", str(tmp_path)]) == 0
     pictures = {path.name for path in tmp_path.glob("*.png")}

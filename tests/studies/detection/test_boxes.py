@@ -52,6 +52,7 @@ def test_a_move_equals_hand_computed_values() -> None:
 SIDES = st.lists(st.floats(1, 60), min_size=4, max_size=4)
 
 
+@pytest.mark.slow
 @given(SIDES, SIDES)
 def test_moves_turn_any_box_into_any_other(first: list[float], second: list[float]) -> None:
     before, after = torch.tensor(first).double(), torch.tensor(second).double()

@@ -92,6 +92,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
             read_idx_images(path)
 
 
+@pytest.mark.slow
 def test_an_archive_with_too_much_content_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.gz"
     path.write_bytes(gzip.compress(bytes(MAX_BYTES + 1_000_000), compresslevel=1))

@@ -48,6 +48,7 @@ def _settings(**changes: object) -> Settings:
     return Settings(**{**values, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_an_experiment_writes_its_files(tmp_path: Path) -> None:
     arguments = [*OPTIONS, "--epochs", "2", "--results", str(tmp_path)]
     assert main(["--model", "conv", *arguments]) == 0

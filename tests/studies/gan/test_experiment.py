@@ -92,6 +92,7 @@ def test_an_experiment_writes_its_files(tmp_path: Path) -> None:
     assert (folder / "result.json").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", ["conv", "coordconv"])
 def test_a_resumed_experiment_ends_like_an_uninterrupted_one(
     generator: str, tmp_path: Path
@@ -228,6 +229,7 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_figures_draws_every_figure_the_walks_and_the_table(
     experiments: Path, tmp_path: Path
 ) -> None:
@@ -283,7 +285,7 @@ def test_the_table_equals_hand_computed_values() -> None:
     found[0].result["measured"] = 100
     few = [r for r in table(found) if r["images"] == "convolution, discriminator convolution"]
     assert {r["measure"]: r["seeds"] for r in few}["valid"] == 2
-    assert {r["measure"]: r["seeds"] for r in rows}["blue_dimension"] == 1
+    assert {r["measure"]: r["seeds"] for r in few}["blue_dimension"] == 1
 
 
 def test_two_experiments_with_the_same_arm_and_seed_are_refused(
