@@ -17,8 +17,6 @@ from records.rows import read_episodes, read_evaluated_games
 from tests.conftest import Shell
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[2]
 ALGO = ["--algo", "tests.seams.adam_a2c:ADAM_A2C"]
 FAMILY = ["--family", "tests.seams.dots:DOTS"]
@@ -63,6 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_resumed_after_a_kill(run: RunFolder) -> None:
     assert run.is_done
     config = json.loads(run.config_file.read_text())
@@ -75,12 +74,14 @@ def test_it_is_trained_and_resumed_after_a_kill(run: RunFolder) -> None:
     assert {game.length for game in games} == {8}
 
 
+@pytest.mark.slow
 def test_its_folder_is_read_by_those_who_do_not_have_its_code(run: RunFolder) -> None:
     _, config = RunFolder.open(run.path)
     assert config.values()["beta"] == 0.5
     assert config.total_steps == 24_000
 
 
+@pytest.mark.slow
 def test_it_is_scored_recorded_and_exported(run: RunFolder, tmp_path: Path, shell: Shell) -> None:
     assert f"--family {FAMILY[1]}" in done("evaluate.py", "score", run.path, code=2)
     assert shell("evaluate.py", "score", run.path, "--episodes", 5, "--random", *FAMILY).code == 0
@@ -93,6 +94,7 @@ def test_it_is_scored_recorded_and_exported(run: RunFolder, tmp_path: Path, shel
     assert exported.is_file()
 
 
+@pytest.mark.slow
 def test_it_is_swept_over_its_own_setting_and_compared(tmp_path: Path, shell: Shell) -> None:
     runs = tmp_path / "runs"
     words = ["--games", "DotSide", "--protocol", "plain", *FAMILY, "--steps", "160"]
