@@ -1,10 +1,7 @@
-import doctest
-
 import ale_py
 import gymnasium
 import pytest
 
-import envs.games
 from envs import GAMES, UnknownGameError, action_meanings, n_actions, rom_id
 from envs.atari import ATARI
 from envs.protocol import PROTOCOLS
@@ -60,10 +57,6 @@ def test_actions_are_the_minimal_set() -> None:
     assert n_actions("Seaquest") == 18
     with pytest.raises(UnknownGameError, match="did you mean Pong"):
         n_actions("pong")
-
-
-def test_the_examples_in_the_documentation_run() -> None:
-    assert doctest.testmod(envs.games) == doctest.TestResults(failed=0, attempted=2)
 
 
 @pytest.mark.parametrize(("protocol", "registered"), [("v4", 60), ("sticky", 104)])
