@@ -38,9 +38,9 @@ from files.durable import CannotWriteError, require_new, require_new_folder, wri
 from records.algorithm import Algorithm
 from records.config import names_to_offer
 from records.folder import RunFolder
-from records.hub import local_folder
+from records.hub import download_if_hub
 from records.kept_checkpoints import named_checkpoints
-from records.results_folder import results_folder
+from records.results_folder import make_results_folder
 
 
 def main(argv: Sequence[str]) -> int:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     load_own(arguments.own.algo, Algorithm, "algo")
     load_own(arguments.own.family, Family, "family")
     check_numbers(arguments)
-    arguments = replace(arguments, runs=tuple(local_folder(str(run)) for run in arguments.runs))
+    arguments = replace(arguments, runs=tuple(download_if_hub(str(run)) for run in arguments.runs))
     if isinstance(arguments, CompareArguments):
         return _compare(arguments)
     runs = []
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
             print(f"would use {path} for {arguments.episodes} games")
         return 0
     if arguments.out is not None:
-        folders = tuple(results_folder(*run, arguments.out).path for run in runs)
+        folders = tuple(make_results_folder(*run, arguments.out).path for run in runs)
         arguments = replace(arguments, runs=folders)
     try:
         return _score(arguments) if isinstance(arguments, ScoreArguments) else _record(arguments)

@@ -35,7 +35,7 @@ from records.config import (
     settings_of,
 )
 from records.folder import RunFolder, default_path
-from records.hub import local_folder
+from records.hub import download_if_hub
 from records.results_folder import run_of
 
 DESCRIPTION = """Train an agent. Continue an interrupted run with --resume DIR, and train a run for
@@ -147,7 +147,7 @@ def _fetch_ancestor(argv: Sequence[str]) -> Path | None:
     runs = values_of("--from", argv)
     if not runs and "checkpoint" in names_in(argv):
         raise UserError("--checkpoint selects a checkpoint of --from RUN: name the run too")
-    return local_folder(runs[0]) if runs else None
+    return download_if_hub(runs[0]) if runs else None
 
 
 def _words_of_ancestor(path: Path | None, argv: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"(?!.*(?:\.\.|--))({_PART})/({_PART})(?:@({_PART}))?")
 
 
-def local_folder(name: str) -> Path:
+def download_if_hub(name: str) -> Path:
     """The folder of a run that the user has named, downloaded if it is on a hub.
 
     An agent on a hub is downloaded to `hub/owner/name` once and used from there afterwards, without

@@ -15,7 +15,7 @@ from records.config import RunConfig
 from records.folder import RunFolder, default_path
 
 
-def results_folder(run: RunFolder, config: RunConfig, out: Path) -> RunFolder:
+def make_results_folder(run: RunFolder, config: RunConfig, out: Path) -> RunFolder:
     """Make or reuse the folder of a run's results below `out`.
 
     Raises:

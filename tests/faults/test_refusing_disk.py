@@ -23,7 +23,7 @@ from records.config import RunConfig
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from records.layers import write_where_maps
-from records.results_folder import results_folder
+from records.results_folder import make_results_folder
 
 from .conftest import reseal
 
@@ -99,7 +99,7 @@ def test_a_file_in_place_of_a_folder_is_named_and_kept(
     assert broken.where_maps.read_text() == "mine"
     (tmp_path / "out").write_text("mine")
     with pytest.raises(CannotWriteError, match="out"):
-        results_folder(broken, finished[1], tmp_path / "out")
+        make_results_folder(broken, finished[1], tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
 

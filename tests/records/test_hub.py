@@ -22,7 +22,7 @@ from evaluation.card import write_card
 from evaluation.score import score_run
 from records import hub as hub_module
 from records.folder import RunFolder
-from records.hub import local_folder
+from records.hub import download_if_hub
 from tests.agents.conftest import small_config
 from tests.records.hub_server import Hub, files_below, hub_on_loopback
 
@@ -59,18 +59,18 @@ def test_an_agent_is_downloaded_once_and_then_used_without_a_network(
     hub: Hub, card: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit = hub.upload(NAME, files_below(card))
-    assert local_folder(f"hub:{NAME}") == Path("hub") / NAME
+    assert download_if_hub(f"hub:{NAME}") == Path("hub") / NAME
     assert f"at commit {commit} is now hub/{NAME}" in capsys.readouterr().err
     assert files_below(Path("hub") / NAME) == files_below(card)
     asked = len(hub.requests)
     hub.broken = (503, "")
-    assert local_folder(f"hub:{NAME}") == Path("hub") / NAME
+    assert download_if_hub(f"hub:{NAME}") == Path("hub") / NAME
     assert len(hub.requests) == asked
     assert f"remove hub/{NAME} to download it again" in capsys.readouterr().err
 
 
 def test_any_other_name_is_a_path() -> None:
-    assert local_folder("runs/a2c/Pong") == Path("runs/a2c/Pong")
+    assert download_if_hub("runs/a2c/Pong") == Path("runs/a2c/Pong")
 
 
 @pytest.mark.slow
@@ -91,10 +91,10 @@ def test_a_revision_has_a_folder_of_its_own(hub: Hub, card: Path) -> None:
     old = {**files_below(card), "README.md": b"# The first version\n"}
     commit = hub.upload(NAME, old, revision="v1")
     for revision in ("v1", commit):
-        folder = local_folder(f"hub:{NAME}@{revision}")
+        folder = download_if_hub(f"hub:{NAME}@{revision}")
         assert folder == Path(f"hub/{NAME}@{revision}")
         assert (folder / "README.md").read_text() == "# The first version\n"
-    assert load_agent(local_folder(f"hub:{NAME}"))
+    assert load_agent(download_if_hub(f"hub:{NAME}"))
 
 
 @pytest.mark.slow
@@ -152,7 +152,7 @@ HOSTILE: dict[str, bytes] = {
 
 def test_only_the_files_of_an_agent_are_taken(hub: Hub, card: Path, tmp_path: Path) -> None:
     hub.upload(NAME, {**HOSTILE, **files_below(card)})
-    folder = local_folder(f"hub:{NAME}")
+    folder = download_if_hub(f"hub:{NAME}")
     assert below(folder) == below(card)
     assert below(tmp_path / "work") == {f"hub/{NAME}/{name}" for name in below(card)}
     assert load_agent(folder)
@@ -264,7 +264,7 @@ def test_a_full_disk_leaves_nothing(hub: Hub) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(UserError, match=rf"cannot write hub/{NAME}: File too large"):
-            local_folder(f"hub:{NAME}")
+            download_if_hub(f"hub:{NAME}")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert below(Path("hub")) == set()
@@ -273,7 +273,7 @@ def test_a_full_disk_leaves_nothing(hub: Hub) -> None:
 def test_a_file_of_another_size_than_was_told_leaves_nothing(hub: Hub) -> None:
     hub.cut = "policy.safetensors"
     with pytest.raises(UserError, match=f"cannot download hub:{NAME}"):
-        local_folder(f"hub:{NAME}")
+        download_if_hub(f"hub:{NAME}")
     assert below(Path("hub")) == set()
 
 

@@ -15,7 +15,7 @@ import train
 from cli.errors import UserError
 from records.folder import RunFolder
 from records.layers import read_layer_uses, read_where_maps, where_map_steps
-from records.results_folder import results_folder
+from records.results_folder import make_results_folder
 from tests.agents.conftest import TrainRun, train_run
 
 __all__ = ["train_run"]
@@ -75,7 +75,7 @@ def test_a_report_of_results_kept_elsewhere_finds_how_the_layers_used_position(
     train_run: TrainRun, tmp_path: Path
 ) -> None:
     folder, config, _ = train_run("run", steps=16)
-    place = results_folder(folder, config, tmp_path / "out")
+    place = make_results_folder(folder, config, tmp_path / "out")
     assert list(read_layer_uses(place)) == list(read_layer_uses(folder)) != []
     (step,) = where_map_steps(place)
     assert read_where_maps(place, step).keys() == read_where_maps(folder, step).keys()
