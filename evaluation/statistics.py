@@ -51,12 +51,6 @@ class Estimate:
     high: float | None = None
     p: float | None = None
 
-    def excludes(self, value: float) -> bool:
-        """Whether there is an interval and `value` is outside it."""
-        if self.low is None or self.high is None:
-            return False
-        return not self.low <= value <= self.high
-
 
 def mean(scores: Array) -> Array:
     """Mean over games of the mean over seeds."""
