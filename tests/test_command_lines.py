@@ -186,6 +186,13 @@ def test_a_terminal_gets_a_progress_bar(tmp_path: Path) -> None:
     assert "steps/s" in shown.decode()
 
 
+def test_a_run_that_diverges_ends_with_a_code_of_its_own(tmp_path: Path, shell: Shell) -> None:
+    words = ["--game", "Breakout", *SMALL, "--steps", 1600, "--out", tmp_path / "run"]
+    ended = shell("train.py", *words, "--extractor", "tests.sweeps.diverging:Diverging")
+    assert ended.code == 3
+    assert "training was stopped" in ended.err.splitlines()[-1]
+
+
 def test_dependencies_point_one_way() -> None:
     checked = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],

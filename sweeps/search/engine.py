@@ -63,7 +63,11 @@ def run_search(search: Search, arms: Mapping[str, Trials], workers: int) -> Outc
                         del running[worker]
                         _record_end(arms, attempt, outcome, stop.requested)
                 # A fresh point that is trained counts as over before its process has ended.
-                under_way = [a for a in running.values() if a.trial or not a.point.is_trained]
+                under_way = [
+                    attempt
+                    for attempt in running.values()
+                    if attempt.trial is not None or not attempt.point.is_trained
+                ]
                 steps = _steps_over(search, arms) + sum(attempt.steps for attempt in under_way)
                 progress.update(steps, _note(search, arms))
                 time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -116,6 +116,7 @@ def test_it_is_swept_over_its_own_setting_and_compared(tmp_path: Path, shell: Sh
     page = (report / "report.md").read_text()
     assert "--seeds 3-3" in page
     assert "--beta 0.5" in page
+    assert page.splitlines()[0].endswith("coordconv-gap against nature-gap on dots")
 
 
 def test_a_sweep_names_an_algorithm_that_is_none(shell: Shell) -> None:

@@ -164,6 +164,8 @@ def test_a_job_that_does_not_begin_is_a_failed_cell_with_its_log(
     results = run_slurm(small_sweep, [cell], 1, [], "local")
     assert results[cell].state == "failed"
     assert "the job did not start" in results[cell].error[0]
+    jobs = (make_sweep_folder(small_sweep) / "slurm").glob("*_submitted.pkl")
+    assert len(list(jobs)) == 1, "it was submitted again"
 
 
 @pytest.mark.slow
