@@ -39,7 +39,7 @@ class Window:
         self._frame: Frame | None = None
 
     def __enter__(self) -> Window:
-        if sys.platform == "linux" and not any(name in os.environ for name in SCREENS):
+        if sys.platform == "linux" and not any(map(os.environ.get, SCREENS)):
             # SDL would print a message of its own and draw into memory.
             raise UserError(f"there is no display for a window: {INSTEAD}")
         try:

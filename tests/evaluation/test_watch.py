@@ -156,6 +156,7 @@ def test_without_a_display_record_is_named(
     path = make_run()
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", "")  # an empty name is none
     command = [sys.executable, "evaluate.py", "watch", str(path)]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
