@@ -28,10 +28,8 @@ from evaluation.arguments import (
     check_numbers,
 )
 from evaluation.card import require_license, write_card
-from evaluation.compare import Request, for_terminal, grids, write_report
 from evaluation.plan import load_plan
 from evaluation.record import record_runs
-from evaluation.report.sensitivity import by_game, sensitivity_picture, sensitivity_table
 from evaluation.score import Score, score_random, score_run, score_table
 from evaluation.sensitivity import measure
 from files.durable import CannotWriteError, require_new, require_new_folder, write_durably
@@ -41,6 +39,9 @@ from records.folder import RunFolder
 from records.hub import download_if_hub
 from records.kept_checkpoints import named_checkpoints
 from records.results_folder import make_results_folder
+
+# What draws or opens windows is imported by the commands that need it: the libraries behind it
+# take longer to load than most commands take to refuse a mistake.
 
 
 def main(argv: Sequence[str]) -> int:
@@ -147,7 +148,7 @@ def _record(arguments: RecordArguments) -> int:
 
 
 def _watch(arguments: WatchArguments) -> int:
-    from evaluation.watch import watch_runs  # imported late: it loads the window library, slowly
+    from evaluation.watch import watch_runs
 
     watch_runs(
         arguments.runs,
@@ -164,6 +165,8 @@ PICTURES = (".png", ".svg")
 
 
 def _sensitivity(arguments: SensitivityArguments) -> int:
+    from evaluation.report.sensitivity import by_game, sensitivity_picture, sensitivity_table
+
     file = arguments.picture
     if file is not None:
         if file.suffix not in PICTURES:
@@ -235,6 +238,8 @@ def _card(arguments: CardArguments) -> int:
 
 
 def _compare(arguments: CompareArguments) -> int:
+    from evaluation.compare import Request, for_terminal, grids, write_report
+
     request = Request(
         arguments.runs,
         arguments.out,

@@ -17,9 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from agents.places import ActorCritic, PlaceMap, answers, answers_by_place, of_places
 
@@ -47,7 +47,9 @@ def saliency(policy: ActorCritic, observation: NDArray[np.uint8], action: int) -
         observation: (C, H, W) uint8.
         action: the action that was chosen.
     """
-    blurred = gaussian_filter(observation.astype(np.float32), (0, BLUR_SIGMA, BLUR_SIGMA))
+    blurred = scipy.ndimage.gaussian_filter(
+        observation.astype(np.float32), (0, BLUR_SIGMA, BLUR_SIGMA)
+    )
     picture = torch.as_tensor(observation).float()
     before, value = answers(policy, picture[None])
     after, values = answers_by_place(policy, picture, torch.as_tensor(blurred))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import optimize, stats
+import scipy
 
 from evaluation.plan import Plan
 from evaluation.statistics import FEWEST_SEEDS, FEWEST_SEEDS_OF_A_VERDICT, LEVEL
@@ -27,12 +27,14 @@ def detectable_on_one_game(seeds: int, level: float, power: float = POWER) -> fl
     if seeds < FEWEST_SEEDS_OF_A_VERDICT:
         return None
     freedom = 2 * seeds - 2
-    critical = stats.t.ppf(1 - level / 2, freedom)
+    critical = scipy.stats.t.ppf(1 - level / 2, freedom)
 
     def lacking(difference: float) -> float:
-        return float(stats.nct.sf(critical, freedom, difference * math.sqrt(seeds / 2)) - power)
+        return float(
+            scipy.stats.nct.sf(critical, freedom, difference * math.sqrt(seeds / 2)) - power
+        )
 
-    return float(optimize.brentq(lacking, 0.0, 4 * critical + 10))
+    return float(scipy.optimize.brentq(lacking, 0.0, 4 * critical + 10))
 
 
 def detectable_over_games(
@@ -45,7 +47,7 @@ def detectable_over_games(
     deals = math.comb(2 * seeds, seeds) ** games
     if seeds < FEWEST_SEEDS or 2 / deals > level:
         return None
-    quantiles = stats.norm.ppf(1 - level / 2) + stats.norm.ppf(power)
+    quantiles = scipy.stats.norm.ppf(1 - level / 2) + scipy.stats.norm.ppf(power)
     return float(quantiles * math.sqrt(2 / (seeds * games)))
 
 

@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 Array = NDArray[np.float64]
 Statistic = Callable[..., Array]
@@ -140,15 +140,15 @@ def estimate(
     drawn = np.asarray(statistic(*(_resampled(arm, replicates, rng) for arm in arms)))
     tail = (1 - level) / 2
     below, above = np.quantile(drawn, [tail, 1 - tail])
-    wider = float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
+    wider = float(scipy.stats.t.ppf(1 - tail, freedom) / scipy.stats.norm.ppf(1 - tail))
     low, high = value - wider * (value - below), value + wider * (above - value)
     # The distance from 0 in standard normal quantiles, by the width on that side.
     side = value - below if value > 0 else above - value
     if value == 0 or side <= 0:
         p = 1.0
     else:
-        distance = abs(value) / side * stats.norm.ppf(1 - tail)
-        p = float(2 * stats.t.sf(distance, freedom))
+        distance = abs(value) / side * scipy.stats.norm.ppf(1 - tail)
+        p = float(2 * scipy.stats.t.sf(distance, freedom))
     return Estimate(value, max(float(low), bounds[0]), min(float(high), bounds[1]), p)
 
 
@@ -170,7 +170,7 @@ def win_rate(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
     if min(m, n) < FEWEST_SEEDS:
         return Estimate(seen)
     # Newcombe uses the normal quantile, whose intervals cover 88 to 92 % with three seeds.
-    quantile = stats.t.ppf((1 + level) / 2, m + n - 2)
+    quantile = scipy.stats.t.ppf((1 + level) / 2, m + n - 2)
 
     def beyond(chance: float) -> float:
         spread = (1 - chance) / (2 - chance) + chance / (1 + chance)
@@ -178,8 +178,8 @@ def win_rate(arm: Array, baseline: Array, *, level: float = LEVEL) -> Estimate:
         return float((seen - chance) ** 2 - quantile**2 * variance)
 
     # At exactly 0 and 1 the variance vanishes, which would claim certainty.
-    low = 0.0 if seen == 0 else optimize.brentq(beyond, 0.0, min(seen, 1 - 1e-9))
-    high = 1.0 if seen == 1 else optimize.brentq(beyond, max(seen, 1e-9), 1.0)
+    low = 0.0 if seen == 0 else scipy.optimize.brentq(beyond, 0.0, min(seen, 1 - 1e-9))
+    high = 1.0 if seen == 1 else scipy.optimize.brentq(beyond, max(seen, 1e-9), 1.0)
     return Estimate(seen, float(low), float(high))
 
 
@@ -223,7 +223,7 @@ def difference_of_means(arm: Array, baseline: Array, *, level: float = LEVEL) ->
         return Estimate(value)
     if _degrees_of_freedom((arm[:, None], baseline[:, None])) is None:
         return Estimate(value)
-    test = stats.ttest_ind(arm, baseline, equal_var=False)
+    test = scipy.stats.ttest_ind(arm, baseline, equal_var=False)
     interval = test.confidence_interval(level)
     return Estimate(value, float(interval.low), float(interval.high), float(test.pvalue))
 
