@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
+import scipy  # and its parts at their first use, because they load slowly
 import torch
 from numpy.typing import NDArray
 

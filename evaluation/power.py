@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import scipy
+import scipy  # and its parts at their first use, because they load slowly
 
 from evaluation.plan import Plan
 from evaluation.statistics import FEWEST_SEEDS, FEWEST_SEEDS_OF_A_VERDICT, LEVEL

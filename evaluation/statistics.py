@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
+import scipy  # and its parts at their first use, because they load slowly
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]

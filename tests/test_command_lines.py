@@ -56,6 +56,13 @@ def test_mistakes_from_a_real_shell_end_with_code_2() -> None:
 
 
 @pytest.mark.slow
+def test_the_scripts_start_without_the_libraries_that_only_some_commands_need() -> None:
+    slow = "{'matplotlib', 'pyglet', 'pygame', 'scipy.ndimage', 'scipy.optimize', 'scipy.stats'}"
+    code = f"import sys, evaluate, search, sweep, train; print({slow} & sys.modules.keys())"
+    assert run("-c", code).stdout == "set()\n"
+
+
+@pytest.mark.slow
 def test_train_score_and_record(tmp_path: Path, shell: Shell, refused: Refused) -> None:
     out = tmp_path / "run"
     trained = shell("train.py", "--game", "Breakout", *SMALL, "--out", out, "--export-sb3")
