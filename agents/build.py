@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import policies
+from agents.lean_optimizers import leave_compiler_unloaded
 from cli.errors import UserError
 from coordconv.sb3 import capabilities
 from envs.family import FAMILIES
@@ -24,6 +25,7 @@ def build_model(config: RunConfig, env: Any) -> Any:
     Raises:
         UserError: the extractor cannot be imported or built, or the device is not available.
     """
+    leave_compiler_unloaded()
     try:
         network = policy_kwargs(config.extractor, config.precision)
     except UnknownExtractorError as error:
@@ -32,7 +34,8 @@ def build_model(config: RunConfig, env: Any) -> Any:
 
 
 def build_network(config: RunConfig) -> AtariPolicy:
-    """The untrained network of a run, without its environments or optimizer state."""
+    """The network of a run, to load a checkpoint into; its initial weights are not SB3's."""
+    leave_compiler_unloaded()
     family = FAMILIES.find(config.family)
     try:
         return policies.build_policy(
@@ -40,6 +43,7 @@ def build_network(config: RunConfig) -> AtariPolicy:
             family.observation_shape(config.protocol),
             len(family.action_meanings(config.game)),
             config.precision,
+            initialized=False,
         )
     except UnknownExtractorError as error:
         raise UserError(str(error)) from error

@@ -1,6 +1,6 @@
 """Run the speed benchmarks in turn and write each result into its section of docs/performance.md.
 
-    python -m benchmarks [limits layer environment training threads growth]
+    python -m benchmarks [limits layer environment training threads growth start]
 
 Run them on an idle machine; all of them take more than an hour. `benchmarks.parity`,
 `benchmarks.stock_sb3` and `benchmarks.memory` take hours and are started separately.
@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import environment, growth, layer, limits, threads, training
+from benchmarks import environment, growth, layer, limits, start, threads, training
 from benchmarks.measure import machine
 from cli.streams import forgiving_streams
 
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], str]] = {
     "training": training.run,
     "threads": threads.run,
     "growth": growth.run,
+    "start": start.run,
 }
 
 

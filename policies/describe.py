@@ -70,7 +70,7 @@ def layers(policy: AtariPolicy) -> list[Layer]:
 
 def description(extractor: str, observation_shape: tuple[int, ...], n_actions: int) -> str:
     """The table that `train.py --describe` prints."""
-    policy = build_policy(extractor, observation_shape, n_actions)
+    policy = build_policy(extractor, observation_shape, n_actions, initialized=False)
     rows = layers(policy)
     total = sum(row.multiply_adds for row in rows)
     cells = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -12,6 +12,7 @@ import torch
 from hypothesis import settings
 
 from cli import command_line
+from evaluation import sensitivity
 
 # `--hypothesis-profile long`: what is run once, before a release.
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
@@ -26,6 +27,15 @@ def one_thread() -> None:
     Two threads beside another busy process wait for each other by spinning.
     """
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_observations() -> Iterator[None]:
+    """Translation sensitivity is measured on 2 observations: on 32 it takes most of a report."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"GAMES": 2, "MOMENTS": 1, "STEPS_BETWEEN": 10}.items():
+            patch.setattr(sensitivity, name, value)
+        yield
 
 
 @dataclass(frozen=True)

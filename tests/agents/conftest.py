@@ -14,9 +14,10 @@ from records.config import RunConfig, run_config
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 
+# Two environments, because an emulator takes longer to start than such a run to train.
 SMALL: dict[str, dict[str, Any]] = {
-    "ppo": {"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 2},
-    "a2c": {"n_envs": 4, "n_steps": 4},
+    "ppo": {"n_envs": 2, "n_steps": 32, "batch_size": 32, "n_epochs": 2},
+    "a2c": {"n_envs": 2, "n_steps": 8},
 }
 # A run with these can be given another last step.
 CONSTANT = {

@@ -47,7 +47,7 @@ def test_it_begins_with_the_weights_and_with_no_moment_of_the_optimizer(
     assert open_checkpoint(new).state.step == 32
     assert open_checkpoint(new).state.resumes == 0
     config = RunFolder.open(new.path)[1]
-    assert (config.steps, config.learning()["gamma"], config.learning()["n_envs"]) == (32, 0.9, 4)
+    assert (config.steps, config.learning()["gamma"], config.learning()["n_envs"]) == (32, 0.9, 2)
 
 
 @pytest.mark.slow

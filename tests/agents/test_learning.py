@@ -42,6 +42,5 @@ def test_pooled_coordconv_learns_where(algo: str) -> None:
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("algo", ["ppo", "a2c"])
-def test_pooled_convolution_cannot(algo: str) -> None:
-    assert reward_after_training("nature-gap", algo) <= 0.70
+def test_pooled_convolution_cannot() -> None:
+    assert reward_after_training("nature-gap", "ppo") <= 0.70

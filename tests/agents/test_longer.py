@@ -41,12 +41,12 @@ def what_it_did(folder: RunFolder) -> dict[str, Any]:
 def test_more_steps_give_what_a_longer_run_that_was_stopped_there_gives(
     train_run: TrainRun, algo: str
 ) -> None:
-    settings = {"checkpoint_every": 640, **CONSTANT[algo]}
-    stopped, config, _ = train_run("stopped", algo, steps=1280, **settings)
-    rewound(stopped, 640)
+    settings = {"checkpoint_every": 320, **CONSTANT[algo]}
+    stopped, config, _ = train_run("stopped", algo, steps=640, **settings)
+    rewound(stopped, 320)
     train(config, stopped, resume=True)
-    extended, _, _ = train_run("extended", algo, steps=640, **settings)
-    assert script.main(["--resume", str(extended.path), "--steps", "1280"]) == 0
+    extended, _, _ = train_run("extended", algo, steps=320, **settings)
+    assert script.main(["--resume", str(extended.path), "--steps", "640"]) == 0
     did = what_it_did(extended)
     assert did["episodes"], "no game was finished, and nothing compared"
     assert did["state"][2] == 1

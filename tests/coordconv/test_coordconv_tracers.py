@@ -18,6 +18,9 @@ from coordconv import (
     coord_conv_relu,
 )
 
+WITH_COMPILER = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="inductor needs a C++ compiler"
+)
 LAYERS = [CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d]
 OPTIONS: list[dict[str, Any]] = [
     {"padding": "same"},
@@ -169,12 +172,22 @@ def test_the_older_onnx_exporter_gives_equal_outputs_at_other_sizes(layer_class:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-@pytest.mark.parametrize("layer_class", LAYERS)
-def test_inductor_gives_equal_outputs_and_gradients_at_several_sizes(layer_class: Any) -> None:
+@pytest.mark.parametrize(
+    ("layer_class", "backend"),
+    [
+        # What inductor makes of the layers of other dimensions, it makes of these operations too.
+        (CoordConv1d, "aot_eager"),
+        (CoordConv3d, "aot_eager"),
+        pytest.param(CoordConv2d, "inductor", marks=WITH_COMPILER),
+        pytest.param(CoordConvTranspose2d, "inductor", marks=WITH_COMPILER),
+    ],
+)
+def test_a_compiled_layer_gives_equal_outputs_and_gradients_at_several_sizes(
+    layer_class: Any, backend: str
+) -> None:
     torch.compiler.reset()
     layer = layer_class(3, 4, 3, with_r=True)
-    compiled = torch.compile(layer)
+    compiled = torch.compile(layer, backend=backend)
     for batch, size in enumerate([(17, 19, 5), (20, 30, 6), (12, 33, 7)], 2):
         x = images(layer, *size, batch=batch)
         outputs = compiled(x), layer(x)

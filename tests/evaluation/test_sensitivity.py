@@ -13,7 +13,6 @@ import evaluate
 from agents.build import build_network
 from benchmarks.made_up_runs import make_grid_of_runs
 from cli.errors import UserError
-from evaluation import sensitivity
 from records.checkpoint import TrainingState
 from records.folder import RunFolder
 from records.kept_checkpoints import save_checkpoint
@@ -21,13 +20,6 @@ from records.random_states import random_states
 from tests.evaluation.comparing import report
 
 MakeRun = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sensitivity, "GAMES", 2)
-    monkeypatch.setattr(sensitivity, "MOMENTS", 1)
-    monkeypatch.setattr(sensitivity, "STEPS_BETWEEN", 10)
 
 
 def give_checkpoint(path: Path) -> None:

@@ -230,10 +230,10 @@ def test_how_often_95_percent_intervals_of_a_difference_on_one_game_hold_the_tru
     draw, truth, *least = SHAPES[shape]
     for seeds, lowest in zip((3, 5), least, strict=True):
         hits = 0
-        for experiment in range(2000):
+        for experiment in range(1000):
             result = statistics.difference_of_means(*draw(np.random.default_rng(experiment), seeds))
             hits += result.low <= truth <= result.high
-        assert lowest <= hits / 2000 <= 0.995, (seeds, hits / 2000)
+        assert lowest <= hits / 1000 <= 0.995, (seeds, hits / 1000)
 
 
 @pytest.mark.slow

@@ -118,17 +118,25 @@ def copied(folder: RunFolder, to: Path) -> RunFolder:
     return RunFolder(Path(shutil.copytree(folder.path, to, copy_function=copy)))
 
 
+@pytest.fixture(scope="module")
+def whole(
+    finished: tuple[RunFolder, RunConfig], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, object]:
+    """What each use of the undamaged run gives."""
+    found = dict(Uses(copied(finished[0], tmp_path_factory.mktemp("whole") / "run")).all())
+    assert not [outcome for outcome in found.values() if isinstance(outcome, str)], found
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_damage_is_a_line_or_changes_no_number(
     finished: tuple[RunFolder, RunConfig],
+    whole: dict[str, object],
     name: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole = dict(Uses(copied(finished[0], tmp_path / "0")).all())
-    assert not [outcome for outcome in whole.values() if isinstance(outcome, str)], whole
-    capsys.readouterr()
     for number, (kind, damage) in enumerate(damages(), start=1):
         folder = copied(finished[0], tmp_path / str(number))
         path = find(folder, name)

@@ -10,7 +10,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from agents.agent import load_agent
+from agents.build import build_model
 from agents.training import train
 from cli.errors import UserError
+from envs import AtariVecEnv
 from evaluation.score import score_run, scored_games
 from files.lock import exclusive
 from files.untrusted import read_json
 from records.algorithm import RMSPROP_TF_LIKE
 from records.checkpoint import Checkpoint
-from records.config import run_config
+from records.config import RunConfig, run_config
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from records.rows import EvaluatedGame
@@ -152,20 +154,21 @@ TENSORS = {
 }
 
 
+@pytest.fixture(scope="module")
+def policy(finished: tuple[RunFolder, RunConfig]) -> Any:
+    """A network with its optimizer, into which nothing hostile gets."""
+    _, config = finished
+    with closing(AtariVecEnv(config.game, config.environments, threads=1)) as env:
+        return build_model(config, env).policy
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("content", TENSORS.values(), ids=TENSORS)
 @pytest.mark.parametrize("name", ["policy.safetensors", "optimizer.safetensors"])
-def test_hostile_tensors(broken: RunFolder, content: bytes, name: str) -> None:
-    from agents.build import build_model
-    from envs import AtariVecEnv
-
+def test_hostile_tensors(broken: RunFolder, policy: Any, content: bytes, name: str) -> None:
     checkpoint = list_checkpoints(broken)[-1]
     (checkpoint / name).write_bytes(content)
     reseal(checkpoint)
-    _, config = RunFolder.open(broken.path)
-    env = AtariVecEnv(config.game, config.environments, threads=1)
-    policy = build_model(config, env).policy
-    env.close()
 
     def load() -> None:
         opened = Checkpoint(checkpoint)

@@ -38,13 +38,10 @@ def trained(path: Path, config: RunConfig) -> RunFolder:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("algo", "threads"), [("ppo", 2), ("a2c", 1), ("a2c", 2)])
-def test_two_runs_of_one_configuration_are_equal_to_the_bit(
-    tmp_path: Path, algo: str, threads: int
-) -> None:
-    config = small_config(
-        algo, n_envs=8, steps=1600, threads=threads, eval_every=800, eval_episodes=1
-    )
+@pytest.mark.parametrize("algo", ["ppo", "a2c"])
+def test_two_runs_of_one_configuration_are_equal_to_the_bit(tmp_path: Path, algo: str) -> None:
+    # The resumptions below have one thread.
+    config = small_config(algo, n_envs=4, steps=1600, threads=2, eval_every=800, eval_episodes=1)
     first = what_it_did(trained(tmp_path / "first", config))
     second = what_it_did(trained(tmp_path / "second", config))
     assert first["episodes"], "no game was finished, and nothing compared"

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ALGO = ["--algo", "tests.seams.adam_a2c:ADAM_A2C"]
 FAMILY = ["--family", "tests.seams.dots:DOTS"]
 GAME = [*FAMILY, "--game", "DotSide", "--protocol", "plain"]
+STEPS = 8_000  # seconds of training after the second checkpoint, where it is killed
 
 
 def start(*words: object) -> subprocess.Popen[str]:
@@ -46,7 +47,7 @@ def done(*words: object, code: int = 0) -> str:
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run of both that was killed in the middle and went on."""
     path = tmp_path_factory.mktemp("seams") / "run"
-    words = [*ALGO, *GAME, "--extractor", "nature-gap", "--steps", 24_000, "--beta", 0.5]
+    words = [*ALGO, *GAME, "--extractor", "nature-gap", "--steps", STEPS, "--beta", 0.5]
     words += ["--checkpoint-every", 800, "--threads", 1, "--out", path]
     process = start("train.py", *words)
     wait_for(lambda: list_checkpoints(RunFolder(path))[1:] or process.poll() is not None)
@@ -67,10 +68,10 @@ def test_it_is_trained_and_resumed_after_a_kill(run: RunFolder) -> None:
     config = json.loads(run.config_file.read_text())
     assert (config["algo"], config["beta"], config["family"]) == (ALGO[1], 0.5, FAMILY[1])
     state = open_checkpoint(run).state
-    assert (state.step, state.resumes) == (24_000, 1)
+    assert (state.step, state.resumes) == (STEPS, 1)
     games = list(read_episodes(run.episodes_file))
     # The games that were being played when it was killed, and at the end, are lost.
-    assert 24_000 // 8 - 2 * 16 <= len(games) == state.games <= 24_000 // 8
+    assert STEPS // 8 - 2 * 16 <= len(games) == state.games <= STEPS // 8
     assert {game.length for game in games} == {8}
 
 
@@ -78,7 +79,7 @@ def test_it_is_trained_and_resumed_after_a_kill(run: RunFolder) -> None:
 def test_its_folder_is_read_by_those_who_do_not_have_its_code(run: RunFolder) -> None:
     _, config = RunFolder.open(run.path)
     assert config.values()["beta"] == 0.5
-    assert config.total_steps == 24_000
+    assert config.total_steps == STEPS
 
 
 @pytest.mark.slow

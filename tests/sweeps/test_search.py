@@ -85,7 +85,7 @@ def test_the_best_settings_are_taken_by_train(
     assert train.main(["--config", str(file), "--game", "Pong", "--dry-run"]) == 0
     config = json.loads(capsys.readouterr().out.partition("\n")[2])
     assert config["learning_rate"] == float(best["learning_rate"])
-    assert (config["extractor"], config["algo"], config["n_envs"]) == (arm, "a2c", 4)
+    assert (config["extractor"], config["algo"], config["n_envs"]) == (arm, "a2c", 2)
     assert config["steps"] == 10_000_000
 
 
