@@ -81,7 +81,8 @@ def test_an_update_gives_the_parameters_of_stock_sb3(
     algo: str, extractor: str, threads: int
 ) -> None:
     torch.set_num_threads(threads)
-    config = small_config(algo, extractor=extractor, n_envs=8, threads=threads)
+    n_steps = {"ppo": 16, "a2c": 4}[algo]
+    config = small_config(algo, extractor=extractor, n_envs=8, n_steps=n_steps, threads=threads)
     batches = suitable_batches(8, threads)
     assert batches == threads
     env = AtariVecEnv("Breakout", 8, seed=1, threads=1, batches=batches)

@@ -98,14 +98,14 @@ def test_a_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float)
             def received(receive: Any = receive, calls: Any = calls) -> Any:
                 observations, rewards, dones, infos = receive()
                 if next(calls) == 102:
-                    rewards = np.where(np.arange(len(rewards)) == 2, value, rewards)
+                    rewards = np.where(np.arange(len(rewards)) == 1, value, rewards)
                 return observations, rewards, dones, infos
 
             batch.recv = received  # type: ignore[method-assign]
 
     monkeypatch.setattr(AtariVecEnv, "__init__", broken)
     message = stopped(tmp_path, "a2c")
-    assert f"the reward of environment 2 is {value} at step 412" in message
+    assert f"the reward of environment 1 is {value} at step 206" in message
 
 
 @pytest.mark.slow
