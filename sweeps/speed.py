@@ -60,7 +60,12 @@ def _measure(sweep: Sweep, algo: str, count: int) -> float:
             )
             for folder in folders
         ]
-        errors = [process.communicate()[1] for process in running]
+        try:
+            errors = [process.communicate()[1] for process in running]
+        finally:  # when asked to stop, nothing is left behind that writes into the folder
+            for process in running:
+                process.kill()
+                process.wait()
         for process, error in zip(running, errors, strict=True):
             if process.returncode:
                 raise UserError(f"a short run to measure the speed failed: {error.strip()[-300:]}")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 import sweep as script
@@ -184,6 +185,24 @@ def test_a_dry_run_lists_cells_and_estimates_from_a_measured_speed(
     assert "steps/s per run (measured now, 1 side by side), 160 steps to go" in out
     assert "2 cells, 1 at a time: about 0:00 of training" in out
     assert not small_sweep.runs_dir.exists()
+
+
+@pytest.mark.slow
+def test_a_dry_run_that_is_stopped_while_it_measures_leaves_nothing_behind(
+    small_sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_runs = tmp_path / "short"
+    short_runs.mkdir()
+    monkeypatch.setenv("TMPDIR", str(short_runs))
+    process = start(words(small_sweep, "--dry-run", "--workers", "1"))
+    wait_for(lambda: list(short_runs.glob("*/0/config.json")) or process.poll() is not None)
+    (short_run,) = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "sweep.py: interrupted"
+    assert not short_run.is_running()
+    assert not list(short_runs.iterdir())
 
 
 @pytest.mark.slow
