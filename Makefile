@@ -23,9 +23,11 @@ demo: setup
 	@$(BIN)/python evaluate.py compare $(DEMO) --out $(DEMO)/report --videos 1
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir $(DEMO)"
 
-# A file stays in one process, so that what its tests share is made once.
+# A file stays in one process, so that what its tests share is made once; tests/conftest.py orders the files.
+BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 25
+	$(BIN)/python -m pytest $(BY_FILE) --durations 25
 
 # The tests that take less than about a second: part of every folder, in less than two minutes.
 test-quick: setup
@@ -33,7 +35,7 @@ test-quick: setup
 
 # Every test again, with the lines and branches that none of them runs; in build/coverage as pages.
 coverage: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term:skip-covered --cov-report html:build/coverage
+	$(BIN)/python -m pytest $(BY_FILE) --cov --cov-report term:skip-covered --cov-report html:build/coverage
 
 check: setup
 	$(BIN)/ruff check .
