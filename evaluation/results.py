@@ -131,10 +131,15 @@ class Comparison:
         return min(len(grid.of(arm, game)) for arm, game in pairs)
 
     def unequal_spreads(self) -> dict[str, float]:
-        """The arms whose runs spread far more or less than the baseline's, with the ratio."""
+        """The arms whose runs spread far more or less than the baseline's, with the ratio.
+
+        An arm with too few seeds for a verdict is not among them: two runs show no spread.
+        """
         grid = self.grid
         ratios = {
-            arm: spread_ratio(grid.scores(arm), grid.scores(grid.baseline)) for arm in grid.arms
+            arm: spread_ratio(grid.scores(arm), grid.scores(grid.baseline))
+            for arm in grid.arms
+            if self.fewest_seeds(arm, grid.baseline) >= FEWEST_SEEDS
         }
         return {
             arm: ratio

@@ -84,6 +84,11 @@ def named_checkpoints(folder: RunFolder, which: str = "newest") -> list[Path]:
     """
     found = list_checkpoints(folder)
     if not found:
+        if folder.is_done:
+            raise UserError(
+                f"{folder.path} is finished but has no checkpoints, probably because it was copied "
+                "without them: name the original run"
+            )
         raise UserError(f"{folder.path} has no checkpoint yet: train longer before using it")
     if which == "newest":
         return found[::-1]

@@ -88,3 +88,17 @@ def test_three_and_four_seeds_decide_no_single_game_however_far_apart() -> None:
     assert {game.p for game in result.games} == {None}
     assert result.games[0].difference.low is not None
     assert result.verdict == "better"  # by permutation, which is exact
+
+
+@pytest.mark.parametrize(("seeds", "noticed"), [(2, {}), (5, {"coordconv": pytest.approx(4)})])
+def test_unequal_spreads_are_noticed_if_there_are_seeds_enough_to_show_them(
+    seeds: int, noticed: dict[str, float]
+) -> None:
+    runs = [
+        run_of("a2c", game, arm, seed, 100 + seed * (4 if arm == "coordconv" else 1))
+        for arm in ("nature", "coordconv")
+        for game in GAMES
+        for seed in range(1, seeds + 1)
+    ]
+    (compared,) = compare([make_grid("a2c", runs, (), "nature")])
+    assert compared.unequal_spreads() == noticed

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.errors import UserError
 from records import kept_checkpoints
 from records.checkpoint import Checkpoint
+from records.folder import RunFolder
 from records.kept_checkpoints import open_checkpoint
 from tests.agents.conftest import TrainRun, train_run
 
@@ -35,3 +37,10 @@ def test_one_that_is_pruned_before_it_is_read_is_chosen_anew(
     monkeypatch.setattr(kept_checkpoints, "Checkpoint", opened)
     assert open_checkpoint(folder, which).state.step == 64
     assert capsys.readouterr().err == "", "nothing is damaged"
+
+
+def test_a_finished_run_without_checkpoints_is_not_sent_to_train_longer() -> None:
+    kept = Path("docs/results/atari/runs/a2c/Qbert/nature/seed-1")
+    folder, _ = RunFolder.open(kept)
+    with pytest.raises(UserError, match=r"is finished but has no checkpoints.*name the original"):
+        open_checkpoint(folder)
