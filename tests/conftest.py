@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from cli import command_line
 from evaluation import sensitivity
+from records.algorithm import ALGORITHMS
 
 # `--hypothesis-profile long`: what is run once, before a release.
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
@@ -26,8 +27,8 @@ settings.load_profile("quick")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the files with the most work first.
 
-    Each process takes a file at a time (`make test`). With a long file at the end, one process would
-    run it while the others have nothing left to do.
+    Each process takes a file at a time (`make test`). With a long file at the end, one process
+    would run it while the others have nothing left to do.
     """
     seconds = {"learning": 30, "slow": 3}
     work = Counter[Path]()
@@ -52,6 +53,13 @@ def few_observations() -> Iterator[None]:
         for name, value in {"GAMES": 2, "MOMENTS": 1, "STEPS_BETWEEN": 10}.items():
             patch.setattr(sensitivity, name, value)
         yield
+
+
+@pytest.fixture
+def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run of a sweep measures the speed of 160 steps, not of thousands."""
+    find = ALGORITHMS.find
+    monkeypatch.setattr(ALGORITHMS, "find", lambda name: replace(find(name), trial_steps=160))
 
 
 @dataclass(frozen=True)

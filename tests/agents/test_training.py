@@ -72,7 +72,7 @@ def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) ->
 
 @pytest.mark.slow
 def test_episodes_are_whole_raw_games(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=1600)
+    folder, _, _ = train_run(steps=800)
     rows = list(read_csv(folder.episodes_file, Episode._fields))
     assert rows
     # A Breakout game is five lives: none of random play's games is shorter than 100 steps.
@@ -141,8 +141,8 @@ def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: 
 def test_resuming_goes_on_with_the_schedule_and_the_weights(
     train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, config, _ = train_run(algo="ppo", steps=1280, checkpoint_every=640)
-    rewound(folder, 640)
+    folder, config, _ = train_run(algo="ppo", steps=640, checkpoint_every=320)
+    rewound(folder, 320)
     before = weights(folder)
     rates: list[float] = []
     learn = PPO.train
@@ -153,8 +153,8 @@ def test_resuming_goes_on_with_the_schedule_and_the_weights(
 
     monkeypatch.setattr(PPO, "train", recorded)
     train(config, folder, resume=True)
-    # Ten rollouts of 64 steps are left of twenty: from 9/20 of the initial rate down to nothing.
-    assert rates == pytest.approx([2.5e-4 * left / 20 for left in range(9, -1, -1)])
+    # Five rollouts of 64 steps are left of ten: from 4/10 of the initial rate down to nothing.
+    assert rates == pytest.approx([2.5e-4 * left / 10 for left in range(4, -1, -1)])
     change = max(float((weights(folder)[k] - v).abs().max()) for k, v in before.items())
     assert 0 < change < 0.01, "fresh weights would be far away"
 
@@ -333,10 +333,10 @@ def test_somebodys_own_network_is_called_by_one_thread_at_a_time(
         "        return super().forward(images) * self.kept\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    settings = {"extractor": "careless:Careless", "n_envs": 8, "threads": 2, "steps": 256}
+    settings = {"extractor": "careless:Careless", "n_envs": 8, "threads": 2, "steps": 128}
     alone, _, _ = train_run("alone", **settings)
     again, _, _ = train_run("again", **settings)
-    watched, _, _ = train_run("watched", **settings, eval_every=128, eval_episodes=1)
+    watched, _, _ = train_run("watched", **settings, eval_every=64, eval_episodes=1)
     for name, tensor in weights(alone).items():
         assert torch.equal(weights(again)[name], tensor)
         assert torch.equal(weights(watched)[name], tensor)

@@ -20,12 +20,13 @@ from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from tests.agents.conftest import small_config
 
+AFTER = 5  # updates; the first checkpoint is a step of PPO, or four of A2C
 ALGORITHMS = {"ppo": OverlappedPPO, "a2c": OverlappedA2C}
 
 
 def stopped(tmp_path: Path, algo: str, **changes: Any) -> str:
     """Train until it is stopped; its last line. No checkpoint may hold what is not finite."""
-    config = small_config(algo, steps=2000, checkpoint_every=200, **changes)
+    config = small_config(algo, steps=2000, checkpoint_every=64, **changes)
     folder = RunFolder.create(tmp_path / "run", config)
     with pytest.raises(UserError) as error:
         train(config, folder)
@@ -66,8 +67,8 @@ def test_a_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algo: str, va
         with torch.no_grad():
             model.policy.value_net.weight[0, 3] = value
 
-    at_update(monkeypatch, algo, 10, change)
-    step = 10 * {"ppo": 64, "a2c": 16}[algo]
+    at_update(monkeypatch, algo, AFTER, change)
+    step = AFTER * {"ppo": 64, "a2c": 16}[algo]
     message = stopped(tmp_path, algo)
     assert f"a weight is not finite at step {step:,}; 1 of 512 numbers of weight" in message
     assert "in layer value_net are not finite" in message
@@ -130,6 +131,6 @@ def test_an_optimizers_running_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         state = model.policy.optimizer.state
         state[model.policy.action_net.weight]["exp_avg_sq"][0, 0] = float("inf")
 
-    at_update(monkeypatch, "ppo", 10, change)
+    at_update(monkeypatch, "ppo", AFTER, change)
     message = stopped(tmp_path, "ppo")
     assert "the optimizer's exp_avg_sq of layer action_net is not finite at step" in message

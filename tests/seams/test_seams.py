@@ -96,6 +96,7 @@ def test_it_is_scored_recorded_and_exported(run: RunFolder, tmp_path: Path, shel
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_trials")
 def test_it_is_swept_over_its_own_setting_and_compared(tmp_path: Path, shell: Shell) -> None:
     runs = tmp_path / "runs"
     words = ["--games", "DotSide", "--protocol", "plain", *FAMILY, "--steps", "160"]

@@ -13,5 +13,5 @@ from sweeps.grid import Sweep
 def small_sweep(tmp_path: Path) -> Sweep:
     """Two cells of one update each, scored on one game."""
     return Sweep(
-        games=("Pong",), algos=("a2c",), seeds=(1,), episodes=1, runs_dir=tmp_path / "runs"
+        games=("Breakout",), algos=("a2c",), seeds=(1,), episodes=1, runs_dir=tmp_path / "runs"
     ).with_settings(steps=80, n_envs=2, n_steps=40)
