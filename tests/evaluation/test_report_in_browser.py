@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from agents.play import evaluation_seeds
 from agents.training import train
@@ -52,14 +52,22 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "report" / "index.html"
 
 
-@contextmanager
-def shown(report: Path, **settings: Any) -> Iterator[tuple[Page, list[str]]]:
-    """The report in a browser, and what the console said or the page asked for elsewhere."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser; every page has a session of its own in it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+        found = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
-        opened = browser.new_page(**settings)
+        yield found
+        found.close()
+
+
+@contextmanager
+def shown(browser: Browser, report: Path, **settings: Any) -> Iterator[tuple[Page, list[str]]]:
+    """The report on a page, and what the console said or the page asked for elsewhere."""
+    with browser.new_context(**settings) as session:
+        opened = session.new_page()
         said: list[str] = []
         opened.on("console", lambda message: said.append(message.text))
         opened.on("pageerror", lambda error: said.append(str(error)))
@@ -74,21 +82,22 @@ def shown(report: Path, **settings: Any) -> Iterator[tuple[Page, list[str]]]:
         )
         opened.goto(report.as_uri())
         yield opened, said
-        browser.close()
 
 
 @pytest.fixture(params=SIZES)
-def page(request: pytest.FixtureRequest, report: Path) -> Iterator[tuple[Page, list[str]]]:
+def page(
+    request: pytest.FixtureRequest, browser: Browser, report: Path
+) -> Iterator[tuple[Page, list[str]]]:
     """The report on a screen of some size."""
     width, height = SIZES[request.param]
-    with shown(report, viewport={"width": width, "height": height}) as both:
+    with shown(browser, report, viewport={"width": width, "height": height}) as both:
         yield both
 
 
 @pytest.fixture
-def desktop(report: Path) -> Iterator[Page]:
+def desktop(browser: Browser, report: Path) -> Iterator[Page]:
     """The report on a large screen."""
-    with shown(report, viewport={"width": 1200, "height": 900}) as (opened, _):
+    with shown(browser, report, viewport={"width": 1200, "height": 900}) as (opened, _):
         yield opened
 
 
@@ -226,8 +235,10 @@ def test_where_nothing_can_be_copied_the_citation_is_selected(desktop: Page) -> 
     assert desktop.evaluate("getSelection().toString()").strip() == bibtex()
 
 
-def test_without_scripts_everything_is_readable_and_no_button_is_dead(report: Path) -> None:
-    with shown(report, java_script_enabled=False) as (opened, said):
+def test_without_scripts_everything_is_readable_and_no_button_is_dead(
+    browser: Browser, report: Path
+) -> None:
+    with shown(browser, report, java_script_enabled=False) as (opened, said):
         assert opened.locator("button:visible").count() == 0
         assert opened.locator("th").first.inner_text() == "game"
         assert opened.locator("#citation").inner_text().strip() == bibtex()
@@ -258,9 +269,9 @@ const contrast = element => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast_in_light_and_dark(report: Path, scheme: str) -> None:
+def test_text_has_contrast_in_light_and_dark(browser: Browser, report: Path, scheme: str) -> None:
     """WCAG 2.2 asks 4.5 of text of ordinary size."""
-    with shown(report, color_scheme=scheme) as (opened, _):
+    with shown(browser, report, color_scheme=scheme) as (opened, _):
         paper = opened.evaluate(f"{LUMINANCE} luminance(background(document.body))")
         assert paper == 1 if scheme == "light" else paper < 0.02
         pale = opened.evaluate(

@@ -48,7 +48,7 @@ def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(
     cluster: Any, small_sweep: Sweep
 ) -> None:
     started, nodes = cluster
-    sweep = small_sweep.with_settings(steps=3_200, checkpoint_every=400)
+    sweep = small_sweep.with_settings(steps=2_400, checkpoint_every=400)
     cells = sweep.cells()
     process = start(words(sweep, "--engine", "ray", "--address", started.address))
     wait_for(lambda: all(newest(cell) > 0 for cell in cells))
@@ -60,13 +60,13 @@ def test_a_node_dies_in_the_middle_of_a_cell_and_the_grid_completes(
     for cell in cells:
         assert progress(sweep, cell).state == "done"
         folder = RunFolder(cell.path)
-        assert load_agent(cell.path)[2] == 3_200
+        assert load_agent(cell.path)[2] == 2_400
         with folder.episodes_file.open() as file:
             games = list(csv.DictReader(file))
         steps = [int(row["step"]) for row in games]
         assert steps == sorted(steps)
         assert len(games) > 5
-        assert sum(int(row["length"]) for row in games) <= 3_200  # no step is in two games
+        assert sum(int(row["length"]) for row in games) <= 2_400  # no step is in two games
         with folder.evaluation_file.open() as file:
             assert [row["seed"] for row in csv.DictReader(file)] == ["1"]
         resumes.append(len(json.loads(folder.provenance_file.read_text()).get("resumed", [])))
