@@ -64,7 +64,7 @@ def test_what_a_cell_needs_next_follows_from_its_folder(small_sweep: Sweep) -> N
     cell = small_sweep.cells()[0]
     folder = RunFolder(cell.path)
     command = next_command(small_sweep, cell)
-    assert command[:3] == ["train.py", "--game", "Pong"]
+    assert command[:3] == ["train.py", "--game", "Breakout"]
     assert command[-2:] == ["--out", str(cell.path)]
     RunFolder.create(cell.path, cell.config)
     assert next_command(small_sweep, cell) == ["train.py", "--resume", str(cell.path)]
