@@ -244,7 +244,7 @@ def _train(config: RunConfig, folder: RunFolder, *, resume: bool, export: bool) 
         return 130
     if export:
         print(f"wrote {export_sb3(folder, config)}")
-    print(f"watch:  tensorboard --logdir {where}")
+    print(f"curves: tensorboard --logdir {where}")
     print(f"score:  {started('evaluate.py')} score {where}")
     print(f"record: {started('evaluate.py')} record {where}")
     return 0

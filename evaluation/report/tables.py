@@ -15,7 +15,7 @@ from evaluation.distilled import Distilled
 from evaluation.grid import Grid
 from evaluation.results import AGGREGATES, ArmResult, Comparison, GameResult, p_value
 from evaluation.runs import EvaluatedRun
-from evaluation.statistics import Estimate
+from evaluation.statistics import FEWEST_SEEDS, Estimate
 
 NUMBER = re.compile(r"(below )?([-+]?[\d,]*\.?\d+)")
 
@@ -224,13 +224,14 @@ def _game_row(game: GameResult, family: Family) -> tuple[str, ...]:
             family.human_normalized(game.game, float(np.mean(s))) for s in (game.baseline, game.arm)
         )
         normalized = " → ".join(f"{value:.3f}" for value in pair)
+    few = min(len(game.arm), len(game.baseline)) < FEWEST_SEEDS  # 0 or 1 would look certain
     return (
         game.game,
         _mean_and_spread(game.baseline),
         _mean_and_spread(game.arm),
         normalized or "no human score",
         shown(game.difference, _digits(float(np.mean(game.baseline))), sign=True),
-        shown(game.win_rate, 2),
+        "" if few else shown(game.win_rate, 2),
         "" if game.p is None else p_value(game.p),
         game.words,
     )

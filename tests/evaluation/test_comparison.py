@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.made_up_runs import make_grid_of_runs
 from evaluation.compare import Request, grids
+from evaluation.report.tables import games_table
 from evaluation.results import BUT_NOT_THAN_CONTROL, CONTROL_UNKNOWN, compare, sentence
 from evaluation.statistics import win_rate
 from tests.evaluation.comparing import GAMES, comparison, report, result_of
@@ -107,6 +108,8 @@ def test_two_seeds_claim_nothing(tmp_path: Path) -> None:
     assert all(game.difference.low is None and game.p is None for game in result.games)
     assert result.differences["IQM"].low is None
     assert "a verdict needs at least 3" in sentence(result, compared)
+    # From two seeds, P(improvement) would be 1.00.
+    assert games_table(result, compared.grid).rows[0][5:7] == ("", "")
     report(tmp_path)
 
 
