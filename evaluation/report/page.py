@@ -315,11 +315,9 @@ def _subtitle(section: Section) -> str:
     grid = section.comparison.grid
     run = grid.any_run
     games, seeds = number_of(len(grid.games), "game"), number_of(len(grid.seeds), "seed")
-    counts = [len(grid.of(arm, game)) for arm in grid.every_arm for game in grid.games]
-    fewest, most = min(counts), max(counts)
+    fewest = section.comparison.fewest_seeds()
     if fewest < len(grid.seeds):
-        some = str(fewest) if fewest == most else f"{fewest} to {most}"
-        seeds = f"{some} of {seeds} of each game and arm"
+        seeds = f"at least {fewest} of {seeds} of each game and arm"
     return (
         f"{grid.title}: {games}, {seeds}, "
         f"{run.config.total_steps:,} agent steps per run; every run scored on the same "
