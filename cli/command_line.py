@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import inspect
 import io
 import os
@@ -29,6 +30,7 @@ NARROWEST_HELP = 20  # columns
 
 LOOKS = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
 UNREMARKABLE_DEFAULTS = ("", "None", "False")
+SUBCOMMANDS = "Available subcommands:"  # as tyro lists them below a mistake
 
 
 class PlainHelp(ConstructorRegistry):
@@ -172,12 +174,21 @@ def _room_for_help() -> Iterator[None]:
 
 
 def _one_line(boxed: str) -> str:
-    """The message inside the frame that tyro draws, without the help that it repeats."""
-    words: list[str] = []
+    """The message inside the frame that tyro draws, with what it suggests but without its help."""
+    sections: list[list[str]] = [[]]
     for line in boxed.splitlines():
         text = line.strip("╭╮╰╯│ ")
         if line.startswith("│") and set(text) == {"─"}:
-            break
-        if line.startswith("│") and text:
-            words.append(text)
-    return " ".join(words) or boxed.strip()
+            sections.append([])
+        elif line.startswith("│") and text:
+            sections[-1].append(text)
+    message, *further = [" ".join(section) for section in sections]
+    if not message:
+        return boxed.strip()
+    options = [text.split()[0] for section in sections[1:] for text in section if text[:2] == "--"]
+    wrong = [word.rstrip(",") for word in message.split() if word.startswith("--")]
+    near = [close for word in wrong for close in difflib.get_close_matches(word, options, n=1)]
+    if near:
+        message += f"; did you mean {' and '.join(dict.fromkeys(near))}?"
+    commands = [text for text in further if text.startswith(SUBCOMMANDS)]
+    return "; ".join([message, *(text.replace(SUBCOMMANDS, "allowed:") for text in commands)])

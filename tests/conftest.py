@@ -55,6 +55,14 @@ def few_observations() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_leftover_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Stock SB3 makes a log folder for every `learn`; by default beside other programs' files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SB3_LOGDIR", str(tmp_path_factory.mktemp("sb3")))
+        yield
+
+
 @pytest.fixture
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run of a sweep measures the speed of 160 steps, not of thousands."""

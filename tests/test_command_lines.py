@@ -111,7 +111,8 @@ def test_train_score_and_record(tmp_path: Path, shell: Shell, refused: Refused) 
         (["--game", "Pong", "--steps", "many"], "--steps"),
         (["--game", "Pong", "--learning-rate", "nan"], "learning_rate must be between"),
         (["--game", "Pong", "--device", "cuda"], "--device cpu"),
-        (["--game", "Pong", "--stpes", "5"], "--stpes"),
+        (["--game", "Pong", "--stpes", "5"], "--stpes, 5; did you mean --steps?"),
+        (["--game", "Pong", "--sed", "1", "--algoo", "ppo"], "did you mean --seed and --algo?"),
         ([], "--game"),
         (["--resume", "no/such/run"], "no/such/run is not a folder"),
         (["--resume", "docs"], "has no config.json"),
@@ -132,6 +133,8 @@ def test_training_mistakes_are_one_line(
     ("arguments", "expected"),
     [
         (["score"], "run folder"),
+        (["scroe", "run"], "scroe, run; allowed: score, record, watch, "),
+        (["score", "run", "--episode", "3"], "--episode, 3; did you mean --episodes?"),
         (["score", "no/such/run"], "no/such/run is not a folder"),
         (["score", "docs", "--episodes", "0"], "--episodes must be between 1"),
         (["record", "docs", "--max-steps", "0"], "--max-steps must be between 1"),
