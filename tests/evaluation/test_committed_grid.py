@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from evaluation.plan import load_plan
 from evaluation.runs import find_runs, read_runs
 from tests.conftest import Shell
+from tests.tables import nearly, rows_of
 
 GRID = Path("docs/results/atari")
 
@@ -29,24 +28,6 @@ def test_every_committed_run_is_complete_and_planned() -> None:
     assert runs
 
 
-def rows_of(table: Path) -> list[list[float | str]]:
-    """The rows of a CSV file, with its numbers as numbers."""
-    with table.open(newline="") as file:
-        return [[_number_or_text(cell) for cell in row] for row in csv.reader(file)]
-
-
-def _number_or_text(cell: str) -> float | str:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell
-
-
-def _nearly(cell: float | str) -> Any:
-    """To nine digits, because processors add in different orders."""
-    return pytest.approx(cell, rel=1e-9, abs=1e-12) if isinstance(cell, float) else cell
-
-
 @pytest.mark.slow
 def test_compare_on_the_committed_runs_gives_the_committed_tables(
     shell: Shell, tmp_path: Path
@@ -58,5 +39,4 @@ def test_compare_on_the_committed_runs_gives_the_committed_tables(
     kept = sorted((GRID / "report").glob("*.csv"))
     assert [table.name for table in made] == [table.name for table in kept] != []
     for new, committed in zip(made, kept, strict=True):
-        expected = [[_nearly(cell) for cell in row] for row in rows_of(committed)]
-        assert rows_of(new) == expected, committed.name
+        assert rows_of(new) == nearly(rows_of(committed)), committed.name

@@ -1,0 +1,30 @@
+"""The committed tables of the studies follow from their committed experiments."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from studies.detection.results import as_markdown, find_experiments, table
+from studies.results import write_table
+from tests.studies.experiments import ROOT
+from tests.tables import nearly, rows_of
+
+RESULTS = ROOT / "docs" / "results"
+DETECTION = ("detection", "detection-mnist")
+
+
+@pytest.mark.parametrize("folder", ["coordinates", *DETECTION, "gan"])
+def test_the_experiments_give_the_table(folder: str, tmp_path: Path) -> None:
+    results = import_module(f"studies.{folder.partition('-')[0]}.results")
+    write_table(results.table(results.find_experiments(RESULTS / folder)), tmp_path / "made.csv")
+    committed = rows_of(RESULTS / folder / "results.csv")
+    assert rows_of(tmp_path / "made.csv") == nearly(committed, absolute=1.1e-5)
+
+
+@pytest.mark.parametrize("folder", DETECTION)
+def test_the_page_shows_the_table_of_detection(folder: str) -> None:
+    page = (ROOT / "docs" / "detection.md").read_text()
+    assert as_markdown(table(find_experiments(RESULTS / folder))) in page
