@@ -186,8 +186,9 @@ def _one_line(boxed: str) -> str:
     if not message:
         return boxed.strip()
     options = [text.split()[0] for section in sections[1:] for text in section if text[:2] == "--"]
-    wrong = [word.rstrip(",") for word in message.split() if word.startswith("--")]
-    near = [close for word in wrong for close in difflib.get_close_matches(word, options, n=1)]
+    named = [word.rstrip(",:") for word in message.split() if word.startswith("--")]
+    unknown = [word for word in named if word not in options]  # a known one has a wrong value
+    near = [close for word in unknown for close in difflib.get_close_matches(word, options, n=1)]
     if near:
         message += f"; did you mean {' and '.join(dict.fromkeys(near))}?"
     commands = [text for text in further if text.startswith(SUBCOMMANDS)]

@@ -108,7 +108,10 @@ def test_train_score_and_record(tmp_path: Path, shell: Shell, refused: Refused) 
         (["--game", "Pong", "--algo", "dqn"], "allowed: ppo, a2c"),
         (["--game", "Pong", "--protocol", "stiky"], "did you mean sticky"),
         (["--game", "Pong", "--steps", "0"], "steps must be between 1"),
-        (["--game", "Pong", "--steps", "many"], "--steps"),
+        (
+            ["--game", "Pong", "--steps", "many"],
+            "--steps: invalid literal for int() with base 10: 'many' (",
+        ),
         (["--game", "Pong", "--learning-rate", "nan"], "learning_rate must be between"),
         (["--game", "Pong", "--device", "cuda"], "--device cpu"),
         (["--game", "Pong", "--stpes", "5"], "--stpes, 5; did you mean --steps?"),
