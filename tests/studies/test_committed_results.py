@@ -16,7 +16,7 @@ RESULTS = ROOT / "docs" / "results"
 DETECTION = ("detection", "detection-mnist")
 
 
-@pytest.mark.parametrize("folder", ["coordinates", *DETECTION, "gan"])
+@pytest.mark.parametrize("folder", ["coordinates", "coordinates-1000-epochs", *DETECTION, "gan"])
 def test_the_experiments_give_the_table(folder: str, tmp_path: Path) -> None:
     results = import_module(f"studies.{folder.partition('-')[0]}.results")
     write_table(results.table(results.find_experiments(RESULTS / folder)), tmp_path / "made.csv")
