@@ -10,6 +10,10 @@ from cli.errors import UserError
 from files.durable import as_json, write_durably
 from studies.results import FinishedExperiment
 
+# With a smaller share of test positions correct, a network has not learned the task, and the time of
+# its best is chance.
+LEAST_ACCURACY = 0.01
+
 
 def require_arrival(coordconv: FinishedExperiment) -> float:
     """Return the seconds of training until CoordConv had every test position correct.
@@ -36,7 +40,7 @@ def race(coordconv: FinishedExperiment, conv: FinishedExperiment) -> dict[str, A
     Returns:
         Seconds of training until CoordConv had every test position correct and until the
         convolution reached its best accuracy, the ratio of the two (None if the convolution never
-        had a position correct), and parameter counts.
+        had a hundredth of the positions correct), and parameter counts.
 
     Raises:
         UserError: CoordConv never had every test position correct, or the two ran on different
@@ -58,8 +62,9 @@ def race(coordconv: FinishedExperiment, conv: FinishedExperiment) -> dict[str, A
         "conv_seconds": conv["seconds"],
         "conv_epochs": conv["epochs"],
         "conv_parameters": conv["parameters"],
-        # A network that never had a position correct is not slower: it did not learn the task.
-        "times_faster": conv["seconds_to_best_test"] / perfect if conv["best_test"] else None,
+        "times_faster": (
+            conv["seconds_to_best_test"] / perfect if conv["best_test"] >= LEAST_ACCURACY else None
+        ),
         "times_fewer_parameters": conv["parameters"] / coordconv["parameters"],
         "processor": coordconv["processor"],
         "commits": [coordconv.result.get("commit"), conv.result.get("commit")],
@@ -84,8 +89,8 @@ def in_words(summary: Mapping[str, Any]) -> str:
     )
     if summary["times_faster"] is None:
         lines.append(
-            f"The convolution had none correct in {summary['conv_seconds']:.0f} s "
-            f"({summary['conv_epochs']:.0f} epochs), {size}"
+            f"The convolution had at most {summary['conv_best_test_accuracy']:.1%} correct in "
+            f"{summary['conv_seconds']:.0f} s ({summary['conv_epochs']:.0f} epochs), {size}"
         )
     else:
         lines.append(
