@@ -10,8 +10,8 @@ from cli.errors import UserError
 from files.durable import as_json, write_durably
 from studies.results import FinishedExperiment
 
-# With a smaller share of test positions correct, a network has not learned the task, and the time of
-# its best is chance.
+# With a smaller share of test positions correct, a network has not learned the task, and the time
+# of its best is chance.
 LEAST_ACCURACY = 0.01
 
 
