@@ -145,11 +145,17 @@ def _row(name: str, what: str, values: Sequence[float]) -> dict[str, Any]:
 
 
 def as_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a Markdown table with a line for each measure."""
+    """Markdown tables with a line for each measure: the means and, if any, the differences."""
+    means = [row for row in rows if not row["images"].endswith(LESS)]
+    less = [row for row in rows if row["images"].endswith(LESS)]
+    parts = [(means, ".2f"), (less, "+.2f")]
+    return "\n\n".join(_as_markdown(part, spec) for part, spec in parts if part)
+
+
+def _as_markdown(rows: Sequence[dict[str, Any]], spec: str) -> str:
     columns = list(dict.fromkeys(row["images"] for row in rows))
     lines = []
     for measure in dict.fromkeys(row["measure"] for row in rows):
         cells = {row["images"]: row for row in rows if row["measure"] == measure}
-        texts = [shown(cells.get(column), ".2f") for column in columns]
-        lines.append((measure.replace("_", " "), *texts))
+        lines.append((measure.replace("_", " "), *(shown(cells.get(c), spec) for c in columns)))
     return markdown(("measure", *columns), lines)

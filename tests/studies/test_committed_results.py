@@ -10,7 +10,6 @@ import pytest
 
 from studies.coordinates.race import race
 from studies.coordinates.results import read_experiment
-from studies.detection.results import as_markdown, find_experiments, table
 from studies.results import write_table
 from tests.studies.experiments import ROOT
 from tests.tables import nearly, rows_of
@@ -28,10 +27,14 @@ def test_the_experiments_give_the_table(folder: str, tmp_path: Path) -> None:
     assert rows_of(tmp_path / "made.csv") == nearly(committed, absolute=1.1e-5)
 
 
-@pytest.mark.parametrize("folder", DETECTION)
-def test_the_page_shows_the_table_of_detection(folder: str) -> None:
-    page = (ROOT / "docs" / "detection.md").read_text()
-    assert as_markdown(table(find_experiments(RESULTS / folder))) in page
+@pytest.mark.parametrize("folder", [*DETECTION, "gan"])
+def test_the_page_shows_the_table(folder: str) -> None:
+    study = folder.partition("-")[0]
+    page = (ROOT / "docs" / f"{study}.md").read_text()
+    results = import_module(f"studies.{study}.results")
+    made = results.as_markdown(results.table(results.find_experiments(RESULTS / folder)))
+    for table in made.split("\n\n"):
+        assert table in page
 
 
 @pytest.mark.parametrize("folder", COORDINATES)

@@ -280,7 +280,7 @@ def test_the_table_equals_hand_computed_values() -> None:
     assert difference["seeds"] == 2
     assert difference["mean"] == pytest.approx(0.6)
     assert rows["real images"]["mean"] == 1
-    assert "0.60 (-0.67 to 1.87)" in as_markdown(table(found))
+    assert "+0.60 (-0.67 to +1.87)" in as_markdown(table(found))
     # A seed with too few valid images counts only for the share of valid images.
     found[0].result["measured"] = 100
     few = [r for r in table(found) if r["images"] == "convolution, discriminator convolution"]
