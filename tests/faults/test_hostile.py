@@ -42,7 +42,7 @@ from .conftest import reseal
 
 MEGABYTES = 500
 PATIENCE = 120
-"""Seconds until a refusal counts as hung. It takes a tenth of one, and no speed is tested here."""
+"""Seconds until a refusal counts as hung. An idle machine needs less than half of one."""
 
 
 def refused(use: Callable[[], object]) -> str:
