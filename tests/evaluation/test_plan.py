@@ -202,6 +202,8 @@ def test_other_settings_and_other_outcomes_are_not_planned(tmp_path: Path) -> No
         ('["coordconv"]', '"coordconv"', "arms must be a non-empty list of names"),
         ('"confirmatory"', '"sure"', "(allowed: confirmatory, exploratory)"),
         ('"side"', '"main"', "two parts are named main"),
+        ('"side"', '"side-unplanned"', "must not end with "),
+        ('["coordconv"]', '["coordconv", "coordconv"]', "arms contains coordconv twice"),
         ('"side"', '"../x"', "must consist of at most 40 characters a-z, 0-9 and -"),
         ("smallest_difference = 0.5", "smallest_difference = -1", "must be a number above 0"),
         ("question", "question = ", "is not valid TOML"),

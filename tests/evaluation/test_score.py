@@ -12,7 +12,8 @@ import pytest
 from agents.play import Game
 from cli.errors import UserError
 from envs.atari import ATARI
-from evaluation.score import Score, score_random, score_run, score_table
+from evaluation import score
+from evaluation.score import Score, score_random, score_run, score_table, scored_games
 from records.csv_log import read_csv
 from records.rows import EvaluatedGame
 
@@ -64,6 +65,22 @@ def test_damaged_rows_are_named_by_line(make_run: MakeRun) -> None:
     )
     with pytest.raises(UserError, match=r"evaluation\.csv is damaged at line 3"):
         score_run(path, 2, threads=1)
+
+
+def test_two_scores_of_one_game_and_endless_games_are_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "evaluation.csv"
+    header = ",".join(EvaluatedGame._fields)
+    table.write_text(f"{header}\n16,1,3,10,stochastic\n16,1,4,10,stochastic\n")
+    with pytest.raises(UserError, match="seed 1 has two different scores"):
+        scored_games(table, 16, "stochastic")
+    assert scored_games(table, 16, "deterministic") == {}
+    table.write_text(f"{header}\n16,1,3,10,stochastic\n16,2,4,10,stochastic\n")
+    assert len(scored_games(table, 16, "stochastic")) == 2
+    monkeypatch.setattr(score, "MOST_GAMES", 1)
+    with pytest.raises(UserError, match="more than 1 games of one agent"):
+        scored_games(table, 16, "stochastic")
 
 
 @pytest.mark.slow

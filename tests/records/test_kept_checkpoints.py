@@ -10,7 +10,7 @@ from cli.errors import UserError
 from records import kept_checkpoints
 from records.checkpoint import Checkpoint
 from records.folder import RunFolder
-from records.kept_checkpoints import open_checkpoint
+from records.kept_checkpoints import list_checkpoints, open_checkpoint
 from tests.agents.conftest import TrainRun, train_run
 
 __all__ = ["train_run"]
@@ -44,3 +44,24 @@ def test_a_finished_run_without_checkpoints_is_not_sent_to_train_longer() -> Non
     folder, _ = RunFolder.open(kept)
     with pytest.raises(UserError, match=r"is finished but has no checkpoints.*name the original"):
         open_checkpoint(folder)
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_never_the_best_and_stops_no_training(train_run: TrainRun) -> None:
+    folder, _, _ = train_run(steps=64, checkpoint_every=32)
+    (folder.checkpoints / "32" / "state.json").write_text("{}")
+    kept_checkpoints._prune(folder, newest=1)
+    assert [path.name for path in list_checkpoints(folder)] == ["64"]
+
+
+def test_checkpoints_that_cannot_be_listed_are_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    folder = RunFolder(tmp_path)
+    assert list_checkpoints(folder) == []
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(UserError, match=r"cannot read .*checkpoints: Permission denied"):
+        list_checkpoints(folder)
