@@ -12,7 +12,6 @@ import pytest
 from agents.play import Game
 from cli.errors import UserError
 from envs.atari import ATARI
-from evaluation import score
 from evaluation.score import Score, score_random, score_run, score_table, scored_games
 from records.csv_log import read_csv
 from records.rows import EvaluatedGame
@@ -78,7 +77,7 @@ def test_two_scores_of_one_game_and_endless_games_are_damage(
     assert scored_games(table, 16, "deterministic") == {}
     table.write_text(f"{header}\n16,1,3,10,stochastic\n16,2,4,10,stochastic\n")
     assert len(scored_games(table, 16, "stochastic")) == 2
-    monkeypatch.setattr(score, "MOST_GAMES", 1)
+    monkeypatch.setattr("evaluation.score.MOST_GAMES", 1)
     with pytest.raises(UserError, match="more than 1 games of one agent"):
         scored_games(table, 16, "stochastic")
 

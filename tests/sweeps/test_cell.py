@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,12 +43,11 @@ def test_a_run_that_another_process_holds_is_waited_for(small_sweep: Sweep) -> N
 def test_a_damaged_run_fails_its_cell_with_the_line_that_names_the_file(
     small_sweep: Sweep,
 ) -> None:
-    sweep = replace(small_sweep, episodes=1)
-    cell = sweep.cells()[0]
+    cell = small_sweep.cells()[0]
     folder = RunFolder.create(cell.path, cell.config)
     folder.done_file.touch()
     folder.evaluation_file.write_text("not a table\n")
-    state, (told,) = complete_cell(sweep, cell)
+    state, (told,) = complete_cell(small_sweep, cell)
     assert state == "failed"
     assert str(folder.evaluation_file) in told
 
