@@ -14,9 +14,14 @@ from records.config import RunConfig, run_config
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 
-# Two environments, because an emulator takes longer to start than such a run to train.
+# One environment, because an emulator takes longer to start than such a run to train.
 SMALL: dict[str, dict[str, Any]] = {
-    "ppo": {"n_envs": 2, "n_steps": 32, "batch_size": 32, "n_epochs": 2},
+    "ppo": {"n_envs": 1, "n_steps": 64, "batch_size": 32, "n_epochs": 2},
+    "a2c": {"n_envs": 1, "n_steps": 16},
+}
+# The same rollouts, of two environments.
+TWO_ENVS: dict[str, dict[str, Any]] = {
+    "ppo": {"n_envs": 2, "n_steps": 32},
     "a2c": {"n_envs": 2, "n_steps": 8},
 }
 # A run with these can be given another last step.
@@ -47,6 +52,7 @@ def rewound(folder: RunFolder, step: int) -> None:
 
 
 TrainRun = Callable[..., tuple[RunFolder, RunConfig, Outcome]]
+_trained: dict[str, tuple[Path, Outcome]] = {}  # by configuration, for `trained_run` to copy
 
 
 @pytest.fixture
@@ -59,3 +65,22 @@ def train_run(tmp_path: Path) -> TrainRun:
         return folder, config, train(config, folder)
 
     return start
+
+
+@pytest.fixture
+def trained_run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainRun:
+    """Like `train_run`, but a copy of a finished run that the tests of a process share.
+
+    For a test that begins where training has ended, and changes nothing about how it trains.
+    """
+
+    def copy(name: str = "run", algo: str = "a2c", **changes: Any) -> Any:
+        config = small_config(algo, **changes)
+        key = config.to_json()
+        if key not in _trained:
+            folder = RunFolder.create(tmp_path_factory.mktemp("trained") / "run", config)
+            _trained[key] = folder.path, train(config, folder)
+        path, outcome = _trained[key]
+        return RunFolder(Path(shutil.copytree(path, tmp_path / name))), config, outcome
+
+    return copy

@@ -34,9 +34,9 @@ def dry_run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[str, di
 
 @pytest.mark.slow
 def test_it_begins_with_the_weights_and_with_no_moment_of_the_optimizer(
-    train_run: TrainRun, tmp_path: Path
+    trained_run: TrainRun, tmp_path: Path
 ) -> None:
-    ancestor, _, _ = train_run(steps=96)
+    ancestor, _, _ = trained_run(steps=96)
     new = RunFolder(tmp_path / "new")
     words = ["--from", str(ancestor.path), "--steps", "32", "--gamma", "0.9", "--threads", "1"]
     assert script.main([*words, "--out", str(new.path)]) == 0
@@ -47,14 +47,14 @@ def test_it_begins_with_the_weights_and_with_no_moment_of_the_optimizer(
     assert open_checkpoint(new).state.step == 32
     assert open_checkpoint(new).state.resumes == 0
     config = RunFolder.open(new.path)[1]
-    assert (config.steps, config.learning()["gamma"], config.learning()["n_envs"]) == (32, 0.9, 2)
+    assert (config.steps, config.learning()["gamma"], config.learning()["n_envs"]) == (32, 0.9, 1)
 
 
 @pytest.mark.slow
 def test_provenance_has_every_ancestor_and_the_nearest_first(
-    train_run: TrainRun, tmp_path: Path
+    trained_run: TrainRun, tmp_path: Path
 ) -> None:
-    eldest, config, _ = train_run("eldest", steps=96, checkpoint_every=32, keep="all")
+    eldest, config, _ = trained_run("eldest", steps=96, checkpoint_every=32, keep="all")
     for name, of, which in (("parent", "eldest", "32"), ("child", "parent", "newest")):
         words = ["--from", str(tmp_path / of), "--checkpoint", which, "--steps", "16"]
         assert script.main([*words, "--out", str(tmp_path / name)]) == 0
@@ -79,9 +79,9 @@ def test_a_published_agent_without_optimizer_or_provenance_is_an_ancestor(tmp_pa
 
 @pytest.mark.slow
 def test_settings_are_the_ancestors_where_the_command_line_says_nothing(
-    train_run: TrainRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_run: TrainRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, config, _ = train_run(gamma=0.5, protocol="sticky", seed=9, checkpoint_every=7)
+    folder, config, _ = trained_run(gamma=0.5, protocol="sticky", seed=9, checkpoint_every=7)
     told, same = dry_run(capsys, "--from", folder.path, "--out", tmp_path / "new")
     assert told == f"would train 64 steps into {tmp_path}/new from {folder.path} at step 64"
     # What the machine is and how often something is written down are not the ancestor's.
@@ -111,9 +111,9 @@ def test_settings_are_the_ancestors_where_the_command_line_says_nothing(
     ],
 )
 def test_what_does_not_fit_is_one_line_and_no_folder(
-    train_run: TrainRun, tmp_path: Path, words: list[str], told: str
+    trained_run: TrainRun, tmp_path: Path, words: list[str], told: str
 ) -> None:
-    folder, _, _ = train_run(steps=16)
+    folder, _, _ = trained_run(steps=16)
     with pytest.raises(UserError, match=told) as refused:
         script.main(["--from", str(folder.path), "--out", str(tmp_path / "new"), *words])
     assert "\n" not in str(refused.value)
@@ -131,13 +131,13 @@ def test_a_checkpoint_is_named_of_an_ancestor_only() -> None:
     ("setting", "told"), [("extractor", "loading it would run that code"), ("algo", "would run")]
 )
 def test_nobodys_code_is_imported_unless_it_is_named(
-    train_run: TrainRun,
+    trained_run: TrainRun,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     setting: str,
     told: str,
 ) -> None:
-    folder, config, _ = train_run(steps=16)
+    folder, config, _ = trained_run(steps=16)
     (tmp_path / "theirs.py").write_text("raise SystemExit('it was imported')\n")
     monkeypatch.syspath_prepend(tmp_path)
     folder.config_file.write_text(
@@ -148,8 +148,8 @@ def test_nobodys_code_is_imported_unless_it_is_named(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_damaged_ancestor_begins_nothing(train_run: TrainRun, tmp_path: Path) -> None:
-    folder, _, _ = train_run(steps=16)
+def test_a_damaged_ancestor_begins_nothing(trained_run: TrainRun, tmp_path: Path) -> None:
+    folder, _, _ = trained_run(steps=16)
     for checkpoint in list_checkpoints(folder):
         content = bytearray(weights(checkpoint))
         content[-1] ^= 1
@@ -161,9 +161,9 @@ def test_a_damaged_ancestor_begins_nothing(train_run: TrainRun, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_run_killed_before_it_learned_goes_on_without_its_ancestor(
-    train_run: TrainRun, tmp_path: Path
+    trained_run: TrainRun, tmp_path: Path
 ) -> None:
-    ancestor, _, _ = train_run(steps=96)
+    ancestor, _, _ = trained_run(steps=96)
     config = small_config(steps=32)
     before = weights(open_checkpoint(ancestor).path)
     new = Beginning(ancestor.path, "newest", config).create(tmp_path / "new")
@@ -177,9 +177,9 @@ def test_a_run_killed_before_it_learned_goes_on_without_its_ancestor(
 
 @pytest.mark.slow
 def test_a_run_that_lost_its_first_checkpoint_does_not_begin_from_scratch(
-    train_run: TrainRun, tmp_path: Path
+    trained_run: TrainRun, tmp_path: Path
 ) -> None:
-    ancestor, _, _ = train_run(steps=16)
+    ancestor, _, _ = trained_run(steps=16)
     new = Beginning(ancestor.path, "newest", small_config()).create(tmp_path / "new")
     shutil.rmtree(new.checkpoints)
     with pytest.raises(UserError, match="has no checkpoint"):

@@ -45,9 +45,9 @@ def real_frames(game: str, steps: int) -> NDArray[np.uint8]:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_onnx_file_answers_as_the_agent_does(
-    train_run: TrainRun, tmp_path: Path, precision: str
+    trained_run: TrainRun, tmp_path: Path, precision: str
 ) -> None:
-    folder, config, _ = train_run(steps=320, extractor="coordconv", precision=precision)
+    folder, config, _ = trained_run(precision=precision)
     file = export_onnx(folder.path, tmp_path / "agent.onnx")
     session = onnxruntime.InferenceSession(file.read_bytes())
     policy = build_network(config)
@@ -66,8 +66,8 @@ def test_an_onnx_file_answers_as_the_agent_does(
 
 
 @pytest.mark.slow
-def test_an_onnx_file_says_what_it_is(train_run: TrainRun, tmp_path: Path) -> None:
-    folder, config, _ = train_run(steps=320, extractor="coordconv")
+def test_an_onnx_file_says_what_it_is(trained_run: TrainRun, tmp_path: Path) -> None:
+    folder, config, _ = trained_run()
     model = onnx.load(export_onnx(folder.path, tmp_path / "agent.onnx"))
     onnx.checker.check_model(model)
     properties = {p.key: p.value for p in model.metadata_props}
@@ -89,8 +89,8 @@ def test_an_onnx_file_says_what_it_is(train_run: TrainRun, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_file_that_is_there_is_left_alone(train_run: TrainRun, tmp_path: Path) -> None:
-    folder, _, _ = train_run(steps=320)
+def test_a_file_that_is_there_is_left_alone(trained_run: TrainRun, tmp_path: Path) -> None:
+    folder, _, _ = trained_run(steps=320)
     file = tmp_path / "agent.onnx"
     file.write_text("precious")
     with pytest.raises(UserError, match="exists already: name another file"):
@@ -100,10 +100,10 @@ def test_a_file_that_is_there_is_left_alone(train_run: TrainRun, tmp_path: Path)
 
 @pytest.mark.slow
 def test_somebodys_own_extractor_that_cannot_be_exported(
-    train_run: TrainRun, tmp_path: Path
+    trained_run: TrainRun, tmp_path: Path
 ) -> None:
     name = "tests.agents.test_export:Unexportable"
-    folder, _, _ = train_run(steps=320, extractor=name)
+    folder, _, _ = trained_run(steps=320, extractor=name)
     with pytest.raises(UserError, match="name it with --extractor"):
         export_onnx(folder.path, tmp_path / "agent.onnx")
     with pytest.raises(UserError, match=f"torch cannot export {name} to ONNX: "):

@@ -46,8 +46,8 @@ def test_layers_are_measured_from_the_first_step_to_the_last(train_run: TrainRun
 
 
 @pytest.mark.slow
-def test_the_report_reads_the_data_and_of_older_runs_the_events(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=64)
+def test_the_report_reads_the_data_and_of_older_runs_the_events(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run()
     data = read_layers(folder.path)
     folder.layers_file.unlink()
     shutil.rmtree(folder.where_maps)
@@ -66,16 +66,16 @@ def test_the_report_reads_the_data_and_of_older_runs_the_events(train_run: Train
 
 
 @pytest.mark.slow
-def test_what_was_measured_of_lost_weights_is_gone_after_a_resume(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=64)
+def test_what_was_measured_of_lost_weights_is_gone_after_a_resume(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run()
     drop_layers_after(folder, 32)
     assert {use.step for use in read_layer_uses(folder)} == {16, 32}
     assert where_map_steps(folder) == [16, 32]
 
 
 @pytest.mark.slow
-def test_a_plain_network_leaves_no_data(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(extractor="nature")
+def test_a_plain_network_leaves_no_data(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run(extractor="nature")
     assert not folder.layers_file.exists()
     assert not folder.where_maps.exists()
     assert read_layers(folder.path) is None
@@ -83,9 +83,9 @@ def test_a_plain_network_leaves_no_data(train_run: TrainRun) -> None:
 
 @pytest.mark.slow
 def test_measuring_leaves_the_network_and_the_random_numbers_as_they_were(
-    train_run: TrainRun,
+    trained_run: TrainRun,
 ) -> None:
-    _, config, _ = train_run()
+    _, config, _ = trained_run()
     policy = build_network(config)
     policy.train(True)
     images = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
@@ -97,8 +97,8 @@ def test_measuring_leaves_the_network_and_the_random_numbers_as_they_were(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["row", "maps"])
-def test_damaged_data_is_left_out_of_the_report(train_run: TrainRun, damage: str) -> None:
-    folder, _, _ = train_run()
+def test_damaged_data_is_left_out_of_the_report(trained_run: TrainRun, damage: str) -> None:
+    folder, _, _ = trained_run()
     if damage == "row":
         folder.layers_file.write_bytes(folder.layers_file.read_bytes().replace(b"ons.0", b"ons.9"))
     else:

@@ -41,12 +41,12 @@ def what_it_did(folder: RunFolder) -> dict[str, Any]:
 def test_more_steps_give_what_a_longer_run_that_was_stopped_there_gives(
     train_run: TrainRun, algo: str
 ) -> None:
-    settings = {"checkpoint_every": 320, **CONSTANT[algo]}
-    stopped, config, _ = train_run("stopped", algo, steps=640, **settings)
-    rewound(stopped, 320)
+    settings = {"checkpoint_every": 192, **CONSTANT[algo]}
+    stopped, config, _ = train_run("stopped", algo, steps=384, **settings)
+    rewound(stopped, 192)
     train(config, stopped, resume=True)
-    extended, _, _ = train_run("extended", algo, steps=320, **settings)
-    assert script.main(["--resume", str(extended.path), "--steps", "640"]) == 0
+    extended, _, _ = train_run("extended", algo, steps=192, **settings)
+    assert script.main(["--resume", str(extended.path), "--steps", "384"]) == 0
     did = what_it_did(extended)
     assert did["episodes"], "no game was finished, and nothing compared"
     assert did["state"][2] == 1
@@ -57,9 +57,9 @@ def test_more_steps_give_what_a_longer_run_that_was_stopped_there_gives(
 
 @pytest.mark.slow
 def test_provenance_tells_every_change_of_the_last_step_once(
-    train_run: TrainRun, capsys: pytest.CaptureFixture[str]
+    trained_run: TrainRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, _, _ = train_run(steps=64)
+    folder, _, _ = trained_run(steps=64)
     for steps in (96, 128):
         script.main(["--resume", str(folder.path), "--steps", str(steps)])
         assert f"is changed from {steps - 32} to {steps} steps" in capsys.readouterr().err
@@ -80,8 +80,8 @@ def test_provenance_tells_every_change_of_the_last_step_once(
 
 
 @pytest.mark.slow
-def test_an_unfinished_run_may_be_given_more_steps_or_fewer(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=128, checkpoint_every=64)
+def test_an_unfinished_run_may_be_given_more_steps_or_fewer(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run(steps=128, checkpoint_every=64)
     rewound(folder, 64)
     assert script.main(["--resume", str(folder.path), "--steps", "96"]) == 0
     assert open_checkpoint(folder).state.step == 96
@@ -100,9 +100,9 @@ def test_an_unfinished_run_may_be_given_more_steps_or_fewer(train_run: TrainRun)
 )
 @pytest.mark.parametrize("dry", [["--dry-run"], []])
 def test_what_cannot_be_is_one_line_and_changes_nothing(
-    train_run: TrainRun, algo: str, steps: str, told: str, dry: list[str]
+    trained_run: TrainRun, algo: str, steps: str, told: str, dry: list[str]
 ) -> None:
-    folder, _, _ = train_run(algo=algo)
+    folder, _, _ = trained_run(algo=algo)
     before = files_of(folder)
     with pytest.raises(UserError, match=told) as refused:
         script.main(["--resume", str(folder.path), "--steps", steps, *dry])
@@ -111,15 +111,15 @@ def test_what_cannot_be_is_one_line_and_changes_nothing(
 
 
 @pytest.mark.slow
-def test_a_linear_clip_range_is_a_schedule_too(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(algo="ppo", learning_rate_schedule="constant")
+def test_a_linear_clip_range_is_a_schedule_too(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run(algo="ppo", learning_rate_schedule="constant")
     with pytest.raises(UserError, match=r"its clip_range_schedule is linear.*--from"):
         script.main(["--resume", str(folder.path), "--steps", "640"])
 
 
 @pytest.mark.slow
-def test_a_run_without_a_checkpoint_to_go_on_from_stays_finished(train_run: TrainRun) -> None:
-    folder, _, _ = train_run()
+def test_a_run_without_a_checkpoint_to_go_on_from_stays_finished(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run()
     for checkpoint in list_checkpoints(folder):
         (checkpoint / "optimizer.safetensors").unlink()
     before = files_of(folder)
@@ -129,9 +129,9 @@ def test_a_run_without_a_checkpoint_to_go_on_from_stays_finished(train_run: Trai
 
 
 @pytest.mark.slow
-def test_steps_edited_by_hand_are_held_to_the_same_rules(train_run: TrainRun) -> None:
+def test_steps_edited_by_hand_are_held_to_the_same_rules(trained_run: TrainRun) -> None:
     for algo in ("a2c", "ppo"):
-        folder, config, _ = train_run(algo, algo)
+        folder, config, _ = trained_run(algo, algo)
         folder.config_file.write_text(config.replaced(steps=128).to_json())
         folder.done_file.unlink()
     with pytest.raises(UserError, match="linear over its 64 steps; keep its steps, or start"):
@@ -144,9 +144,9 @@ def test_steps_edited_by_hand_are_held_to_the_same_rules(train_run: TrainRun) ->
 
 @pytest.mark.slow
 def test_a_run_of_before_provenance_held_its_settings_tells_what_it_was(
-    train_run: TrainRun,
+    trained_run: TrainRun,
 ) -> None:
-    folder, _, _ = train_run()
+    folder, _, _ = trained_run()
     folder.provenance_file.unlink()
     assert script.main(["--resume", str(folder.path), "--steps", "96"]) == 0
     (change,) = json.loads(folder.provenance_file.read_text())["extended"]
@@ -159,9 +159,9 @@ def test_a_run_of_before_provenance_held_its_settings_tells_what_it_was(
     [("all", ["0", "16", "32", "48", "64", "80"]), (3, ["48", "64", "80"]), (2, ["64", "80"])],
 )
 def test_a_run_keeps_as_many_checkpoints_as_it_was_told_also_when_resumed(
-    train_run: TrainRun, keep: Any, kept: list[str]
+    trained_run: TrainRun, keep: Any, kept: list[str]
 ) -> None:
-    folder, _, _ = train_run(steps=64, checkpoint_every=16, keep=keep)
+    folder, _, _ = trained_run(steps=64, checkpoint_every=16, keep=keep)
     script.main(["--resume", str(folder.path), "--steps", "80"])
     assert [path.name for path in list_checkpoints(folder)] == kept
 

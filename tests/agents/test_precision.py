@@ -34,11 +34,11 @@ class Watching:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("extractor", ["nature", "coordconv", "coordconv-actor", "impala"])
 def test_ppo_learns_in_the_precision_it_played_in(extractor: str, precision: str) -> None:
-    """The first minibatch's probability ratio is 1: batches of 4 were played, 64 are learned."""
+    """The first minibatch's probability ratio is 1: batches of 2 were played, 64 are learned."""
     config = small_config(
-        "ppo", extractor=extractor, n_envs=8, n_steps=8, batch_size=64, precision=precision
+        "ppo", extractor=extractor, n_envs=4, n_steps=16, batch_size=64, precision=precision
     )
-    env = AtariVecEnv("Breakout", 8, seed=1, threads=1, batches=2)
+    env = AtariVecEnv("Breakout", 4, seed=1, threads=1, batches=2)
     model = build_model(config, env)
     with torch.no_grad():
         model.policy.action_net.weight.mul_(100)  # the first policy is nearly uniform
@@ -81,16 +81,16 @@ def test_two_runs_of_one_seed_are_equal_to_the_bit(train_run: TrainRun) -> None:
 
 
 @pytest.mark.slow
-def test_it_is_scored_and_recorded_the_same(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(algo="a2c", precision="bfloat16", eval_every=64, eval_episodes=1)
+def test_it_is_scored_and_recorded_the_same(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run(algo="a2c", precision="bfloat16")
     score = score_run(folder.path, 1, threads=1)
     (recording,) = record_runs([folder.path], 1)
     assert recording.scores == (score.games[0].score,)
 
 
 @pytest.mark.slow
-def test_a_run_of_before_there_was_a_choice_is_float32(train_run: TrainRun) -> None:
-    folder, _, _ = train_run()
+def test_a_run_of_before_there_was_a_choice_is_float32(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run()
     values = json.loads(folder.config_file.read_text(encoding="utf-8"))
     del values["precision"]
     folder.config_file.write_text(json.dumps(values), encoding="utf-8")

@@ -93,8 +93,8 @@ def test_the_setting_is_put_back_also_after_an_error(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_a_run_says_which_were_taken(train_run: TrainRun) -> None:
-    folder, _, _ = train_run()
+def test_a_run_says_which_were_taken(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run()
     record = json.loads(folder.provenance_file.read_text(encoding="utf-8"))
     # The library alone: figures would make every run another one in a report.
     assert record["float32_products"] == chosen_products().taken

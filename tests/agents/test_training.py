@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from agents import observers, rollout
 from agents.build import build_model, restore
 from agents.games import FinishedGames
 from agents.training import train
@@ -32,7 +33,7 @@ from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints, open_checkpoint, save_checkpoint
 from records.rows import Episode, EvaluatedGame
 
-from .conftest import CONSTANT, TrainRun, rewound, small_config
+from .conftest import CONSTANT, TWO_ENVS, TrainRun, rewound, small_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,9 +51,9 @@ def continued(folder: RunFolder, steps: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) -> None:
-    folder, config, outcome = train_run(algo=algo, steps=1000)
+    folder, config, outcome = train_run(algo=algo, steps=100)
     assert outcome.finished
-    assert outcome.step == config.total_steps >= 1000
+    assert outcome.step == config.total_steps >= 100
     names = {path.name.split(".out.")[0] for path in folder.path.iterdir()}
     assert names >= {"config.json", "provenance.json", "checkpoints", "episodes.csv", "DONE"}
     assert "events" in names
@@ -72,7 +73,7 @@ def test_a_run_leaves_the_files_of_the_design(train_run: TrainRun, algo: str) ->
 
 @pytest.mark.slow
 def test_episodes_are_whole_raw_games(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=800)
+    folder, _, _ = train_run(steps=400)
     rows = list(read_csv(folder.episodes_file, Episode._fields))
     assert rows
     # A Breakout game is five lives: none of random play's games is shorter than 100 steps.
@@ -95,9 +96,9 @@ def test_scores_of_millions_keep_every_digit(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_gives_another(train_run: TrainRun) -> None:
-    first, _, _ = train_run("first", algo="ppo", steps=256)
-    again, _, _ = train_run("again", algo="ppo", steps=256)
-    other, _, _ = train_run("other", algo="ppo", steps=256, seed=2)
+    first, _, _ = train_run("first", algo="ppo", steps=128)
+    again, _, _ = train_run("again", algo="ppo", steps=128)
+    other, _, _ = train_run("other", algo="ppo", steps=128, seed=2)
     for name, tensor in weights(first).items():
         assert torch.equal(weights(again)[name], tensor)
     assert not torch.equal(weights(other)["action_net.weight"], weights(first)["action_net.weight"])
@@ -105,10 +106,10 @@ def test_the_same_seed_gives_the_same_run_and_another_gives_another(train_run: T
 
 @pytest.mark.slow
 def test_only_the_newest_two_and_the_best_checkpoint_are_kept(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=1600, checkpoint_every=400)
+    folder, _, _ = train_run(steps=800, checkpoint_every=200)
     kept = list_checkpoints(folder)
     assert 2 <= len(kept) <= 3
-    assert [path.name for path in kept[-2:]] == ["1200", "1600"]
+    assert [path.name for path in kept[-2:]] == ["608", "800"]
     assert open_checkpoint(folder, "best").path in kept
     assert not [path for path in folder.checkpoints.iterdir() if path.name.startswith(".")]
 
@@ -116,13 +117,13 @@ def test_only_the_newest_two_and_the_best_checkpoint_are_kept(train_run: TrainRu
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: str) -> None:
-    folder, _, _ = train_run(algo=algo, steps=640, **CONSTANT[algo])
+    folder, _, _ = train_run(algo=algo, steps=320, **CONSTANT[algo], **TWO_ENVS[algo])
     before = open_checkpoint(folder).state
     rows_before = folder.episodes_file.read_bytes()
     optimizer = load_file(open_checkpoint(folder).path / "optimizer.safetensors")
-    continued(folder, 1280)
+    continued(folder, 640)
     after = open_checkpoint(folder).state
-    assert after.step == 1280
+    assert after.step == 640
     assert after.updates == 2 * before.updates
     assert after.resumes == 1
     assert after.seconds > before.seconds
@@ -141,8 +142,8 @@ def test_resuming_continues_every_counter_and_stream(train_run: TrainRun, algo: 
 def test_resuming_goes_on_with_the_schedule_and_the_weights(
     train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, config, _ = train_run(algo="ppo", steps=640, checkpoint_every=320)
-    rewound(folder, 320)
+    folder, config, _ = train_run(algo="ppo", steps=384, checkpoint_every=192)
+    rewound(folder, 192)
     before = weights(folder)
     rates: list[float] = []
     learn = PPO.train
@@ -153,27 +154,27 @@ def test_resuming_goes_on_with_the_schedule_and_the_weights(
 
     monkeypatch.setattr(PPO, "train", recorded)
     train(config, folder, resume=True)
-    # Five rollouts of 64 steps are left of ten: from 4/10 of the initial rate down to nothing.
-    assert rates == pytest.approx([2.5e-4 * left / 10 for left in range(4, -1, -1)])
+    # Three rollouts of 64 steps are left of six: from 2/6 of the initial rate down to nothing.
+    assert rates == pytest.approx([2.5e-4 * left / 6 for left in (2, 1, 0)])
     change = max(float((weights(folder)[k] - v).abs().max()) for k, v in before.items())
     assert 0 < change < 0.01, "fresh weights would be far away"
 
 
 @pytest.mark.slow
-def test_games_of_lost_steps_are_dropped_and_not_counted_twice(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=1600)
+def test_games_of_lost_steps_are_dropped_and_not_counted_twice(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run(steps=400)
     newest = open_checkpoint(folder).path
     with folder.episodes_file.open("a") as file:
-        file.write("1616,9.00,3,99\n1632,9.10,")  # what a kill leaves behind the checkpoint
+        file.write("416,9.00,3,99\n432,9.10,")  # what a kill leaves behind the checkpoint
     folder.evaluation_file.write_text(
-        ",".join(EvaluatedGame._fields) + "\n1600,1,2,300,stochastic\n1616,1,9,300,stochastic\n"
+        ",".join(EvaluatedGame._fields) + "\n400,1,2,300,stochastic\n416,1,9,300,stochastic\n"
     )
     kept = read_state(newest).games
-    continued(folder, 1616)
+    continued(folder, 416)
     rows = list(read_csv(folder.episodes_file, Episode._fields))
     assert [row for row in rows if row["length"] == "99"] == []
     assert len(rows) == open_checkpoint(folder).state.games >= kept
-    assert [r["step"] for r in read_csv(folder.evaluation_file, EvaluatedGame._fields)] == ["1600"]
+    assert [r["step"] for r in read_csv(folder.evaluation_file, EvaluatedGame._fields)] == ["400"]
 
 
 @pytest.mark.slow
@@ -189,8 +190,8 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(train_run: TrainR
 
 
 @pytest.mark.slow
-def test_games_without_a_checkpoint_are_not_erased(train_run: TrainRun) -> None:
-    folder, config, _ = train_run(steps=1600)
+def test_games_without_a_checkpoint_are_not_erased(trained_run: TrainRun) -> None:
+    folder, config, _ = trained_run(steps=400)
     games = folder.episodes_file.read_bytes()
     assert games.count(b"\n") > 1
     shutil.rmtree(folder.checkpoints)
@@ -199,8 +200,8 @@ def test_games_without_a_checkpoint_are_not_erased(train_run: TrainRun) -> None:
     assert folder.episodes_file.read_bytes() == games
 
 
-def test_a_folder_in_use_is_left_alone(train_run: TrainRun) -> None:
-    folder, config, _ = train_run()
+def test_a_folder_in_use_is_left_alone(trained_run: TrainRun) -> None:
+    folder, config, _ = trained_run()
     with exclusive(folder.path), pytest.raises(UserError, match="another process is training"):
         train(config, folder, resume=True)
     with exclusive(folder.path):
@@ -229,9 +230,9 @@ def test_each_part_of_a_run_plays_games_of_its_own(
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
 def test_an_update_after_loading_is_the_update_that_would_have_come(
-    train_run: TrainRun, algo: str
+    trained_run: TrainRun, algo: str
 ) -> None:
-    folder, config, _ = train_run(algo=algo, steps=320)
+    folder, config, _ = trained_run(algo=algo)
     env = AtariVecEnv("Breakout", config.environments, threads=1)
     live, loaded = build_model(config, env), build_model(config, env)
     open_checkpoint(folder).load_policy(live.policy)
@@ -267,9 +268,7 @@ def scalars(folder: RunFolder, tag: str) -> list[tuple[int, float]]:
 def test_tensorboard_has_scores_losses_coordinates_and_the_configuration(
     train_run: TrainRun,
 ) -> None:
-    folder, _, _ = train_run(
-        algo="ppo", steps=2496, eval_every=2000, eval_episodes=1, extractor="coordconv"
-    )
+    folder, _, _ = train_run(algo="ppo", steps=640, eval_every=512, eval_episodes=1)
     events = EventAccumulator(str(folder.path), size_guidance={"images": 0}).Reload()
     tags = set(events.Tags()["scalars"])
     assert tags >= {
@@ -300,22 +299,24 @@ def test_tensorboard_has_scores_losses_coordinates_and_the_configuration(
 
 
 @pytest.mark.slow
-def test_a_resumed_curve_has_neither_gap_nor_fold(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=2400)
-    continued(folder, 4800)
+def test_a_resumed_curve_has_neither_gap_nor_fold(
+    train_run: TrainRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observers, "STEPS_BETWEEN_LOGS", 64)
+    folder, _, _ = train_run(steps=160)
+    continued(folder, 320)
     steps = [step for step, _ in scalars(folder, "policy/entropy")]
-    assert steps == sorted(set(steps))
-    assert max(np.diff(steps)) <= 2400
+    assert steps == [64, 128, 160, 192, 256, 320]
 
 
 @pytest.mark.slow
 def test_evaluation_does_not_disturb_training(train_run: TrainRun) -> None:
-    alone, _, _ = train_run("alone", algo="ppo", steps=256)
-    watched, _, _ = train_run("watched", algo="ppo", steps=256, eval_every=128, eval_episodes=2)
+    alone, _, _ = train_run("alone", algo="ppo", steps=128)
+    watched, _, _ = train_run("watched", algo="ppo", steps=128, eval_every=64, eval_episodes=2)
     for name, tensor in weights(alone).items():
         assert torch.equal(weights(watched)[name], tensor)
     rows = list(read_csv(watched.evaluation_file, EvaluatedGame._fields))
-    assert [row["step"] for row in rows] == ["128", "128", "256", "256"]
+    assert [row["step"] for row in rows] == ["64", "64", "128", "128"]
     assert len({row["seed"] for row in rows}) == 2
     assert all(int(row["seed"]) % 2 == 1 for row in rows), "odd: seeds that training never uses"
 
@@ -333,10 +334,11 @@ def test_somebodys_own_network_is_called_by_one_thread_at_a_time(
         "        return super().forward(images) * self.kept\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    settings = {"extractor": "careless:Careless", "n_envs": 8, "threads": 2, "steps": 128}
-    alone, _, _ = train_run("alone", **settings)
-    again, _, _ = train_run("again", **settings)
-    watched, _, _ = train_run("watched", **settings, eval_every=64, eval_episodes=1)
+    monkeypatch.setattr(rollout, "ENVS_PER_BATCH", 1)
+    settings = {"extractor": "careless:Careless", "n_envs": 2, "n_steps": 32, "threads": 2}
+    alone, _, _ = train_run("alone", **settings, steps=128)
+    again, _, _ = train_run("again", **settings, steps=128)
+    watched, _, _ = train_run("watched", **settings, steps=128, eval_every=64, eval_episodes=1)
     for name, tensor in weights(alone).items():
         assert torch.equal(weights(again)[name], tensor)
         assert torch.equal(weights(watched)[name], tensor)

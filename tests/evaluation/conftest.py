@@ -1,4 +1,4 @@
-"""One small trained run, shared by the tests that only read it."""
+"""Small trained runs for the tests that only read them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from typing import Any
 
 import pytest
 
-from agents.training import train
-from records.folder import RunFolder
-from tests.agents.conftest import small_config
+from tests.agents.conftest import TrainRun, trained_run
+
+__all__ = ["trained_run"]
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Trains a run of a few steps and returns its folder."""
+def make_run(trained_run: TrainRun) -> Callable[..., Path]:
+    """Gives the folder of a run of a few steps, which is the test's own."""
 
     def make(name: str = "run", **changes: Any) -> Path:
-        config = small_config(**{"steps": 16, **changes})
-        train(config, RunFolder.create(tmp_path / name, config))
-        return tmp_path / name
+        return trained_run(name, **{"steps": 16, **changes})[0].path
 
     return make

@@ -17,9 +17,9 @@ from files.untrusted import SEAL, sealed
 from records.checkpoint import OPTIMIZER_FILE, POLICY_FILE, STATE_FILE
 from records.config import RunConfig
 from records.folder import RunFolder
-from tests.agents.conftest import small_config, train_run
+from tests.agents.conftest import small_config, train_run, trained_run
 
-__all__ = ["train_run"]
+__all__ = ["train_run", "trained_run"]
 
 
 def reseal(checkpoint: Path, change: Callable[[dict[str, Any]], None] = lambda state: None) -> None:
@@ -36,8 +36,8 @@ def reseal(checkpoint: Path, change: Callable[[dict[str, Any]], None] = lambda s
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, RunConfig]:
-    """A run of 1,600 steps with two checkpoints, some games, and two scored ones; not to touch."""
-    config = small_config(steps=1600, checkpoint_every=800)
+    """A run of 800 steps with two checkpoints, some games, and two scored ones; not to touch."""
+    config = small_config(steps=800, checkpoint_every=400)
     folder = RunFolder.create(tmp_path_factory.mktemp("finished") / "run", config)
     train(config, folder)
     score_run(folder.path, 2, n_envs=2, threads=1)

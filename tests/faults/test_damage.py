@@ -75,7 +75,7 @@ class Uses:
         self.folder = folder
 
     def score(self) -> object:
-        score = score_run(self.folder.path, 2, n_envs=2, threads=1)
+        score = score_run(self.folder.path, 1, n_envs=1, threads=1)
         return score.step, [dataclasses.astuple(game) for game in score.games]
 
     def compare(self) -> object:
@@ -154,7 +154,7 @@ def test_damage_is_a_line_or_changes_no_number(
                 assert str(folder.path) in outcome, where
             elif outcome != whole[use]:
                 assert name in OF_A_CHECKPOINT, where
-                assert "using checkpoint 800 instead" in told, where
+                assert "using checkpoint 400 instead" in told, where
         shutil.rmtree(folder.path)
 
 
@@ -164,14 +164,14 @@ def test_damaged_checkpoints_are_told_and_replaced_and_kept(
 ) -> None:
     _, config = RunFolder.open(broken.path)
     os.truncate(find(broken, "policy.safetensors"), 1000)
-    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 800
+    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 400
     told = capsys.readouterr().err
-    assert "1600/policy.safetensors is damaged" in told
-    assert "using checkpoint 800 instead" in told
+    assert "800/policy.safetensors is damaged" in told
+    assert "using checkpoint 400 instead" in told
     broken.done_file.unlink()
-    assert train(config, broken, resume=True).step == 1600
-    assert "1600 is kept as 1600.damaged" in capsys.readouterr().err
-    assert (broken.checkpoints / "1600.damaged/policy.safetensors").stat().st_size == 1000
+    assert train(config, broken, resume=True).step == 800
+    assert "800 is kept as 800.damaged" in capsys.readouterr().err
+    assert (broken.checkpoints / "800.damaged/policy.safetensors").stat().st_size == 1000
     steps = [int(row["step"]) for row in read_csv(broken.episodes_file, Episode._fields)]
     assert steps == sorted(steps)
     os.truncate(find(broken, "policy.safetensors"), 1000)
@@ -186,7 +186,7 @@ def test_one_bit_of_a_weight_is_noticed(broken: RunFolder) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 800
+    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 400
 
 
 @pytest.mark.slow
@@ -256,15 +256,15 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_given_up(
     opened = Path.open
 
     def failing(path: Path, *arguments: Any, **options: Any) -> Any:
-        if path.parts[-2:] == ("1600", "policy.safetensors"):
+        if path.parts[-2:] == ("800", "policy.safetensors"):
             raise OSError(24, "Too many open files", str(path))
         return opened(path, *arguments, **options)
 
     before = broken.episodes_file.read_bytes()
     monkeypatch.setattr(Path, "open", failing)
-    with pytest.raises(UserError, match=r"1600/policy\.safetensors: Too many open files"):
+    with pytest.raises(UserError, match=r"800/policy\.safetensors: Too many open files"):
         train(config, broken, resume=True)
-    assert [path.name for path in list_checkpoints(broken)] == ["800", "1600"]
+    assert [path.name for path in list_checkpoints(broken)] == ["400", "800"]
     assert broken.episodes_file.read_bytes() == before
 
 
@@ -273,9 +273,9 @@ def test_checkpoints_from_before_there_were_digests(broken: RunFolder) -> None:
         state = json.loads((checkpoint / "state.json").read_text())
         del state["files"], state["sha256"]
         (checkpoint / "state.json").write_text(json.dumps(state))
-    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 1600
-    os.truncate(find(broken, "policy.safetensors"), 1000)
     assert score_run(broken.path, 1, n_envs=1, threads=1).step == 800
+    os.truncate(find(broken, "policy.safetensors"), 1000)
+    assert score_run(broken.path, 1, n_envs=1, threads=1).step == 400
 
 
 def test_a_row_that_a_power_cut_tore_is_played_again(broken: RunFolder) -> None:

@@ -78,7 +78,7 @@ def temporary_files(folder: RunFolder) -> list[Path]:
 
 @pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_it(broken: RunFolder) -> None:
-    config = lengthened(broken, 2400)
+    config = lengthened(broken, 832)
     before = [path.name for path in list_checkpoints(broken)]
     with files_of_at_most(4_000_000), pytest.raises(UserError) as refused:
         train(config, broken, resume=True)
@@ -89,7 +89,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_it(broken: RunFold
     assert f"--resume {broken.path}" in message
     assert [path.name for path in list_checkpoints(broken)] == before
     assert not temporary_files(broken)
-    assert train(config, broken, resume=True).step == 2400
+    assert train(config, broken, resume=True).step == 832
     assert len(list(read_csv(broken.episodes_file, Episode._fields))) > 0
 
 
@@ -98,14 +98,14 @@ def test_a_whole_run_on_a_disk_that_fills(tmp_path: Path, broken: RunFolder) -> 
     with full_disk(tmp_path / "disk", 45) as disk:
         subprocess.run(["cp", "-r", str(broken.path), str(disk / "run")], check=True)
         folder = RunFolder(disk / "run")
-        config = lengthened(folder, 2400)
+        config = lengthened(folder, 832)
         filler = disk / "filler"
         free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
         filler.write_bytes(bytes(free - 3_000_000))
         with pytest.raises(UserError, match="No space left on device: free some space") as refused:
             train(config, folder, resume=True)
         assert "\n" not in str(refused.value)
-        assert [path.name for path in list_checkpoints(folder)] == ["800", "1600"]
+        assert [path.name for path in list_checkpoints(folder)] == ["400", "800"]
         fill(filler)
         with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
             train(config, folder, resume=True)
@@ -128,7 +128,7 @@ def test_a_row_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_row_of_training_that_does_not_fit_stops_it(broken: RunFolder) -> None:
-    config = lengthened(broken, 4000)
+    config = lengthened(broken, 1200)
     with (
         files_of_at_most(broken.episodes_file.stat().st_size + 10),
         pytest.raises(UserError, match=r"cannot write .*(episodes|provenance|config)\.(csv|json)"),
@@ -151,13 +151,13 @@ def test_an_event_that_does_not_fit_is_not_begun_and_said(tmp_path: Path) -> Non
 def test_events_that_cannot_be_written_stop_training(
     broken: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = lengthened(broken, 2400)
+    config = lengthened(broken, 832)
 
     def full(*_: object) -> None:
         raise CannotWriteError("cannot write events.out.tfevents.1: No space left on device")
 
     monkeypatch.setattr(RunWriter, "scalars", full)
-    with pytest.raises(UserError, match=r"tfevents.*the last good checkpoint is .*1600"):
+    with pytest.raises(UserError, match=r"tfevents.*the last good checkpoint is .*800"):
         train(config, broken, resume=True)
     monkeypatch.undo()
     assert train(config, broken, resume=True).finished

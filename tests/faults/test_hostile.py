@@ -214,17 +214,17 @@ def test_a_giant_file_of_weights_is_not_read(broken: RunFolder) -> None:
     [
         b"x" * 100_000_000,
         ",".join(EvaluatedGame._fields).encode() + b"\n" + b"1" * 100_000_000,
-        ",".join(EvaluatedGame._fields).encode() + b"\n" + b"1600,1,nan,1,stochastic\n",
-        ",".join(EvaluatedGame._fields).encode() + b"\n" + b"1600,1,1e300,1,stochastic\n",
+        ",".join(EvaluatedGame._fields).encode() + b"\n" + b"800,1,nan,1,stochastic\n",
+        ",".join(EvaluatedGame._fields).encode() + b"\n" + b"800,1,1e300,1,stochastic\n",
         ",".join(EvaluatedGame._fields).encode() + b"\n" + b"9" * 5000 + b",1,1,1,stochastic\n",
-        ",".join(EvaluatedGame._fields).encode() + b'\n1600,1,"1\n",1,stochastic\n',
+        ",".join(EvaluatedGame._fields).encode() + b'\n800,1,"1\n",1,stochastic\n',
     ],
     ids=["no lines", "an endless line", "nan", "a giant score", "a giant step", "quotes"],
 )
 def test_hostile_tables(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "evaluation.csv"
     path.write_bytes(content)
-    refused(lambda: scored_games(path, 1600, "stochastic"))
+    refused(lambda: scored_games(path, 800, "stochastic"))
 
 
 @pytest.mark.slow

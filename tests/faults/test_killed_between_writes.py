@@ -57,24 +57,24 @@ def killed(
 def test_a_run_that_is_given_more_steps(
     broken: RunFolder, monkeypatch: pytest.MonkeyPatch, place: int, moment: str
 ) -> None:
-    more = ["--resume", str(broken.path), "--steps", "1632"]
+    more = ["--resume", str(broken.path), "--steps", "832"]
     with killed(monkeypatch, ["DONE", "config.json", "provenance.json"], place, moment):
         script.main(more)
     steps = RunFolder.open(broken.path)[1].steps
-    assert steps == (1632 if (place, moment) in PLACES[3:] else 1600)
+    assert steps == (832 if (place, moment) in PLACES[3:] else 800)
     if broken.is_done:
-        assert steps == 1600, "a run is finished that has not made its steps"
+        assert steps == 800, "a run is finished that has not made its steps"
     else:
         assert script.main(["--resume", str(broken.path)]) == 0
         assert open_checkpoint(broken).state.step == steps
-    if steps == 1600:
+    if steps == 800:
         assert broken.is_done
         assert "extended" not in json.loads(broken.provenance_file.read_text())
         assert script.main(more) == 0
     assert broken.is_done
-    assert open_checkpoint(broken).state.step == 1632
+    assert open_checkpoint(broken).state.step == 832
     (change,) = json.loads(broken.provenance_file.read_text())["extended"]
-    assert (change["from"], change["to"]) == (1600, 1632)
+    assert (change["from"], change["to"]) == (800, 832)
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_a_run_that_begins_with_the_weights_of_another(
     assert (first / "policy.safetensors").read_bytes() == (
         newest / "policy.safetensors"
     ).read_bytes()
-    assert [each.step for each in new.ancestors()] == [1600]
+    assert [each.step for each in new.ancestors()] == [800]
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from cli.errors import UserError
 from envs.vec_env import AtariVecEnv
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
-from tests.agents.conftest import small_config
+from tests.agents.conftest import TWO_ENVS, small_config
 
 AFTER = 5  # updates; the first checkpoint is a step of PPO, or four of A2C
 ALGORITHMS = {"ppo": OverlappedPPO, "a2c": OverlappedA2C}
@@ -105,7 +105,7 @@ def test_a_reward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float)
             batch.recv = received  # type: ignore[method-assign]
 
     monkeypatch.setattr(AtariVecEnv, "__init__", broken)
-    message = stopped(tmp_path, "a2c")
+    message = stopped(tmp_path, "a2c", **TWO_ENVS["a2c"])
     assert f"the reward of environment 1 is {value} at step 206" in message
 
 

@@ -120,7 +120,7 @@ def test_a_name_that_no_file_can_have_is_a_line() -> None:
         ({"seconds": "long"}, "could not convert"),
         ({"score": "high"}, "could not convert"),
         ({"rng": 3}, "not iterable"),
-        ({"step": 7}, "belongs to step 7, not to 1600"),
+        ({"step": 7}, "belongs to step 7, not to 800"),
     ],
 )
 def test_a_forged_state_is_refused(broken: RunFolder, change: dict[str, Any], message: str) -> None:

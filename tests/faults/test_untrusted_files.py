@@ -136,9 +136,9 @@ def test_damage_is_one_line_that_names_the_file(
 
 
 @pytest.mark.slow
-def test_weights_of_another_network_are_refused(train_run: TrainRun) -> None:
-    folder, config, _ = train_run("one", extractor="coordconv")
-    other, _, _ = train_run("other", extractor="nature")
+def test_weights_of_another_network_are_refused(trained_run: TrainRun) -> None:
+    folder, config, _ = trained_run("one", extractor="coordconv")
+    other, _, _ = trained_run("other", extractor="nature")
     shutil.copy(find(other, "policy.safetensors"), find(folder, "policy.safetensors"))
     reseal(folder.checkpoints / str(config.total_steps))
     with pytest.raises(UserError, match="belongs to another network"):
@@ -158,8 +158,8 @@ def test_a_giant_safetensors_header_is_refused(run: tuple[RunFolder, RunConfig])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["ppo", "a2c"])
-def test_moments_of_another_shape_are_refused(train_run: TrainRun, algo: str) -> None:
-    folder, _, _ = train_run(algo=algo)
+def test_moments_of_another_shape_are_refused(trained_run: TrainRun, algo: str) -> None:
+    folder, _, _ = trained_run(algo=algo)
     path = find(folder, "optimizer.safetensors")
     tensors = load_file(path)
     name = next(name for name in tensors if not name.endswith("step"))
@@ -216,8 +216,8 @@ def test_a_foreign_run_that_names_a_class_is_loaded_only_when_told_to(
 
 
 @pytest.mark.slow
-def test_the_exported_zip_opens_in_sb3_and_plays_identically(train_run: TrainRun) -> None:
-    folder, config, _ = train_run(steps=320)
+def test_the_exported_zip_opens_in_sb3_and_plays_identically(trained_run: TrainRun) -> None:
+    folder, config, _ = trained_run()
     path = export_sb3(folder, config)
     model = A2C.load(path)
     assert model.num_timesteps == open_checkpoint(folder).state.step

@@ -11,20 +11,20 @@ from records import kept_checkpoints
 from records.checkpoint import Checkpoint
 from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints, open_checkpoint
-from tests.agents.conftest import TrainRun, train_run
+from tests.agents.conftest import TrainRun, trained_run
 
-__all__ = ["train_run"]
+__all__ = ["trained_run"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["newest", "best"])
 def test_one_that_is_pruned_before_it_is_read_is_chosen_anew(
-    train_run: TrainRun,
+    trained_run: TrainRun,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     which: str,
 ) -> None:
-    folder, _, _ = train_run(steps=64, checkpoint_every=32)
+    folder, _, _ = trained_run(steps=64, checkpoint_every=32)
     later = (folder.checkpoints / "64").rename(folder.path / "later")
     capsys.readouterr()
 
@@ -47,8 +47,10 @@ def test_a_finished_run_without_checkpoints_is_not_sent_to_train_longer() -> Non
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_never_the_best_and_stops_no_training(train_run: TrainRun) -> None:
-    folder, _, _ = train_run(steps=64, checkpoint_every=32)
+def test_a_damaged_checkpoint_is_never_the_best_and_stops_no_training(
+    trained_run: TrainRun,
+) -> None:
+    folder, _, _ = trained_run(steps=64, checkpoint_every=32)
     (folder.checkpoints / "32" / "state.json").write_text("{}")
     kept_checkpoints._prune(folder, newest=1)
     assert [path.name for path in list_checkpoints(folder)] == ["64"]

@@ -16,9 +16,9 @@ from cli.errors import UserError
 from records.folder import RunFolder
 from records.layers import read_layer_uses, read_where_maps, where_map_steps
 from records.results_folder import make_results_folder
-from tests.agents.conftest import TrainRun, train_run
+from tests.agents.conftest import TrainRun, trained_run
 
-__all__ = ["train_run"]
+__all__ = ["trained_run"]
 GAMES = ["--episodes", "1", "--threads", "1"]
 
 
@@ -41,8 +41,8 @@ def read_only(path: Path) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_read_only_run_is_scored_and_recorded_elsewhere(train_run: TrainRun) -> None:
-    folder, _, _ = train_run("run", steps=16)
+def test_a_read_only_run_is_scored_and_recorded_elsewhere(trained_run: TrainRun) -> None:
+    folder, _, _ = trained_run("run", steps=16)
     run, out = str(folder.path), folder.path.parent / "out"
     place = out / "a2c/Breakout/coordconv/seed-1"
     with read_only(folder.path):
@@ -57,8 +57,8 @@ def test_a_read_only_run_is_scored_and_recorded_elsewhere(train_run: TrainRun) -
 
 
 @pytest.mark.slow
-def test_with_out_the_run_is_not_touched(train_run: TrainRun, tmp_path: Path) -> None:
-    folder, _, _ = train_run("run", steps=16)
+def test_with_out_the_run_is_not_touched(trained_run: TrainRun, tmp_path: Path) -> None:
+    folder, _, _ = trained_run("run", steps=16)
 
     def entries() -> list[tuple[str, int]]:
         return sorted((str(p), p.lstat().st_mtime_ns) for p in folder.path.rglob("*"))
@@ -72,9 +72,9 @@ def test_with_out_the_run_is_not_touched(train_run: TrainRun, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_report_of_results_kept_elsewhere_finds_how_the_layers_used_position(
-    train_run: TrainRun, tmp_path: Path
+    trained_run: TrainRun, tmp_path: Path
 ) -> None:
-    folder, config, _ = train_run("run", steps=16)
+    folder, config, _ = trained_run("run", steps=16)
     place = make_results_folder(folder, config, tmp_path / "out")
     assert list(read_layer_uses(place)) == list(read_layer_uses(folder)) != []
     (step,) = where_map_steps(place)
@@ -83,10 +83,10 @@ def test_a_report_of_results_kept_elsewhere_finds_how_the_layers_used_position(
 
 @pytest.mark.slow
 def test_two_runs_of_one_place_are_refused_before_any_game(
-    train_run: TrainRun, tmp_path: Path
+    trained_run: TrainRun, tmp_path: Path
 ) -> None:
-    first, _, _ = train_run("first", steps=16)
-    second, _, _ = train_run("second", steps=32)
+    first, _, _ = trained_run("first", steps=16)
+    second, _, _ = trained_run("second", steps=32)
     paths = [str(first.path), str(second.path)]
     out = ["--out", str(tmp_path / "out")]
     with pytest.raises(UserError, match=f"holds results of {first.path}, not of {second.path}"):
@@ -106,9 +106,9 @@ def _a_runs_dir(tmp_path: Path, folder: RunFolder) -> Path:
 
 @pytest.mark.slow
 def test_such_results_are_compared_and_the_run_alone_is_continued(
-    train_run: TrainRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_run: TrainRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runs = [train_run(arm, extractor=arm, steps=16)[0] for arm in ("nature", "coordconv")]
+    runs = [trained_run(arm, extractor=arm, steps=16)[0] for arm in ("nature", "coordconv")]
     paths, out = [str(folder.path) for folder in runs], str(tmp_path / "out")
     assert evaluate.main(["score", *paths, *GAMES, "--out", out]) == 0
     report = tmp_path / "report"

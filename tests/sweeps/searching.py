@@ -13,7 +13,7 @@ from sweeps.search.trials import Trials
 from tests.agents.conftest import SMALL
 
 # A game of Breakout that nobody has learned is over within some 200 steps.
-STEPS = 800
+STEPS = 400
 
 
 def words(

@@ -85,7 +85,7 @@ def test_the_best_settings_are_taken_by_train(
     assert train.main(["--config", str(file), "--game", "Pong", "--dry-run"]) == 0
     config = json.loads(capsys.readouterr().out.partition("\n")[2])
     assert config["learning_rate"] == float(best["learning_rate"])
-    assert (config["extractor"], config["algo"], config["n_envs"]) == (arm, "a2c", 2)
+    assert (config["extractor"], config["algo"], config["n_envs"]) == (arm, "a2c", 1)
     assert config["steps"] == 10_000_000
 
 
@@ -154,8 +154,8 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
         "--extractors",
         "nature",
         "--checkpoint-every",
-        400,
-        steps=4_800,
+        160,
+        steps=2_400,
     )
     run = out / "nature/trial-0/a2c/Breakout/nature/seed-1001"
     process = subprocess.Popen([sys.executable, str(ROOT / "search.py"), *mine])
@@ -176,11 +176,11 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
     assert "continue with: python search.py --algo a2c" in capsys.readouterr().out
     assert "**Not finished:**" in (out / "README.md").read_text()
     assert not is_held(run)
-    assert reached < newest(run) < 4_800
+    assert reached < newest(run) < 2_400
 
     assert script.main(mine) == 0
     (row,) = rows(out)
-    assert (row["trial"], row["state"], row["steps"]) == ("0", "complete", "4800")
+    assert (row["trial"], row["state"], row["steps"]) == ("0", "complete", "2400")
     steps = [game.step for game in read_episodes(RunFolder(run).episodes_file)]
     assert steps == sorted(steps)
     assert SEARCHED in json.loads(RunFolder(run).provenance_file.read_text())
@@ -260,8 +260,8 @@ def test_a_search_without_a_range_or_in_a_folder_of_others_is_refused(tmp_path: 
 def test_a_dry_run_tells_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert script.main(words(tmp_path / "out", "--trials", "6", "--dry-run")) == 0
     told = capsys.readouterr().out
-    assert "each of nature, coordconv: 6 trials of 800 steps on each of Breakout" in told
-    assert "at most 4,800 steps; then the default and best settings with seeds 1002, 1003" in told
+    assert "each of nature, coordconv: 6 trials of 400 steps on each of Breakout" in told
+    assert "at most 2,400 steps; then the default and best settings with seeds 1002, 1003" in told
     assert not (tmp_path / "out").exists()
 
 

@@ -117,7 +117,7 @@ def test_a_score_is_of_the_last_quarter_before_a_moment_or_of_the_last_game(tmp_
     cell.path.mkdir(parents=True)
     assert score_at(cell, 1.0) is None
     log = episode_log(RunFolder(cell.path).episodes_file)
-    for step, score in ((50, 4.0), (650, 2.0), (STEPS, 10.0)):
+    for step, score in ((25, 4.0), (325, 2.0), (STEPS, 10.0)):
         log.append(Episode(step, 1.0, score, 50))
     log.close()
 
