@@ -154,8 +154,8 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
         "--extractors",
         "nature",
         "--checkpoint-every",
-        160,
-        steps=2_400,
+        96,
+        steps=1_200,
     )
     run = out / "nature/trial-0/a2c/Breakout/nature/seed-1001"
     process = subprocess.Popen([sys.executable, str(ROOT / "search.py"), *mine])
@@ -176,11 +176,11 @@ def test_stopped_and_killed_it_goes_on_with_the_trial_that_it_was_at(
     assert "continue with: python search.py --algo a2c" in capsys.readouterr().out
     assert "**Not finished:**" in (out / "README.md").read_text()
     assert not is_held(run)
-    assert reached < newest(run) < 2_400
+    assert reached < newest(run) < 1_200
 
     assert script.main(mine) == 0
     (row,) = rows(out)
-    assert (row["trial"], row["state"], row["steps"]) == ("0", "complete", "2400")
+    assert (row["trial"], row["state"], row["steps"]) == ("0", "complete", "1200")
     steps = [game.step for game in read_episodes(RunFolder(run).episodes_file)]
     assert steps == sorted(steps)
     assert SEARCHED in json.loads(RunFolder(run).provenance_file.read_text())

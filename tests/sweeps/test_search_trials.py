@@ -72,17 +72,17 @@ def test_a_trial_that_was_to_be_pruned_when_all_was_killed_is_not_trained_on(
 
 @pytest.mark.slow
 def test_a_trial_that_falls_behind_is_stopped_early(tmp_path: Path) -> None:
-    search = a_search(tmp_path, settings={**a_search(tmp_path).settings, "steps": 8_000})
+    search = a_search(tmp_path, settings={**a_search(tmp_path).settings, "steps": 4_000})
     with open_trials(search) as arms:
         for _ in range(2):  # beyond what anybody learns in so few steps
             trial = taken(arms["nature"])
             for rung in range(1, RUNGS + 1):
                 trial.report(100.0, rung)
-            arms["nature"].tell(trial, "complete", 100.0, 8_000)
+            arms["nature"].tell(trial, "complete", 100.0, 4_000)
         assert not run_search(search, arms, 1).failed
         tried = arms["nature"].over()[-1]
     assert (tried.number, tried.state) == (2, "pruned")
-    assert 0.5 * 8_000 <= tried.steps < 8_000
+    assert 0.5 * 4_000 <= tried.steps < 4_000
     (run,) = find_runs([tmp_path])
     assert not RunFolder(run).is_done
     assert not is_held(run)

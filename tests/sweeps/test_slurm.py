@@ -82,7 +82,7 @@ def run_beside(
 def long_enough(sweep: Sweep) -> Sweep:
     """One run with time to do something to it."""
     one = replace(sweep, extractors=("nature",), episodes=0)
-    return one.with_settings(steps=1_600, checkpoint_every=160)
+    return one.with_settings(steps=960, checkpoint_every=80)
 
 
 def resumes(cell: Cell) -> int:
@@ -131,7 +131,7 @@ def test_a_job_that_is_lost_or_out_of_time_goes_on_where_it_was(
         games = list(csv.DictReader(file))
     steps = [int(row["step"]) for row in games]
     assert steps == sorted(steps)
-    assert sum(int(row["length"]) for row in games) <= 1_600  # no step is in two games
+    assert sum(int(row["length"]) for row in games) <= 960  # no step is in two games
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(
     thread.start()
     results = run_slurm(sweep, [cell], 1, [], "local")
     thread.join()
-    assert 0 < newest(cell) < 1_600
+    assert 0 < newest(cell) < 960
     assert results[cell].state == "interrupted"
     assert run_slurm(sweep, [cell], 1, [], "local")[cell].state == "done"
     assert resumes(cell) == 1

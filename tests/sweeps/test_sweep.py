@@ -150,7 +150,7 @@ def test_asked_to_stop_every_run_writes_a_checkpoint_and_goes_on_there(
 @pytest.mark.slow
 def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_sweep: Sweep) -> None:
     sweep = replace(small_sweep, extractors=("nature",), episodes=0).with_settings(
-        steps=1_600, checkpoint_every=160
+        steps=960, checkpoint_every=80
     )
     (cell,) = sweep.cells()
     process = start(words(sweep))
@@ -158,7 +158,7 @@ def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_swee
     process.kill()
     process.communicate()
     wait_for(lambda: not is_held(cell.path))  # train.py was told that its parent is gone
-    assert 160 <= newest(cell) < 1_600
+    assert 80 <= newest(cell) < 960
     process = start(words(sweep))
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
