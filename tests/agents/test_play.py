@@ -49,6 +49,7 @@ class CountingAgent(RandomAgent):
         return super().act(observations, generators)
 
 
+@pytest.mark.slow
 def test_every_environment_plays_its_share_to_the_end() -> None:
     finished: list[Game] = []
     agent = CountingAgent()

@@ -117,6 +117,7 @@ def test_a_hook_inside_a_folded_layer_sees_an_output_that_does_not_change() -> N
     torch.testing.assert_close(kept["output"], folded.conv(x))
 
 
+@pytest.mark.slow
 def test_compiled_models_are_folded_and_measured() -> None:
     x = torch.rand(2, 3, 9, 9)
     model: Any = nn.Sequential(CoordConv2d(3, 4, 3)).eval()

@@ -9,6 +9,7 @@ from envs import (
 from tests.envs.conftest import V4, Make, equal, noops, random_play
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_games_with_any_number_of_threads(make: Make) -> None:
     one = random_play(make("Boxing", 2, "sticky", seed=4, threads=1), 60)
     two = random_play(make("Boxing", 2, "sticky", seed=4, threads=2), 60)
@@ -60,6 +61,7 @@ def test_the_protocol_limits_the_number_of_no_ops(make: Make) -> None:
     assert frames == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_reset_repeats_the_games_only_after_seeding(make: Make) -> None:
     env = make("Boxing", 2, "sticky", seed=3)
     first = random_play(env, 20)

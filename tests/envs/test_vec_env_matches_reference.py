@@ -51,6 +51,7 @@ def play_both(
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("game", "steps", "lives", "games"),
     [
@@ -71,6 +72,7 @@ def test_training_matches_over_lost_lives_and_ends_of_games(
     assert seen["truncated"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("game", ["Breakout", "Qbert"])
 def test_whole_games_match(game: str) -> None:
     seen = play_both(game, V4, False, 450)

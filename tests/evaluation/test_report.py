@@ -87,6 +87,7 @@ def test_the_report_is_one_page_with_everything_and_files_for_papers(tmp_path: P
     assert json.loads((out / "report.json").read_text())["verdicts"] == told
 
 
+@pytest.mark.slow
 def test_the_commands_shown_make_the_very_runs(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     arms = {"nature": 0.5, "coordconv": 0.7}
@@ -138,6 +139,7 @@ def test_a_folder_of_somebody_else_is_not_written_to(tmp_path: Path) -> None:
     assert (out / "report.json").read_text() == '{"my": "data"}'
 
 
+@pytest.mark.slow
 def test_names_from_run_folders_cannot_put_markup_on_the_page(tmp_path: Path) -> None:
     root = tmp_path / "<img src=x onerror=alert(1)>"
     make_grid_of_runs(root, ["Pong"], {"nature": 0.5, "coordconv": 0.7}, seeds=4)

@@ -85,6 +85,7 @@ def test_the_family_of_final_scores_does_not_grow(tmp_path: Path) -> None:
     assert "mean score during training" not in page.partition("<section")[2]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_curve_is_left_out_of_training_alone(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     make_grid_of_runs(root, GAMES[:1], ARMS, seeds=5)

@@ -271,6 +271,7 @@ def test_95_percent_intervals_of_the_probability_of_improvement_hold_the_truth()
     assert 0.92 <= hits / 2000 <= 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_95_percent_intervals_of_the_overall_probability_hold_the_truth(seeds: int) -> None:
     """Eight games, half of them better by a standard deviation: (4 Φ(1/√2) + 4 / 2) / 8."""

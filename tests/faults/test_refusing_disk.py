@@ -58,6 +58,7 @@ def test_rows_that_the_disk_does_not_confirm_are_not_taken_for_written(
     file.close()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_set_aside_stops_training_and_stays(
     broken: RunFolder, finished: tuple[RunFolder, RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:

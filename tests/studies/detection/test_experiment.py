@@ -74,6 +74,7 @@ def test_an_experiment_writes_its_files(tmp_path: Path) -> None:
     assert (folder / "result.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_resumed_experiment_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
     settings = _settings()
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -138,6 +139,7 @@ def experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_figures_draws_every_figure_and_the_table(experiments: Path, tmp_path: Path) -> None:
     assert main(["figures", "--results", str(experiments), "--out", str(tmp_path)]) == 0
     for name in ("boxes-whole", "boxes-cut", "curves-whole", "curves-cut"):
