@@ -29,7 +29,7 @@ BY_FILE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 test: setup
 	$(BIN)/python -m pytest $(BY_FILE) --durations 25
 
-# The tests that take less than about a second: part of every folder, in less than two minutes.
+# The tests that take less than about a second: part of every folder.
 test-quick: setup
 	$(BIN)/python -m pytest --numprocesses 2 -m "not slow and not learning"
 

@@ -82,7 +82,7 @@ def test_two_runs_of_one_seed_are_equal_to_the_bit(train_run: TrainRun) -> None:
 
 @pytest.mark.slow
 def test_it_is_scored_and_recorded_the_same(trained_run: TrainRun) -> None:
-    folder, _, _ = trained_run(algo="a2c", precision="bfloat16")
+    folder, _, _ = trained_run(algo="a2c", precision="bfloat16", eval_every=64, eval_episodes=1)
     score = score_run(folder.path, 1, threads=1)
     (recording,) = record_runs([folder.path], 1)
     assert recording.scores == (score.games[0].score,)

@@ -130,7 +130,7 @@ def test_actions_are_drawn_from_the_policy() -> None:
         model.policy.action_net.bias.copy_(torch.tensor([0.0, 1.0, 2.0, -1.0]))
         model.policy.action_net.weight.zero_()
     counts = np.zeros(4, np.int64)
-    for _ in range(4):
+    for _ in range(8):
         collect(model, Recorder())
         counts += np.bincount(model.rollout_buffer.actions.flatten(), minlength=4)
     expected = torch.softmax(torch.tensor([0.0, 1.0, 2.0, -1.0]), 0).numpy()

@@ -77,6 +77,12 @@ def test_a_stream_that_takes_nothing_is_at_most_a_line(where: str, code: int, sa
     assert (ended.returncode, ended.stderr) == (code, said)
 
 
+@pytest.mark.slow
+def test_a_whole_script_needs_no_stream_either() -> None:
+    ended = shell("$PY train.py --describe --game Pong <&- >&- 2>&-")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 GREETS = """
 import os, sys
 from cli.streams import forgiving_streams

@@ -1,4 +1,4 @@
-"""Small trained runs for the tests that only read them."""
+"""Small trained runs, a copy for each test."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# A quarter of the steps that are documented: three checkpoints, one behind an evaluation.
+# Fewer steps than are documented: three checkpoints of training, the last behind an evaluation.
 SHORTER = """
 from benchmarks import endurance
 endurance.STEPS, endurance.EVAL_EVERY = 768, 512
@@ -21,7 +21,7 @@ endurance.main()
 @pytest.mark.skipif(sys.platform != "linux", reason="runs are killed in a forked process")
 @pytest.mark.parametrize("number", [4, 9])  # while a checkpoint is written, and a video
 def test_a_killed_run_goes_on_and_every_file_is_whole(number: int, tmp_path: Path) -> None:
-    """The hundred of docs/reliability.md, but two of them."""
+    """The hundred of docs/reliability.md, but two of them, and shorter."""
     words = ["killed", "--runs", "1", "--first", str(number), "--out", str(tmp_path)]
     ran = subprocess.run(
         [sys.executable, "-c", SHORTER, *words],

@@ -58,7 +58,6 @@ def test_rows_that_the_disk_does_not_confirm_are_not_taken_for_written(
     file.close()
 
 
-@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_set_aside_stops_training_and_stays(
     broken: RunFolder, finished: tuple[RunFolder, RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +71,7 @@ def test_a_checkpoint_that_cannot_be_set_aside_stops_training_and_stays(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    longer = finished[1].replaced(steps=3200)
+    longer = finished[1].replaced(steps=832)
     with pytest.raises(UserError, match=r"checkpoints/.*Permission denied"):
         train(longer, broken, resume=True)
     assert [path.name for path in list_checkpoints(broken)][: len(before)] == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -22,7 +21,8 @@ from records.folder import RunFolder
 from sweeps.grid import Cell, Sweep, make_sweep_folder
 from sweeps.slurm import run_slurm
 from sweeps.status import Progress, progress, sweep_file
-from tests.sweeps.test_sweep import newest, words
+from tests.sweeps.lost_steps import has_a_game_to_lose, newest, require_no_step_in_two_games
+from tests.sweeps.test_sweep import words
 from tests.waiting import wait_for
 
 pytest.importorskip("submitit", reason="pip install -e '.[slurm]'")
@@ -82,7 +82,7 @@ def run_beside(
 def long_enough(sweep: Sweep) -> Sweep:
     """One run with time to do something to it."""
     one = replace(sweep, extractors=("nature",), episodes=0)
-    return one.with_settings(steps=960, checkpoint_every=80)
+    return one.with_settings(steps=1_200, checkpoint_every=240)
 
 
 def resumes(cell: Cell) -> int:
@@ -117,7 +117,7 @@ def test_a_job_that_is_lost_or_out_of_time_goes_on_where_it_was(
     sweep = long_enough(small_sweep)
     (cell,) = sweep.cells()
     thread, results = run_beside(sweep, [cell])
-    wait_for(lambda: newest(cell) > 0)
+    wait_for(lambda: has_a_game_to_lose(cell.path))
     job = job_of(cell)
     hit = [job, *job.children(recursive=True)]
     if number == signal.SIGKILL:
@@ -127,29 +127,26 @@ def test_a_job_that_is_lost_or_out_of_time_goes_on_where_it_was(
     thread.join(300)
     assert results[cell].state == "done", results[cell].error
     assert resumes(cell) == 1
-    with RunFolder(cell.path).episodes_file.open() as file:
-        games = list(csv.DictReader(file))
-    steps = [int(row["step"]) for row in games]
-    assert steps == sorted(steps)
-    assert sum(int(row["length"]) for row in games) <= 960  # no step is in two games
+    require_no_step_in_two_games(cell.path)
 
 
 @pytest.mark.slow
 def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(
-    small_sweep: Sweep, capsys: pytest.CaptureFixture[str]
+    small_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sweeps.slurm.SECONDS_BETWEEN_LOOKS", 0.05)
     sweep = long_enough(small_sweep)
     (cell,) = sweep.cells()
 
     def press() -> None:
-        wait_for(lambda: newest(cell) > 0)
+        wait_for(lambda: newest(cell.path) > 0)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=press)
     thread.start()
     results = run_slurm(sweep, [cell], 1, [], "local")
     thread.join()
-    assert 0 < newest(cell) < 960
+    assert 0 < newest(cell.path) < 1_200
     assert results[cell].state == "interrupted"
     assert run_slurm(sweep, [cell], 1, [], "local")[cell].state == "done"
     assert resumes(cell) == 1

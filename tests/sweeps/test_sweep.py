@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import signal
@@ -24,9 +23,10 @@ from records.folder import RunFolder
 from records.kept_checkpoints import list_checkpoints
 from sweeps import speed
 from sweeps.cell import CellProcess
-from sweeps.grid import FOLDER, Cell, Sweep, make_sweep_folder, save_sweep
+from sweeps.grid import FOLDER, Sweep, make_sweep_folder, save_sweep
 from sweeps.local import cores_of_workers
 from sweeps.status import Progress, progress, sweep_file
+from tests.sweeps.lost_steps import newest, require_no_step_in_two_games
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -38,17 +38,6 @@ def files(folder: Path) -> dict[Path, int]:
         for path in folder.rglob("*")
         if path.is_file() and FOLDER not in path.parts
     }
-
-
-def newest(cell: Cell) -> int:
-    """Step of the newest checkpoint; 0 before training has got anywhere."""
-    found = list_checkpoints(RunFolder(cell.path))
-    return int(found[-1].name) if found else 0
-
-
-def rows(cell: Cell) -> list[dict[str, str]]:
-    with RunFolder(cell.path).episodes_file.open() as file:
-        return list(csv.DictReader(file))
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
@@ -154,16 +143,15 @@ def test_a_killed_sweep_leaves_no_run_behind_and_goes_on_where_it_was(small_swee
     )
     (cell,) = sweep.cells()
     process = start(words(sweep))
-    wait_for(lambda: newest(cell) > 0)
+    wait_for(lambda: newest(cell.path) > 0)
     process.kill()
     process.communicate()
     wait_for(lambda: not is_held(cell.path))  # train.py was told that its parent is gone
-    assert 80 <= newest(cell) < 960
+    assert 80 <= newest(cell.path) < 960
     process = start(words(sweep))
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
-    steps = [int(row["step"]) for row in rows(cell)]
-    assert steps == sorted(steps)
+    require_no_step_in_two_games(cell.path)
     assert progress(sweep, cell).state == "done"
 
 
