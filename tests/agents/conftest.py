@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from agents.training import Outcome, train
 from records.config import RunConfig, run_config
 from records.folder import RunFolder
-from records.kept_checkpoints import list_checkpoints
+from records.kept_checkpoints import list_checkpoints, open_checkpoint
 
 # One environment, because an emulator takes longer to start than such a run to train.
 SMALL: dict[str, dict[str, Any]] = {
@@ -49,6 +51,11 @@ def rewound(folder: RunFolder, step: int) -> None:
         if int(checkpoint.name) > step:
             shutil.rmtree(checkpoint)
     folder.done_file.unlink()
+
+
+def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
+    """The policy's tensors at a run's newest checkpoint."""
+    return load_file(open_checkpoint(folder).path / "policy.safetensors")
 
 
 TrainRun = Callable[..., tuple[RunFolder, RunConfig, Outcome]]
