@@ -103,8 +103,10 @@ def test_it_is_swept_over_its_own_setting_and_compared(tmp_path: Path, shell: Sh
     words += ["--extractors", "nature-gap", "coordconv-gap", "--seeds", "3-3"]
     words += ["--beta", "0.5", "0.9", "--episodes", "2", "--runs-dir", str(runs)]
     # a2c has no beta: its runs are not doubled.
-    assert "6 cells" in shell("sweep.py", *words, "--algos", ALGO[1], "a2c", "--dry-run").out
+    assert "6 cells" in shell("sweep.py", *words, "--algos", ALGO[1], "a2c", "--status").out
     words += ["--algos", ALGO[1]]
+    one = shell("sweep.py", *words, "--extractors", "nature-gap", "--beta", "0.5", "--dry-run")
+    assert "1 cell" in one.out
     assert shell("sweep.py", *words).code == 0
     assert "4 done" in shell("sweep.py", *words, "--status").out
     path = runs / "beta-0.5" / ALGO[1].replace(":", ".") / "DotSide/coordconv-gap/seed-3"
