@@ -1,4 +1,4 @@
-"""What every test has in common: hypothesis' examples and torch's threads."""
+"""What every test has in common: examples, threads, emulators, and waiting that is left out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import torch
 from hypothesis import settings
 
 from cli import command_line
+from envs import batch
 from evaluation import sensitivity
 from records.algorithm import ALGORITHMS
+from tests.emulators import ReusedEmulators
 
 # `--hypothesis-profile long`: what is run once, before a release.
 settings.register_profile("quick", max_examples=60, deadline=None, derandomize=True)
@@ -53,6 +55,14 @@ def few_observations() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"GAMES": 2, "MOMENTS": 1, "STEPS_BETWEEN": 10}.items():
             patch.setattr(sensitivity, name, value)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reused_emulators() -> Iterator[None]:
+    """A run in this process plays on the emulators of one before it, with the same games."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "AtariVectorEnv", ReusedEmulators())
         yield
 
 

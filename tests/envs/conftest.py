@@ -6,16 +6,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ale_py import AtariVectorEnv
 from numpy.typing import NDArray
 
 from envs import (
     PROTOCOLS,
     AtariVecEnv,
+    batch,
 )
 
 V4 = replace(PROTOCOLS["v4"], noop_max=0)
 Make = Callable[..., AtariVecEnv]
 NOOP, FIRE = 0, 1
+
+
+@pytest.fixture(autouse=True)
+def new_emulators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here every environment is made anew, as everywhere outside the tests."""
+    monkeypatch.setattr(batch, "AtariVectorEnv", AtariVectorEnv)
 
 
 @pytest.fixture
