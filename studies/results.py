@@ -117,7 +117,7 @@ def require_alike(
     )
     for name in names:
         if name in here and name in there and here[name] != there[name]:
-            raise _unlike(first, second, name, here[name], there[name])
+            raise unlike(first, second, name, here[name], there[name])
 
 
 def require_comparable(
@@ -138,7 +138,7 @@ def require_comparable(
     for one in experiments:
         require_alike(first, one, (*names, *first.result["settings"].get("training", {})))
         if first["steps"] != one["steps"]:
-            raise _unlike(first, one, "steps", first["steps"], one["steps"])
+            raise unlike(first, one, "steps", first["steps"], one["steps"])
         key = (*(one[name] for name in arm), one["seed"])
         if key in seen:
             raise UserError(
@@ -147,9 +147,10 @@ def require_comparable(
         seen[key] = one
 
 
-def _unlike(
+def unlike(
     first: FinishedExperiment, second: FinishedExperiment, name: str, here: Any, there: Any
 ) -> UserError:
+    """The error for two experiments that differ in something with this name."""
     return UserError(
         f"{first.path} and {second.path} differ in {name} ({here} and {there}): "
         "keep them in separate folders"

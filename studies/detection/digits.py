@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,14 @@ def load_digits(mnist: Path | None) -> tuple[Tensor, Tensor]:
     order = np.random.default_rng(SPLIT_SEED).permutation(len(digits))
     n_test = round(TEST_SHARE * len(digits))
     return torch.from_numpy(digits[order[n_test:]]), torch.from_numpy(digits[order[:n_test]])
+
+
+def digest(digits: Sequence[Tensor]) -> str:
+    """SHA-256 of digits' pixels, the same wherever their files lie and however they are packed."""
+    pixels = hashlib.sha256()
+    for part in digits:
+        pixels.update(part.numpy().tobytes())
+    return pixels.hexdigest()
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cli.table import markdown
 from studies.detection.settings import layout
-from studies.detection.training import MEASURES
+from studies.detection.training import DIGEST, MEASURES
 from studies.figures import MODELS, NAMES
 from studies.folder import read_arrays
 from studies.intervals import differences, in_columns, mean_interval, shown
@@ -20,6 +20,7 @@ from studies.results import (
     require_alike,
     require_comparable,
     require_drawable,
+    unlike,
 )
 from studies.training import Arrays
 
@@ -36,7 +37,7 @@ NUMBERS = (
     *FITS,
 )
 DIFFERENCE = "difference"
-LIKE = ("canvas", "digits", "mnist")
+LIKE = ("canvas", "digits")
 
 
 class FinishedDetection(FinishedExperiment):
@@ -89,11 +90,21 @@ def find_experiments(root: Path) -> list[FinishedDetection]:
     found = [read_experiment(path) for path in finished_folders(root, "*/*/seed-*", example)]
     found.sort(key=lambda e: (e.layout, e["model"], e["seed"]))
     require_comparable(found, ("field", "model"), LIKE)
+    for one in found:
+        _require_same_digits(found[0], one)
     for where in LAYOUTS:
         alike = [e for e in found if e.layout == where]
         for one in alike:
             require_alike(alike[0], one, ("field",))
     return found
+
+
+def _require_same_digits(first: FinishedDetection, second: FinishedDetection) -> None:
+    """Require the same digits: by their digest, or by MNIST's folder in results that have none."""
+    if DIGEST not in first.result or DIGEST not in second.result:
+        require_alike(first, second, ("mnist",))
+    elif first[DIGEST] != second[DIGEST]:
+        raise unlike(first, second, DIGEST, first[DIGEST], second[DIGEST])
 
 
 def table(experiments: Sequence[FinishedDetection]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from files.events import EventWriter
 from studies.detection.boxes import iou, moved
-from studies.detection.digits import load_digits
+from studies.detection.digits import digest, load_digits
 from studies.detection.matching import losses, sample
 from studies.detection.measures import Fit, Proposed, fit, fit_of_the_truth, proposed
 from studies.detection.network import Proposals, RegionProposalNetwork
@@ -25,6 +25,7 @@ N_EXAMPLES = 6
 # Added to the experiment's seed, so that test images are drawn independently of training images.
 TEST_SEED = 2**32
 MEASURES = ("average", "best", "found")
+DIGEST = "digits_sha256"
 
 
 class DetectionExperiment(Experiment):
@@ -58,6 +59,7 @@ class DetectionExperiment(Experiment):
             training.schedule,
         )
         train, test = load_digits(settings.source)
+        self.digest = digest((train, test))
         self.train_images, self.train_boxes = settings.data.images(
             train, training.train_images, settings.seed
         )
@@ -133,13 +135,14 @@ class DetectionExperiment(Experiment):
         events.images("boxes", with_boxes(some, self.test_boxes, self.proposals(some)), self.step)
 
     def result(self) -> dict[str, Any]:
-        """Mean fits of the proposals on all images, and those of the digits' own boxes."""
+        """The digits' digest, mean fits of the proposals on all images, and of their own boxes."""
         parts = {
             "train": self._fit(self.train_images, self.train_boxes),
             "test": self._fit(self.test_images, self.test_boxes),
             "perfect": fit_of_the_truth(self.test_boxes),
         }
-        return {key: value for part in parts for key, value in _means(part, parts[part]).items()}
+        means = {key: value for part in parts for key, value in _means(part, parts[part]).items()}
+        return {DIGEST: self.digest, **means}
 
     def arrays(self) -> Arrays:
         """Some test images, their digits' boxes and the network's proposals."""

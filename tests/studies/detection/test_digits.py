@@ -11,7 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from cli.errors import UserError
-from studies.detection.digits import MAX_BYTES, MNIST_FILES, ink_boxes, load_digits, read_idx_images
+from studies.detection.digits import (
+    MAX_BYTES,
+    MNIST_FILES,
+    digest,
+    ink_boxes,
+    load_digits,
+    read_idx_images,
+)
 
 
 def _idx(images: NDArray[np.uint8], magic: int = 0x803) -> bytes:
@@ -47,6 +54,17 @@ def test_mnists_files_are_read_plain_and_gzipped(zipped: bool, tmp_path: Path) -
     train, test = load_digits(tmp_path)
     assert (len(train), len(test)) == (5, 2)
     assert torch.equal(train[0], torch.from_numpy(_images(5)[0]).float() / 255)
+
+
+def test_a_digest_tells_digits_apart_and_not_their_files(tmp_path: Path) -> None:
+    for folder, suffix, packed in (("plain", "", bytes), ("packed", ".gz", gzip.compress)):
+        (tmp_path / folder).mkdir()
+        for name, n in zip(MNIST_FILES.values(), (5, 2), strict=True):
+            (tmp_path / folder / f"{name}{suffix}").write_bytes(packed(_idx(_images(n))))
+    one, same = (load_digits(tmp_path / folder) for folder in ("plain", "packed"))
+    assert digest(one) == digest(same)
+    one[1][0, 0, 0] += 1
+    assert digest(one) != digest(same)
 
 
 def test_missing_mnist_files_are_named(tmp_path: Path) -> None:

@@ -207,18 +207,33 @@ def test_there_is_no_percentage_if_the_convolution_has_an_iou_of_zero() -> None:
     assert as_markdown(rows)
 
 
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"digits_sha256": "0" * 64}, "differ in digits_sha256"),
+        # A result from before there was a digest: one used MNIST's digits, the other none.
+        ({"digits_sha256": None, "mnist": "digits"}, "differ in mnist"),
+        # The same digits, in another folder of another machine.
+        ({"mnist": "elsewhere/digits"}, None),
+    ],
+)
 def test_experiments_with_different_digits_are_not_averaged(
-    experiments: Path, tmp_path: Path
+    change: dict[str, str | None], wrong: str | None, experiments: Path, tmp_path: Path
 ) -> None:
-    """One experiment uses MNIST's digits (a path), the other scikit-learn's (null)."""
     for model in ("conv", "coordconv"):
         folder, source = (root / "whole" / model / "seed-1" for root in (tmp_path, experiments))
         folder.mkdir(parents=True)
         result = json.loads((source / "result.json").read_text())
         if model == "conv":
-            result["settings"]["mnist"] = "digits"
+            result["settings"]["mnist"] = change.get("mnist")
+            result["digits_sha256"] = change.get("digits_sha256", result["digits_sha256"])
+            if result["digits_sha256"] is None:
+                del result["digits_sha256"]
         (folder / "result.json").write_text(json.dumps(result))
-    with pytest.raises(UserError, match="differ in mnist"):
+    if wrong is None:
+        assert len(find_experiments(tmp_path)) == 2
+        return
+    with pytest.raises(UserError, match=wrong):
         find_experiments(tmp_path)
 
 
