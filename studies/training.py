@@ -73,6 +73,8 @@ class Experiment(ABC):
         """Time spent on gradient steps, not counting evaluations."""
         self.wall_seconds = 0.0
         self.curve: list[dict[str, float]] = []
+        self.data_digest = ""
+        """SHA-256 of data that were read from files: a resumed experiment must find the same."""
         self._order: Tensor | None = None
 
     @abstractmethod
@@ -234,6 +236,7 @@ def _record(experiment: Experiment, folder: ExperimentFolder, events: EventWrite
         "seconds": experiment.seconds,
         "wall_seconds": experiment.wall_seconds,
         "curve": experiment.curve,
+        "data": experiment.data_digest,
     }
     save_checkpoint(folder.path, experiment.network, experiment.optimizer, counters)
 
@@ -242,6 +245,12 @@ def _resume(experiment: Experiment, folder: ExperimentFolder) -> None:
     counters = load_checkpoint(folder.path, experiment.network, experiment.optimizer)
     if counters is None:
         return
+    # A checkpoint from before there was a digest is taken as it is.
+    if counters.get("data", experiment.data_digest) != experiment.data_digest:
+        raise UserError(
+            f"cannot resume from {folder.path}'s checkpoint: it was trained on other data; restore "
+            "them, or remove the file to train from the start"
+        )
     columns = curve_columns(type(experiment))
     try:
         experiment.step = int(counters["step"])

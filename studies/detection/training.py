@@ -59,7 +59,7 @@ class DetectionExperiment(Experiment):
             training.schedule,
         )
         train, test = load_digits(settings.source)
-        self.digest = digest((train, test))
+        self.data_digest = digest((train, test))
         self.train_images, self.train_boxes = settings.data.images(
             train, training.train_images, settings.seed
         )
@@ -142,7 +142,7 @@ class DetectionExperiment(Experiment):
             "perfect": fit_of_the_truth(self.test_boxes),
         }
         means = {key: value for part in parts for key, value in _means(part, parts[part]).items()}
-        return {DIGEST: self.digest, **means}
+        return {DIGEST: self.data_digest, **means}
 
     def arrays(self) -> Arrays:
         """Some test images, their digits' boxes and the network's proposals."""

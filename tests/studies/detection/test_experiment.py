@@ -99,12 +99,30 @@ def test_both_networks_of_a_seed_see_the_same_images_and_parts_and_seeds_differ(
     assert not torch.equal(other.test_boxes, conv.test_boxes)
 
 
-def test_mnists_digits_are_used(tmp_path: Path) -> None:
+def _write_ones(folder: Path, width: int = 4) -> None:
+    """MNIST's files, with ones of this width."""
     for name, n in zip(MNIST_FILES.values(), (6, 3), strict=True):
         images = np.zeros((n, 28, 28), np.uint8)
-        images[:, 4:24, 10:14] = 255  # ones
+        images[:, 4:24, 10 : 10 + width] = 255
         header = np.array([0x803, n, 28, 28], ">u4").tobytes()
-        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(header + images.tobytes()))
+        (folder / f"{name}.gz").write_bytes(gzip.compress(header + images.tobytes()))
+
+
+def test_a_resumed_experiment_must_find_the_same_digits(tmp_path: Path) -> None:
+    _write_ones(tmp_path)
+    settings = _settings(mnist=str(tmp_path))
+    folder = ExperimentFolder(tmp_path / "run", {})
+    train(DetectionExperiment(settings.replaced(seconds=1e-9)), folder)
+    (folder.path / "result.json").unlink()
+    _write_ones(tmp_path, width=8)
+    with pytest.raises(UserError, match=r"trained on other data; restore them"):
+        train(DetectionExperiment(settings), folder)
+    _write_ones(tmp_path)
+    assert train(DetectionExperiment(settings), folder)["steps"] == 12
+
+
+def test_mnists_digits_are_used(tmp_path: Path) -> None:
+    _write_ones(tmp_path)
     experiment = DetectionExperiment(_settings(mnist=str(tmp_path)))
     # These ones fill their boxes from side to side, unlike scikit-learn's digits.
     image, boxes = experiment.test_images[0, 0], experiment.test_boxes[0]
