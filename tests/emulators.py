@@ -27,7 +27,7 @@ class ReusedEmulators:
         idle = self._idle[kind]
         emulators = idle.pop() if idle else AtariVectorEnv(game, n_envs, **options)
         borrowed = _Borrowed(emulators)
-        weakref.finalize(borrowed, _give_back, emulators, borrowed.sent, idle)
+        weakref.finalize(borrowed, _give_back, emulators, borrowed.under_way, idle)
         return borrowed
 
 
@@ -36,22 +36,24 @@ class _Borrowed:
 
     def __init__(self, emulators: AtariVectorEnv) -> None:
         self._emulators = emulators
-        self.sent: list[object] = []  # a step that nobody has received
+        self.under_way: list[object] = []  # the actions of a step that nobody has received
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._emulators, name)
 
     def send(self, actions: Any) -> None:
-        self.sent.append(actions)
+        self.under_way.append(actions)
         self._emulators.send(actions)
 
     def recv(self) -> Any:
         received = self._emulators.recv()
-        self.sent.clear()
+        self.under_way.clear()
         return received
 
 
-def _give_back(emulators: AtariVectorEnv, sent: list[object], idle: list[AtariVectorEnv]) -> None:
+def _give_back(
+    emulators: AtariVectorEnv, under_way: list[object], idle: list[AtariVectorEnv]
+) -> None:
     """With a step under way they are of no use: the next reset would receive that step."""
-    if not sent and len(idle) < MOST_IDLE:
+    if not under_way and len(idle) < MOST_IDLE:
         idle.append(emulators)

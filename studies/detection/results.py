@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,9 @@ def find_experiments(root: Path) -> list[FinishedDetection]:
     found = [read_experiment(path) for path in finished_folders(root, "*/*/seed-*", example)]
     found.sort(key=lambda e: (e.layout, e["model"], e["seed"]))
     require_comparable(found, ("field", "model"), LIKE)
-    for one in found:
-        _require_same_digits(found[0], one)
+    # Each with each: a result without a digest says nothing about the two beside it.
+    for pair in combinations(found, 2):
+        _require_same_digits(*pair)
     for where in LAYOUTS:
         alike = [e for e in found if e.layout == where]
         for one in alike:

@@ -106,6 +106,7 @@ def test_it_is_swept_over_its_own_setting_and_compared(tmp_path: Path, shell: Sh
     assert "6 cells" in shell("sweep.py", *words, "--algos", ALGO[1], "a2c", "--status").out
     words += ["--algos", ALGO[1]]
     one = shell("sweep.py", *words, "--extractors", "nature-gap", "--beta", "0.5", "--dry-run")
+    assert (one.code, one.err) == (0, "")
     assert "1 cell" in one.out
     assert shell("sweep.py", *words).code == 0
     assert "4 done" in shell("sweep.py", *words, "--status").out

@@ -18,14 +18,14 @@ ROOT = Path(__file__).parents[2]
 AUTOGROUPS = Path("/proc/sys/kernel/sched_autogroup_enabled")
 BUSY = "while True: pass"
 
-pytestmark = [
-    pytest.mark.skipif(
-        not AUTOGROUPS.exists() or AUTOGROUPS.read_text().strip() != "1",
-        reason="this system does not share its cores among sessions",
-    ),
-    # A process can give way, but cannot take back what its parent gave up.
-    pytest.mark.skipif(os.nice(0) != 0, reason="the tests themselves were started with nice"),
-]
+needs_sharing = pytest.mark.skipif(
+    not AUTOGROUPS.exists() or AUTOGROUPS.read_text().strip() != "1",
+    reason="this system does not share its cores among sessions",
+)
+# A process can give way, but cannot take back what its parent gave up.
+needs_priority = pytest.mark.skipif(
+    os.nice(0) != 0, reason="the tests themselves were started with nice"
+)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -79,12 +79,16 @@ def wait_until_busy(pid: int) -> None:
 
 
 @pytest.mark.slow
+@needs_sharing
+@needs_priority
 def test_two_equals_share_alike_and_a_nice_run_gives_way() -> None:
     assert share_of_a_run(0) > 0.35
     assert share_of_a_run(19) < 0.15
 
 
 @pytest.mark.slow
+@needs_sharing
+@needs_priority
 def test_sweep_py_gives_its_runs_the_priority_that_it_was_started_with(tmp_path: Path) -> None:
     for options, niceness in (([], 7), (["--background"], 19)):
         runs = tmp_path / str(niceness)

@@ -63,6 +63,8 @@ def test_a_digest_tells_digits_apart_and_not_their_files(tmp_path: Path) -> None
             (tmp_path / folder / f"{name}{suffix}").write_bytes(packed(_idx(_images(n))))
     one, same = (load_digits(tmp_path / folder) for folder in ("plain", "packed"))
     assert digest(one) == digest(same)
+    together = torch.cat(one)
+    assert digest((together[:4], together[4:])) != digest(same)
     one[1][0, 0, 0] += 1
     assert digest(one) != digest(same)
 

@@ -225,34 +225,39 @@ def test_there_is_no_percentage_if_the_convolution_has_an_iou_of_zero() -> None:
     assert as_markdown(rows)
 
 
+def _say_of_digits(experiments: Path, root: Path, *said: tuple[str | None, str | None]) -> None:
+    """Copy an experiment for each pair: the digest of its digits, or none, and MNIST's folder."""
+    result = json.loads((experiments / "whole/conv/seed-1/result.json").read_text())
+    for seed, (digits_sha256, mnist) in enumerate(said, 1):
+        result["settings"] |= {"seed": seed, "mnist": mnist}
+        result["digits_sha256"] = digits_sha256
+        if digits_sha256 is None:  # written before there was one
+            del result["digits_sha256"]
+        folder = root / f"whole/conv/seed-{seed}"
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(result))
+
+
 @pytest.mark.parametrize(
-    ("change", "wrong"),
+    ("said", "wrong"),
     [
-        ({"digits_sha256": "0" * 64}, "differ in digits_sha256"),
-        # A result from before there was a digest: one used MNIST's digits, the other none.
-        ({"digits_sha256": None, "mnist": "digits"}, "differ in mnist"),
-        # The same digits, in another folder of another machine.
-        ({"mnist": "elsewhere/digits"}, None),
+        ([("one", "here"), ("other", "here")], "differ in digits_sha256"),
+        ([(None, "here"), (None, None)], "differ in mnist"),
+        ([(None, "here"), ("one", "there")], "differ in mnist"),
+        ([(None, "here"), ("one", "here"), ("other", "here")], "differ in digits_sha256"),
     ],
 )
 def test_experiments_with_different_digits_are_not_averaged(
-    change: dict[str, str | None], wrong: str | None, experiments: Path, tmp_path: Path
+    said: list[tuple[str | None, str | None]], wrong: str, experiments: Path, tmp_path: Path
 ) -> None:
-    for model in ("conv", "coordconv"):
-        folder, source = (root / "whole" / model / "seed-1" for root in (tmp_path, experiments))
-        folder.mkdir(parents=True)
-        result = json.loads((source / "result.json").read_text())
-        if model == "conv":
-            result["settings"]["mnist"] = change.get("mnist")
-            result["digits_sha256"] = change.get("digits_sha256", result["digits_sha256"])
-            if result["digits_sha256"] is None:
-                del result["digits_sha256"]
-        (folder / "result.json").write_text(json.dumps(result))
-    if wrong is None:
-        assert len(find_experiments(tmp_path)) == 2
-        return
+    _say_of_digits(experiments, tmp_path, *said)
     with pytest.raises(UserError, match=wrong):
         find_experiments(tmp_path)
+
+
+def test_the_same_digits_may_lie_in_different_folders(experiments: Path, tmp_path: Path) -> None:
+    _say_of_digits(experiments, tmp_path, ("one", "here"), ("one", "there"))
+    assert len(find_experiments(tmp_path)) == 2
 
 
 def test_diverging_boxes_raise_a_user_error(tmp_path: Path) -> None:
